@@ -162,7 +162,7 @@ done:
 /* Makes `previous` another name of what `path` holds; `path` itself is never absent. */
 static fwm_status keep(const char *path, const char *previous)
 {
-    char aside[PATH_MAX];
+    char aside[PATH_MAX + 8];
     (void)snprintf(aside, sizeof aside, "%s.tmp", previous);
     (void)unlink(aside);
     if (link(path, aside) != 0) {
