@@ -1,7 +1,5 @@
 #include "data/mesh_io.h"
 
-#include "model/base/checked.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,8 +68,9 @@ fwm_status ds_mesh_check(const ds_mesh *m)
     for (int64_t i = 0; i < m->nboundary; i++) {
         char what[PATH_BYTES];
         const ds_boundary *b = &m->boundary[i];
+        FWM_CHECK(b->name && b->name[0] && !strchr(b->name, '/'), FWM_INVALID, "boundary %lld: expected a name without '/'",
+                  (long long)i);
         (void)snprintf(what, sizeof what, "boundary/%s", b->name);
-        FWM_CHECK(b->name && b->name[0] && !strchr(b->name, '/'), FWM_INVALID, "boundary %lld: expected a name without '/'", (long long)i);
         FWM_CHECK(b->k >= 1 && b->k <= m->k && (b->count == 0 || b->faces), FWM_INVALID,
                   "%s: expected 1 to %lld vertices a face, found %lld", what, (long long)m->k, (long long)b->k);
         FWM_TRY(check_indices(what, b->faces, b->count * b->k, m->nv));

@@ -13,5 +13,4 @@ fwm_status ds_mesh_read(const ds_h5 *file, const char *group, fwm_arena *arena, 
 
 fwm_status ds_mesh_write(const ds_h5_sink *sink, const char *group, const ds_mesh *mesh) FWM_MUST_USE;
 
-
 #endif
