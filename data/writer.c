@@ -340,8 +340,8 @@ static fwm_status write_stats(ds_writer *w)
     return status;
 }
 
-/* Closes every handle; the file is complete when this succeeds. */
-static fwm_status close_file(ds_writer *w)
+/* Closes every handle; false, with HDF5's reason kept, when the file is not complete. */
+static bool close_handles(ds_writer *w)
 {
     bool ok = true;
     for (ds_field f = 0; f < DS_FIELDS; f++)
@@ -358,8 +358,7 @@ static fwm_status close_file(ds_writer *w)
     if (w->sink.id >= 0)
         ok = H5Fclose(w->sink.id) >= 0 && ok;
     w->sink.id = -1;
-    FWM_CHECK(ok, FWM_IO, "%s: cannot be closed, HDF5 says: %s (is the disk full?)", w->temporary, ds_h5_reason());
-    return FWM_OK;
+    return ok;
 }
 
 static fwm_status sync_path(const char *path, int flags)
@@ -394,8 +393,8 @@ fwm_status ds_writer_finish(ds_writer **out)
                        (long long)w->trajectories);
     ds_h5_lock();
     status = write_stats(w);
-    if (status == FWM_OK)
-        status = close_file(w);
+    if (status == FWM_OK && !close_handles(w))
+        status = fwm_fail(FWM_IO, "%s: cannot be closed, HDF5 says: %s (is the disk full?)", w->temporary, ds_h5_reason());
     ds_h5_unlock();
     if (status == FWM_OK)
         status = publish(w);
@@ -411,8 +410,7 @@ void ds_writer_abort(ds_writer **out)
         return;
     if (w->sink.id >= 0) {
         ds_h5_lock();
-        if (close_file(w) != FWM_OK) /* the file goes, whatever its state */
-            w->sink.id = -1;
+        (void)close_handles(w); /* the file goes, whatever its state */
         ds_h5_unlock();
     }
     if (w->temporary)
