@@ -185,6 +185,11 @@ void ad_scope_pop(ad_graph *g)
     g->scope_name = copy ? copy : "";
 }
 
+const char *ad_scope_of(const ad_graph *g)
+{
+    return g->scope;
+}
+
 /* ---- values ---- */
 
 const ad_shape *ad_shape_of(const ad_graph *g, ad_value v)

@@ -64,6 +64,7 @@ void ad_graph_print(const ad_graph *g, FILE *out);
 /* Names pushed here prefix the names of what is built until the matching pop: "encoder/stage0". */
 void ad_scope_push(ad_graph *g, const char *name);
 void ad_scope_pop(ad_graph *g);
+const char *ad_scope_of(const ad_graph *g); /* "" at the top */
 
 /* ---- values ---- */
 const ad_shape *ad_shape_of(const ad_graph *g, ad_value v);
