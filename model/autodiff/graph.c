@@ -10,14 +10,11 @@ enum { FIRST_CAPACITY = 256 };
 
 /* ---- shapes ---- */
 
-ad_shape ad_shape_make(int rank, ...)
+ad_shape ad_shape_from(int rank, const int64_t *dim)
 {
     ad_shape s = {.rank = rank};
-    va_list args;
-    va_start(args, rank);
     for (int i = 0; i < rank && i < AD_MAX_RANK; i++)
-        s.dim[i] = va_arg(args, int64_t);
-    va_end(args);
+        s.dim[i] = dim[i];
     return s;
 }
 

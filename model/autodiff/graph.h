@@ -77,7 +77,8 @@ int ad_input_count(const ad_graph *g, ad_value v);
 ad_value ad_input_of(const ad_graph *g, ad_value v, int k);
 
 /* Helpers for shapes: ad_shape_make(3, B, n, c); product; equality; text such as "[16,64,64,3]". */
-ad_shape ad_shape_make(int rank, ...);
+#define ad_shape_make(rank, ...) ad_shape_from((rank), (const int64_t[]){__VA_ARGS__})
+ad_shape ad_shape_from(int rank, const int64_t *dim);
 int64_t ad_shape_count(const ad_shape *s);
 bool ad_shape_equal(const ad_shape *a, const ad_shape *b);
 const char *ad_shape_text(const ad_shape *s, char buf[96]);

@@ -64,8 +64,8 @@ ad_value nn_film(const nn_builder *b, const char *name, ad_value x, ad_value con
     ad_scope_push(b->g, name);
     int64_t B = ad_dim(b->g, x, 0), C = ad_dim(b->g, x, -1);
     ad_value both = nn_linear(b, "linear", cond, 2 * C, 0.0);
-    ad_value scale = ad_reshape(b->g, ad_slice(b->g, both, 1, 0, C), ad_shape_make(4, B, INT64_C(1), INT64_C(1), C));
-    ad_value shift = ad_reshape(b->g, ad_slice(b->g, both, 1, C, C), ad_shape_make(4, B, INT64_C(1), INT64_C(1), C));
+    ad_value scale = ad_reshape(b->g, ad_slice(b->g, both, 1, 0, C), ad_shape_make(4, B, 1, 1, C));
+    ad_value shift = ad_reshape(b->g, ad_slice(b->g, both, 1, C, C), ad_shape_make(4, B, 1, 1, C));
     ad_value y = ad_add(b->g, ad_mul(b->g, x, ad_affine(b->g, scale, 1.0, 1.0)), shift);
     ad_scope_pop(b->g);
     return y;
@@ -73,7 +73,7 @@ ad_value nn_film(const nn_builder *b, const char *name, ad_value x, ad_value con
 
 ad_value nn_position_bias(const nn_builder *b, const char *name, ad_value x)
 {
-    ad_shape shape = ad_shape_make(4, INT64_C(1), ad_dim(b->g, x, 1), ad_dim(b->g, x, 2), ad_dim(b->g, x, 3));
+    ad_shape shape = ad_shape_make(4, 1, ad_dim(b->g, x, 1), ad_dim(b->g, x, 2), ad_dim(b->g, x, 3));
     return ad_add(b->g, x, nn_parameter(b, name, shape, zeros));
 }
 
@@ -89,5 +89,5 @@ ad_value nn_mlp(const nn_builder *b, const char *name, ad_value x, int64_t hidde
 ad_value nn_flatten(const nn_builder *b, ad_value x)
 {
     int64_t B = ad_dim(b->g, x, 0);
-    return ad_reshape(b->g, x, ad_shape_make(2, B, B > 0 ? ad_count(b->g, x) / B : INT64_C(-1)));
+    return ad_reshape(b->g, x, ad_shape_make(2, B, B > 0 ? ad_count(b->g, x) / B : -1));
 }
