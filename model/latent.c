@@ -95,15 +95,17 @@ ad_value wm_latent_kl(const wm_model *m, const wm_gaussian *q, const wm_gaussian
                   ad_affine(g, ad_mean_all(g, to_posterior), m->config->latent.balance_posterior, 0.0));
 }
 
-ad_value wm_transport_code(const wm_model *m, ad_value s)
+ad_value wm_transport_code(const wm_model *m, ad_value s, ad_value a)
 {
-    const nn_builder *b = &m->nn;
     const wm_config *c = m->config;
+    wm_model frozen = *m;
+    frozen.nn.frozen = true;
     if (c->transport.code == WM_CODE_STATE)
-        return nn_flatten(b, wm_render_state(m, s, c->transport.size, c->transport.size));
-    /* The feature that Z itself computes of a state: `feature` is its trunk. */
-    ad_scope_push(b->g, "prior");
-    ad_value y = state_trunk(m, s);
-    ad_scope_pop(b->g);
+        return nn_flatten(&m->nn, wm_render_state(m, s, c->transport.size, c->transport.size));
+    if (c->transport.code == WM_CODE_LATENT)
+        return wm_latent_prior(&frozen, s, a).mean;
+    ad_scope_push(m->nn.g, "prior");
+    ad_value y = state_trunk(&frozen, s);
+    ad_scope_pop(m->nn.g);
     return y;
 }

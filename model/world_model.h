@@ -131,8 +131,10 @@ ad_value wm_decode(const wm_model *m, ad_value s1, const wm_features *h, ad_valu
 /* s(0) [B,n,c] from a frame's features and the cheap simulation. */
 ad_value wm_estimate(const wm_model *m, const wm_features *h, ad_value s_phy);
 
-/* Code of a next state for the transport term, [B,D]: config.transport.code. No gradient reaches parameters through it. */
-ad_value wm_transport_code(const wm_model *m, ad_value s);
+/* Code of a state for the transport term, [B,D], by config.transport.code: the mean of Z(s,a), the feature of s that Z computes,
+ * or s itself as a small normalised picture. The encoder's parameters are seen through stop_gradient: the term moves states,
+ * never the ruler that they are measured with. */
+ad_value wm_transport_code(const wm_model *m, ad_value s, ad_value a);
 
 /* ---- one step of imagination, as evaluation and export use it ---- */
 typedef struct wm_step_io {

@@ -375,7 +375,10 @@ static ad_value named_leaf(ad_graph *g, const ad_op *op, const char *name, const
     if (g->status != FWM_OK)
         return AD_NONE;
     char path[AD_SCOPE_CAPACITY + 128];
-    (void)snprintf(path, sizeof path, "%s%s%s", g->scope, g->scope[0] ? "/" : "", name);
+    if (name[0] == '/')
+        (void)snprintf(path, sizeof path, "%s", name + 1);
+    else
+        (void)snprintf(path, sizeof path, "%s%s%s", g->scope, g->scope[0] ? "/" : "", name);
     for (int32_t v = 0; v < g->n; v++)
         if ((g->node[v].op == &ad_op_input || g->node[v].op == &ad_op_parameter) && strcmp(g->node[v].name, path) == 0)
             return ad_graph_fail(g, FWM_INVALID, "%s '%s': the name is taken", op->name, path);

@@ -85,7 +85,8 @@ const char *ad_shape_text(const ad_shape *s, char buf[96]);
 
 /* ---- leaves ---- */
 
-/* A value that the caller binds before each run (data) or once (parameters). Names are unique in the graph. */
+/* A value that the caller binds before each run (data) or once (parameters). Names are unique in the graph; the
+ * scope is put before them, but for a name that begins with '/'. */
 ad_value ad_input(ad_graph *g, const char *name, ad_shape shape);
 ad_value ad_parameter(ad_graph *g, const char *name, ad_shape shape);
 

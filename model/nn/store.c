@@ -122,7 +122,10 @@ static ad_value find_leaf(const ad_graph *g, const char *path)
 ad_value nn_parameter(const nn_builder *b, const char *name, ad_shape shape, nn_init init)
 {
     char path[384];
-    (void)snprintf(path, sizeof path, "%s%s%s", ad_scope_of(b->g), ad_scope_of(b->g)[0] ? "/" : "", name);
+    if (name[0] == '/')
+        (void)snprintf(path, sizeof path, "%s", name + 1);
+    else
+        (void)snprintf(path, sizeof path, "%s%s%s", ad_scope_of(b->g), ad_scope_of(b->g)[0] ? "/" : "", name);
     const nn_slot *slot = nn_store_find(b->store, path);
     if (slot && !ad_shape_equal(&slot->shape, &shape)) {
         char have[96], want[96];
@@ -130,12 +133,12 @@ ad_value nn_parameter(const nn_builder *b, const char *name, ad_shape shape, nn_
                              ad_shape_text(&slot->shape, have), ad_shape_text(&shape, want));
     }
     ad_value v = find_leaf(b->g, path);
-    if (v != AD_NONE)
-        return v;
-    v = ad_parameter(b->g, name, shape);
-    if (v != AD_NONE && !slot && !add_slot(b->store, path, &shape, &init))
-        return ad_graph_fail(b->g, FWM_MEMORY, "parameter '%s': out of memory", path);
-    return v;
+    if (v == AD_NONE) {
+        v = ad_parameter(b->g, name, shape);
+        if (v != AD_NONE && !slot && !add_slot(b->store, path, &shape, &init))
+            return ad_graph_fail(b->g, FWM_MEMORY, "parameter '%s': out of memory", path);
+    }
+    return b->frozen ? ad_stop_gradient(b->g, v) : v;
 }
 
 int nn_graph_parameters(const nn_builder *b, ad_value *values, const nn_slot **slots, int capacity)

@@ -51,9 +51,11 @@ void nn_store_initialise(const nn_store *store, uint64_t seed, ad_dtype dtype, v
 typedef struct nn_builder {
     ad_graph *g;
     nn_store *store;
+    bool frozen; /* what is built sees parameters through stop_gradient */
 } nn_builder;
 
-/* The parameter "scope/name" of this graph: made at the first call, the same value at later calls. */
+/* The parameter "scope/name" of this graph ("/name": whatever the scope): made at the first call, the same value at later
+ * calls. */
 ad_value nn_parameter(const nn_builder *b, const char *name, ad_shape shape, nn_init init);
 
 /* All parameters of a graph, in the store's order: fills up to `capacity`, returns how many the graph has. */
