@@ -1,6 +1,7 @@
 #include "model/nn/store.h"
 
 #include "model/autodiff/op.h"
+#include "model/autodiff/ops.h"
 #include "model/base/arena.h"
 #include "model/base/random.h"
 
