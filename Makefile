@@ -42,7 +42,7 @@ LDFLAGS := -fopenmp -Wl,--gc-sections -Wl,--as-needed -Wl,--disable-new-dtags -W
 # ---- sources, found ---------------------------------------------------------------------------------------------------
 ROOMS := model physics data train tools
 # Compiled once for each number type and instruction set: see model/base/variant.h.
-VARIANT_DIRS := model/autodiff/ops model/autodiff/kernels model/transport/kernels physics/forms
+VARIANT_DIRS := model/autodiff/ops model/autodiff/kernels model/transport/kernels physics/forms physics/kernels
 ALL := $(shell find $(ROOMS) -name '*.c' | LC_ALL=C sort)
 VARIANT_SRC := $(filter $(addsuffix /%,$(VARIANT_DIRS)),$(ALL))
 PLAIN_SRC := $(filter-out $(VARIANT_SRC) tools/fwm.c,$(ALL))
