@@ -13,9 +13,9 @@ AD_KERNEL(max, reduce_run)
 static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_value *dx)
 {
     (void)need;
-    const ad_attributes *attr = ad_attributes_of(g, y);
+    ad_attributes attr = *ad_attributes_of(g, y);
     ad_value x = ad_input_of(g, y, 0);
-    dx[0] = ad_mul(g, ad_max_mask(g, x, (int)attr->i[0], (int)attr->i[1]), ad_reduction_kept(g, x, dy, attr));
+    dx[0] = ad_mul(g, ad_max_mask(g, x, (int)attr.i[0], (int)attr.i[1]), ad_reduction_kept(g, x, dy, &attr));
 }
 AD_REDUCTION_SAMPLES
 const ad_op ad_op_max = {
