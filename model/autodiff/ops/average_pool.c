@@ -1,5 +1,8 @@
 /* y[b,p,q,c] = mean of the f x f block of x;  dx = upsample_nearest(dy) / f^2. Images [B,H,W,C], factor f in i[0]. */
-#include "model/autodiff/ops/elementwise.h"
+#include "model/autodiff/op.h"
+#include "model/autodiff/ops.h"
+#include "model/base/threads.h"
+#include "model/base/variant.h"
 
 #include <string.h>
 

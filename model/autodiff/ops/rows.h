@@ -18,13 +18,13 @@ static inline int64_t row_length(const ad_shape *s)
 /* The largest element; NaN where the row has one. */
 static inline real row_max(int64_t n, const real *x)
 {
-    real m = x[0], sum = 0;
-#pragma omp simd reduction(max : m) reduction(+ : sum)
+    real m = x[0], bad = 0;
+#pragma omp simd reduction(max : m) reduction(+ : bad)
     for (int64_t i = 0; i < n; i++) {
         m = x[i] > m ? x[i] : m;
-        sum += x[i] - x[i]; /* 0, or NaN for an infinity or a NaN */
+        bad += x[i] == x[i] ? (real)0 : (real)1;
     }
-    return sum == 0 ? m : sum;
+    return bad == 0 ? m : (real)NAN;
 }
 
 /* log sum exp of a row whose largest element is m, less m. */

@@ -1,5 +1,8 @@
 /* y[b,p,q,c] = x[b,p/f,q/f,c];  dx = f^2 average_pool(dy). Images [B,H,W,C], factor f in i[0]. */
-#include "model/autodiff/ops/elementwise.h"
+#include "model/autodiff/op.h"
+#include "model/autodiff/ops.h"
+#include "model/base/threads.h"
+#include "model/base/variant.h"
 
 #include <string.h>
 
