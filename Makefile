@@ -32,7 +32,7 @@ VERSION := 0.1.0
 LIBDIR := /usr/lib/x86_64-linux-gnu
 PC := PETSc hdf5-openmpi yaml-0.1 ompi-c jansson libxxhash libpng
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
-CFLAGS := -std=c11 $(OPT) -fno-math-errno -fno-trapping-math -fopenmp -ffunction-sections -pthread $(WARN)
+CFLAGS := -std=c11 $(OPT) -fno-math-errno -fno-trapping-math -ffp-contract=fast -fopenmp -ffunction-sections -pthread $(WARN)
 # Headers of libraries are system headers: their warnings are not ours.
 CPPFLAGS := -I. -D_GNU_SOURCE -DFWM_VERSION='"$(VERSION)"' -isystem $(LIBDIR)/../../include/x86_64-linux-gnu/openblas-openmp \
            $(patsubst -I%,-isystem %,$(filter -I%,$(shell pkg-config --cflags $(PC) 2>/dev/null)))
