@@ -91,6 +91,9 @@ ad_kernel ad_kernel_find(const ad_op *op, ad_dtype dtype, int isa_level);
  * input 0 by 1.01, which every gradient check must notice. NULL: off. Thread-local. */
 void ad_mutate_gradient(const char *op_name);
 
+/* A stream that no other random operator of this graph has. */
+uint32_t ad_graph_next_stream(ad_graph *g);
+
 /* Small helpers for shape rules. */
 bool ad_shape_broadcast(const ad_shape *a, const ad_shape *b, ad_shape *out);
 int ad_axis(int axis, int rank); /* normalised to 0..rank-1, or -1 */
