@@ -58,4 +58,7 @@ const json_t *tr_safetensors_metadata(const tr_safetensors *file);
 fwm_status tr_safetensors_write(const char *path, const tr_tensor *tensors, int64_t count,
                                 const json_t *metadata) FWM_MUST_USE;
 
+/* Synchronises the folder that holds `path`, so that a rename in it outlives a power cut. Error: FWM_IO. */
+fwm_status tr_safetensors_sync(const char *path) FWM_MUST_USE;
+
 #endif
