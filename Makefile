@@ -32,7 +32,7 @@ VERSION := 0.1.0
 LIBDIR := /usr/lib/x86_64-linux-gnu
 PC := PETSc hdf5-openmpi yaml-0.1 ompi-c jansson libxxhash libpng
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
-CFLAGS := -std=c11 $(OPT) -fno-math-errno -fno-trapping-math -fopenmp -ffunction-sections -pthread $(WARN)
+CFLAGS := -std=c11 $(OPT) -fno-math-errno -fno-trapping-math -ffp-contract=fast -fopenmp -ffunction-sections -pthread $(WARN)
 # Headers of libraries are system headers: their warnings are not ours.
 CPPFLAGS := -I. -D_GNU_SOURCE -DFWM_VERSION='"$(VERSION)"' -isystem $(LIBDIR)/../../include/x86_64-linux-gnu/openblas-openmp \
            $(patsubst -I%,-isystem %,$(filter -I%,$(shell pkg-config --cflags $(PC) 2>/dev/null)))
@@ -42,7 +42,7 @@ LDFLAGS := -fopenmp -Wl,--gc-sections -Wl,--as-needed -Wl,--disable-new-dtags -W
 # ---- sources, found ---------------------------------------------------------------------------------------------------
 ROOMS := model physics data train tools
 # Compiled once for each number type and instruction set: see model/base/variant.h.
-VARIANT_DIRS := model/autodiff/ops model/autodiff/kernels model/transport/kernels physics/forms
+VARIANT_DIRS := model/autodiff/ops model/autodiff/kernels model/transport/kernels physics/forms physics/kernels
 ALL := $(shell find $(ROOMS) -name '*.c' | LC_ALL=C sort)
 VARIANT_SRC := $(filter $(addsuffix /%,$(VARIANT_DIRS)),$(ALL))
 PLAIN_SRC := $(filter-out $(VARIANT_SRC) tools/fwm.c,$(ALL))

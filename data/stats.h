@@ -6,6 +6,8 @@
 #ifndef FWM_DATA_STATS_H
 #define FWM_DATA_STATS_H
 
+#include "model/base/arena.h"
+
 #include <stdint.h>
 
 /* [channels] each; all NULL where statistics are not known. */
@@ -25,7 +27,13 @@ void ds_moments_merge(ds_moments *into, const ds_moments *from);
 /* sqrt(m2 / count); 0 for the empty set. */
 double ds_moments_std(const ds_moments *m);
 
-/* Merges a clip x [steps, points, channels] into value[channels] and, where steps > 1, its increments into delta[channels]. */
-void ds_moments_add(ds_moments *value, ds_moments *delta, const float *x, int64_t steps, int64_t points, int64_t channels);
+/* Merges x [steps, points, channels] into value[channels]. */
+void ds_moments_add_values(ds_moments *value, const float *x, int64_t steps, int64_t points, int64_t channels);
+/* Merges the steps - 1 increments of x into delta[channels]. */
+void ds_moments_add_deltas(ds_moments *delta, const float *x, int64_t steps, int64_t points, int64_t channels);
+
+/* The statistics of value[channels] and delta[channels], in the arena. Errors: FWM_MEMORY. */
+fwm_status ds_stats_store(ds_stats *out, fwm_arena *arena, int64_t channels, const ds_moments *value,
+                          const ds_moments *delta) FWM_MUST_USE;
 
 #endif

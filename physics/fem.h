@@ -35,7 +35,6 @@ typedef struct fem_equation {
     fem_parameter parameter[FEM_MAX_PARAMETERS];
     int n_ambient; /* trailing actions that the pointwise functions read; those before them are powers of sources */
     const char *ambient[4], *ambient_unit[4];
-    double ambient_lo, ambient_hi; /* accepted range of those */
     /* True where R is affine in (u1,u0) for these scalar parameter values (one value a parameter; per-cell ones: the first). */
     bool (*is_linear)(const double *theta);
 } fem_equation;

@@ -24,8 +24,9 @@ typedef struct tr_scalar {
  */
 fwm_status tr_events_open(tr_events **events, const char *path, int64_t done) FWM_MUST_USE;
 
-/* Appends {"step": step, name: value, ...}. Integers below 2^53 are written as integers, others with the fewest digits
- * that read back as the same double. Errors: FWM_INVALID (a bad name, nothing written), FWM_IO, FWM_MEMORY. */
+/* Appends {"step": step, name: value, ...}. Integers below 2^53 are written as integers, others with the fewest
+ * of 9, 15, 16 and 17 digits that read back as the same double. Errors: FWM_INVALID (a bad name, nothing written),
+ * FWM_IO, FWM_MEMORY. */
 fwm_status tr_events_write(tr_events *events, int64_t step, const tr_scalar *scalars, int n) FWM_MUST_USE;
 
 /* Closes; NULL inside is allowed. Errors: FWM_IO when the system reports lost writes; *events is NULL in any case. */

@@ -45,7 +45,8 @@ fwm_status tr_adamw_check(const tr_adamw_options *options, int64_t n) FWM_MUST_U
 double tr_gradient_norm(ad_dtype dtype, const void *g, int64_t n);
 
 /* Update number `step` (1, 2, ...) with learning rate lr [-]: p, m, v, ema [n] change in place, g [n] is read; ema may
- * be NULL; report may be NULL. Nothing may alias. Errors: FWM_INVALID; FWM_NUMERIC when the norm is not finite. After
+ * be NULL; report may be NULL. Nothing may alias. Errors: FWM_INVALID; FWM_NUMERIC when the norm is not finite, or, in
+ * float32 and after clipping, 1e19 or more (its square would not be finite). After
  * an error nothing was changed but the report, so that the caller may skip the batch. */
 fwm_status tr_adamw_step(tr_adamw_report *report, void *p, void *m, void *v, void *ema, const void *g,
                          const tr_adamw_options *options, double lr, int64_t step, ad_dtype dtype,
