@@ -66,6 +66,12 @@ static inline void op_case_free(op_case *c)
         free(c->x[k]);
 }
 
+/* Leaves have nothing to compute; the product of a custom operator is checked through that operator's gradient. */
+static inline bool has_samples(const ad_op *op)
+{
+    return !(op->flags & AD_LEAF) && strcmp(op->name, "custom_vjp") != 0;
+}
+
 /* Calls `visit` for every sample of every operator that has samples. */
 static inline void for_each_case(void (*visit)(const op_case *, void *), void *data)
 {
@@ -73,7 +79,7 @@ static inline void for_each_case(void (*visit)(const op_case *, void *), void *d
         const ad_op *op = ad_op_table[i];
         ad_sample samples[CHECK_MAX_SAMPLES];
         int n = op->samples ? op->samples(samples, CHECK_MAX_SAMPLES) : 0;
-        cr_assert((op->flags & AD_LEAF) || n > 0, "%s has no samples", op->name);
+        cr_assert(n > 0 || !has_samples(op), "%s has no samples", op->name);
         for (int k = 0; k < n; k++) {
             op_case c = {.op = op, .index = k, .sample = samples[k]};
             c.sample.attr.object = op_object_make(op->name, &samples[k]);
