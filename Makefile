@@ -37,6 +37,7 @@ CFLAGS := -std=c11 $(OPT) -fno-math-errno -fno-trapping-math -ffp-contract=fast 
 CPPFLAGS := -I. -D_GNU_SOURCE -DFWM_VERSION='"$(VERSION)"' -isystem $(LIBDIR)/../../include/x86_64-linux-gnu/openblas-openmp \
            $(patsubst -I%,-isystem %,$(filter -I%,$(shell pkg-config --cflags $(PC) 2>/dev/null)))
 LDLIBS := $(shell pkg-config --libs $(PC) 2>/dev/null) -ldnnl -lz -L$(LIBDIR)/openblas-openmp -lopenblas -lm -pthread
+comma := ,
 LDFLAGS := -fopenmp -Wl,--gc-sections -Wl,--as-needed -Wl,--disable-new-dtags -Wl,-rpath,$(LIBDIR)/openblas-openmp
 
 # ---- sources, found ---------------------------------------------------------------------------------------------------
@@ -151,8 +152,9 @@ $(BUILD)/fwm: $(FRONT_OBJ)
 	@echo "  link    $@"; $(CC) -o $@ $^ -Wl,--gc-sections -Wl,--as-needed -lyaml -ljansson -lm
 endif
 
+# Criterion finds tests in a section that nothing refers to: collecting unused sections would drop every one of them.
 $(BUILD)/test_fwm: $(TEST_OBJ) $(BUILD)/libfwm.a
-	@echo "  link    $@"; $(CC) $(CFLAGS) -o $@ $(TEST_OBJ) $(BUILD)/libfwm.a $(LDFLAGS) $(LDLIBS) -lcriterion
+	@echo "  link    $@"; $(CC) $(CFLAGS) -o $@ $(TEST_OBJ) $(BUILD)/libfwm.a $(filter-out -Wl$(comma)--gc-sections,$(LDFLAGS)) $(LDLIBS) -lcriterion
 
 $(BUILD)/programs: $(TEST_PROGRAMS)
 	@touch $@

@@ -113,7 +113,7 @@ typedef struct tr_config {
             bool position_bias;
         } predictor;
         struct {
-            int64_t size, samples;
+            int64_t size;
             double min_log_std, max_log_std, free_nats;
         } latent;
         struct {
@@ -130,7 +130,7 @@ typedef struct tr_config {
         double ramp_start, ramp_end; /* fractions of training */
     } transport;
     struct {
-        double state, frame, kl, physics;
+        double state, frame, kl, physics, start;
         tr_ints unroll;
         tr_reals unroll_start; /* fraction of training at which unroll[i] begins */
         int balance;
@@ -147,7 +147,7 @@ typedef struct tr_config {
     } schedule;
     struct {
         int64_t steps, threads; /* threads 0: all */
-        int64_t eval_every, save_every, log_every;
+        int64_t eval_every, save_every, log_every, term_norms_every;
         int isa;
     } trainer;
     struct {

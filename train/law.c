@@ -95,6 +95,11 @@ fwm_status tr_law_render(tr_law *law, int64_t kh, int64_t kw, const ad_sparse **
     return find_operator(law, RENDER, false, kh, kw, operator);
 }
 
+fwm_status tr_law_prolong(tr_law *law, const ad_sparse **operator)
+{
+    return find_operator(law, PROLONG, false, 0, 0, operator);
+}
+
 /* x through an operator, with the failure kept in the graph. */
 static ad_value apply_operator(tr_law *law, ad_graph *g, ad_value x, operator_kind kind, bool coarse, int64_t kh, int64_t kw)
 {
@@ -288,6 +293,33 @@ static fwm_status read_parameters(tr_law *law, const tr_config *c)
     return FWM_OK;
 }
 
+static fwm_status new_problem(const tr_law *law, const tr_config *c, double dt, double scale, fem_norm norm, int substeps,
+                              fem_problem **problem)
+{
+    fem_source source[FEM_MAX_ACTIONS];
+    int64_t n = c->simulate.heaters.rows;
+    for (int64_t i = 0; i < n; i++)
+        source[i] = (fem_source){.x = c->simulate.heaters.items[2 * i],
+                                 .y = c->simulate.heaters.items[2 * i + 1],
+                                 .half_width = c->simulate.heater_half_width,
+                                 .power = c->simulate.heater_power};
+    fem_problem_spec spec = {.equation = law->equation->name,
+                             .mesh = law->mesh,
+                             .dt = dt,
+                             .substeps = substeps,
+                             .n_sources = (int)n,
+                             .source = source,
+                             .norm = norm,
+                             .scale = scale};
+    return fem_problem_create(problem, &spec);
+}
+
+fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const ds_dataset *ds, double scale,
+                               fem_problem **problem)
+{
+    return new_problem(law, config, ds_get_info(ds)->dt, scale, FEM_NORM_DUAL, 1, problem);
+}
+
 static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset *ds, double scale)
 {
     const ds_info *info = ds_get_info(ds);
@@ -306,25 +338,11 @@ static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset
     FWM_CHECK(info->fields[DS_STATE].points == law->mesh->n_nodes, FWM_DATA,
               "%s: /state: expected %lld nodes (those of /mesh), found %lld", ds_path(ds), (long long)law->mesh->n_nodes,
               (long long)info->fields[DS_STATE].points);
-    fem_source source[FEM_MAX_ACTIONS];
-    for (int64_t i = 0; i < n_sources; i++)
-        source[i] = (fem_source){.x = c->simulate.heaters.items[2 * i],
-                                 .y = c->simulate.heaters.items[2 * i + 1],
-                                 .half_width = c->simulate.heater_half_width,
-                                 .power = c->simulate.heater_power};
-    fem_problem_spec spec = {.equation = name,
-                             .mesh = law->mesh,
-                             .dt = info->dt,
-                             .substeps = (int)c->physics.substeps,
-                             .n_sources = (int)n_sources,
-                             .source = source,
-                             .norm = c->physics.residual.norm == TR_NORM_DUAL     ? FEM_NORM_DUAL
-                                     : c->physics.residual.norm == TR_NORM_LUMPED ? FEM_NORM_LUMPED
-                                                                                  : FEM_NORM_STEP,
-                             .scale = scale};
-    return fem_problem_create(&law->problem, &spec);
+    fem_norm norm = c->physics.residual.norm == TR_NORM_DUAL     ? FEM_NORM_DUAL
+                    : c->physics.residual.norm == TR_NORM_LUMPED ? FEM_NORM_LUMPED
+                                                                 : FEM_NORM_STEP;
+    return new_problem(law, c, info->dt, scale, norm, (int)c->physics.substeps, &law->problem);
 }
-
 fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds, double scale)
 {
     const ds_info *info = ds_get_info(ds);

@@ -14,7 +14,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
-typedef enum tr_dtype { TR_F32, TR_F64, TR_I64, TR_U8, TR_DTYPE_COUNT } tr_dtype;
+typedef enum tr_dtype { TR_F32, TR_F64, TR_I64, TR_I32, TR_U8, TR_DTYPE_COUNT } tr_dtype;
 
 enum { TR_TENSOR_RANK_MAX = 8 };
 
