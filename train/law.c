@@ -263,7 +263,7 @@ static fwm_status read_parameters(tr_law *law, const tr_config *c)
 {
     const fem_equation *eq = law->equation;
     for (int k = 0; k < eq->n_parameters; k++)
-        law->start[k] = eq->parameter[k].preset;
+        law->start[k] = eq->parameter[k].lo > 0 ? eq->parameter[k].preset : 0; /* absent: the term is not in the law */
     for (int64_t i = 0; i < c->physics.parameters.count; i++) {
         int k;
         fwm_status status = fem_parameter_find(eq, c->physics.parameters.items[i].name, &k);
