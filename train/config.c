@@ -25,26 +25,26 @@ typedef struct loading {
 
 /* ---- unknown keys ---- */
 /* The nearest key: first among those of the same block (in their short form), then among all paths. */
-static void offer_siblings(tr_nearest *nearest, const char *prefix, size_t length)
+static void offer_siblings(fwm_nearest *nearest, const char *prefix, size_t length)
 {
     for (int i = 0; i < tr_config_row_count + tr_config_block_count; i++) {
         const char *path =
             i < tr_config_row_count ? tr_config_rows[i].path : tr_config_blocks[i - tr_config_row_count].path;
         if (strncmp(path, prefix, length) == 0 && strchr(path + length, '.') == NULL)
-            tr_nearest_offer(nearest, path + length);
+            fwm_nearest_offer(nearest, path + length);
     }
     if (length == 0) {
-        tr_nearest_offer(nearest, "include");
-        tr_nearest_offer(nearest, "variants");
+        fwm_nearest_offer(nearest, "include");
+        fwm_nearest_offer(nearest, "variants");
     }
 }
 
-static void offer_all(tr_nearest *nearest)
+static void offer_all(fwm_nearest *nearest)
 {
     for (int i = 0; i < tr_config_row_count; i++)
-        tr_nearest_offer(nearest, tr_config_rows[i].path);
+        fwm_nearest_offer(nearest, tr_config_rows[i].path);
     for (int i = 0; i < tr_config_block_count; i++)
-        tr_nearest_offer(nearest, tr_config_blocks[i].path);
+        fwm_nearest_offer(nearest, tr_config_blocks[i].path);
 }
 
 static void refuse_key(loading *l, const tr_node *key, const char *prefix)
@@ -54,14 +54,14 @@ static void refuse_key(loading *l, const tr_node *key, const char *prefix)
     (void)snprintf(path, sizeof path, "%s%.100s", prefix, key->text);
     (void)snprintf(block, sizeof block, length > 0 ? "%.*s" : "the top level", length > 0 ? (int)length - 1 : 0,
                    prefix);
-    tr_nearest nearest;
-    tr_nearest_start(&nearest, key->text);
+    fwm_nearest nearest;
+    fwm_nearest_start(&nearest, key->text);
     offer_siblings(&nearest, prefix, length);
-    if (!tr_nearest_found(&nearest)) {
-        tr_nearest_start(&nearest, key->text);
+    if (!fwm_nearest_found(&nearest)) {
+        fwm_nearest_start(&nearest, key->text);
         offer_all(&nearest);
     }
-    const bool near = tr_nearest_found(&nearest) && strcmp(nearest.best, key->text) != 0;
+    const bool near = fwm_nearest_found(&nearest) && strcmp(nearest.best, key->text) != 0;
     tr_errors_add(l->errors, key->place, path, "expected a key of %s, found %s%s%s%s", block, tr_node_found(key, found),
                   near ? "; did you mean " : "", near ? nearest.best : "", near ? "?" : "");
 }
@@ -550,13 +550,13 @@ fwm_status tr_config_variant(const tr_config *config, const char *name, tr_confi
 {
     *out = NULL;
     bool known = false;
-    tr_nearest nearest;
-    tr_nearest_start(&nearest, name);
+    fwm_nearest nearest;
+    fwm_nearest_start(&nearest, name);
     for (int64_t i = 0; i < config->variants.count; i++) {
         known = known || strcmp(config->variants.items[i], name) == 0;
-        tr_nearest_offer(&nearest, config->variants.items[i]);
+        fwm_nearest_offer(&nearest, config->variants.items[i]);
     }
-    const bool near = tr_nearest_found(&nearest);
+    const bool near = fwm_nearest_found(&nearest);
     FWM_CHECK(known, FWM_CONFIG, "%s: variants: expected one of the %lld variants, found \"%.100s\"%s%s%s",
               config->own->file, (long long)config->variants.count, name, near ? "; did you mean " : "",
               near ? nearest.best : "", near ? "?" : "");

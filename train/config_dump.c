@@ -546,13 +546,13 @@ fwm_status tr_config_help(const char *path, char **out)
     const size_t length = strlen(path);
     *out = NULL;
     if (length > 0 && tr_row_find(path) == NULL && tr_block_find(path) == NULL) {
-        tr_nearest nearest;
-        tr_nearest_start(&nearest, path);
+        fwm_nearest nearest;
+        fwm_nearest_start(&nearest, path);
         for (int i = 0; i < tr_config_row_count; i++)
-            tr_nearest_offer(&nearest, tr_config_rows[i].path);
+            fwm_nearest_offer(&nearest, tr_config_rows[i].path);
         for (int i = 0; i < tr_config_block_count; i++)
-            tr_nearest_offer(&nearest, tr_config_blocks[i].path);
-        const bool near = tr_nearest_found(&nearest);
+            fwm_nearest_offer(&nearest, tr_config_blocks[i].path);
+        const bool near = fwm_nearest_found(&nearest);
         return fwm_fail(FWM_CONFIG, "expected a key or a block of the configuration, found \"%.100s\"%s%s%s", path,
                         near ? "; did you mean " : "", near ? nearest.best : "", near ? "?" : "");
     }

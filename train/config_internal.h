@@ -7,6 +7,7 @@
 #define TRAIN_CONFIG_INTERNAL_H
 
 #include "model/base/arena.h"
+#include "model/base/nearest.h"
 #include "train/config.h"
 
 enum {
@@ -104,16 +105,6 @@ int tr_choice_find(const char *const *choices, const char *word); /* -1: none */
 
 /* "an integer from 1 to 8", "one of P1, P2", ... */
 void tr_row_expected(const tr_row *row, char *buf, size_t capacity);
-
-/* The nearest to `word` among the candidates given one after the other; adopt() keeps the best. */
-typedef struct tr_nearest {
-    const char *word;
-    int distance, depth;
-    char best[TR_PATH_CAPACITY];
-} tr_nearest;
-void tr_nearest_start(tr_nearest *nearest, const char *word);
-void tr_nearest_offer(tr_nearest *nearest, const char *candidate);
-bool tr_nearest_found(const tr_nearest *nearest); /* near enough to be worth saying */
 
 /* ---- values ---- */
 /* Reads a node into the row's place in `config`; records an error (and stores nothing) where it does not fit. */

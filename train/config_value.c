@@ -188,14 +188,14 @@ static void store_string(reading *r, const tr_node *node)
 
 static const char *suggestion(const tr_row *row, const tr_node *node, char *buf, size_t capacity)
 {
-    tr_nearest nearest;
+    fwm_nearest nearest;
     buf[0] = '\0';
     if (node->kind != TR_NODE_SCALAR)
         return buf;
-    tr_nearest_start(&nearest, node->text);
+    fwm_nearest_start(&nearest, node->text);
     for (int i = 0; row->choices[i] != NULL; i++)
-        tr_nearest_offer(&nearest, row->choices[i]);
-    if (tr_nearest_found(&nearest))
+        fwm_nearest_offer(&nearest, row->choices[i]);
+    if (fwm_nearest_found(&nearest))
         (void)snprintf(buf, capacity, "; did you mean %.100s?", nearest.best);
     return buf;
 }
