@@ -54,6 +54,7 @@ enum tr_optimizer_name { TR_ADAMW };
 enum tr_schedule_name { TR_COSINE, TR_CONSTANT };
 enum tr_isa { TR_ISA_AUTO, TR_ISA_X86_64, TR_ISA_AVX2, TR_ISA_AVX512 };
 enum tr_split { TR_SPLIT_TRAIN, TR_SPLIT_VALIDATION, TR_SPLIT_TEST, TR_SPLIT_TEST_OOD };
+enum tr_start { TR_START_STATE, TR_START_FRAME };
 enum tr_export_format { TR_EXPORT_SAFETENSORS };
 enum tr_export_weights { TR_EXPORT_EMA, TR_EXPORT_LAST };
 
@@ -151,7 +152,7 @@ typedef struct tr_config {
         int isa;
     } trainer;
     struct {
-        int split;
+        int split, start;
         int64_t horizon, samples, trajectories;
         tr_ints horizons;
     } eval;

@@ -36,7 +36,7 @@ struct tr_safetensors {
 static const struct {
     const char *name;
     size_t size;
-} dtypes[TR_DTYPE_COUNT] = {[TR_F32] = {"F32", 4}, [TR_F64] = {"F64", 8}, [TR_I64] = {"I64", 8}, [TR_U8] = {"U8", 1}};
+} dtypes[TR_DTYPE_COUNT] = {[TR_F32] = {"F32", 4}, [TR_F64] = {"F64", 8}, [TR_I64] = {"I64", 8}, [TR_I32] = {"I32", 4}, [TR_U8] = {"U8", 1}};
 
 size_t tr_dtype_size(tr_dtype dtype)
 {
@@ -50,7 +50,7 @@ const char *tr_dtype_name(tr_dtype dtype)
 
 fwm_status tr_tensor_size(const tr_tensor *tensor, int64_t *elements, size_t *bytes)
 {
-    FWM_CHECK(tr_dtype_size(tensor->dtype) > 0, FWM_INVALID, "%s: expected F32, F64, I64 or U8, found type %d",
+    FWM_CHECK(tr_dtype_size(tensor->dtype) > 0, FWM_INVALID, "%s: expected F32, F64, I64, I32 or U8, found type %d",
               tensor->name, (int)tensor->dtype);
     FWM_CHECK(tensor->rank >= 0 && tensor->rank <= TR_TENSOR_RANK_MAX, FWM_INVALID,
               "%s: expected 0 to %d dimensions, found %d", tensor->name, TR_TENSOR_RANK_MAX, tensor->rank);

@@ -267,6 +267,11 @@ static fwm_status log_term_norms(tr_run *run, const double weights[TR_TERM_COUNT
     return tr_events_write(run->events, run->step, row, TR_TERM_COUNT + 1);
 }
 
+static bool due(int64_t step, int64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
 static fwm_status train_step(tr_run *run, double *loss, double terms[TR_TERM_COUNT], double *kl, double *lr, double *norm, int *bad)
 {
     ds_batch batch;
@@ -276,8 +281,7 @@ static fwm_status train_step(tr_run *run, double *loss, double terms[TR_TERM_COU
     tr_objective *objective = run->stage[run->current];
     FWM_TRY(tr_objective_load(objective, &batch));
     weights_at(run, weights);
-    int64_t norms = run->config->trainer.term_norms_every;
-    if (run->events && norms > 0 && run->step % norms == 0)
+    if (run->events && due(run->step, run->config->trainer.term_norms_every))
         FWM_TRY(log_term_norms(run, weights));
     FWM_TRY(tr_objective_run(objective, weights, (uint64_t)run->config->seed, (uint64_t)run->step, loss, terms, kl));
     fwm_status status = update(run, lr, &report);
@@ -302,9 +306,9 @@ static fwm_status after_step(tr_run *run, clock_state *clock, double loss, const
     bool last = run->step == c->trainer.steps;
     if (run->step % c->trainer.log_every == 0 || last)
         FWM_TRY(log_step(run, clock, loss, terms, kl, lr, norm));
-    if (run->validation && (run->step % c->trainer.eval_every == 0 || last))
+    if (run->validation && (due(run->step, c->trainer.eval_every) || last))
         FWM_TRY(checkpoint_best(run));
-    if (run->step % c->trainer.save_every == 0 || last || stop_signal) {
+    if (due(run->step, c->trainer.save_every) || last || stop_signal) {
         double kept = run->elapsed;
         run->elapsed += fwm_seconds() - clock->started;
         fwm_status status = tr_run_save(run, "last.ckpt", true);
@@ -340,6 +344,11 @@ static fwm_status train(tr_run *run, tr_train_result *result)
     }
     if (run->step < end)
         fwm_progress_finish(&bar, run->step, "");
+    if (end == 0) { /* the law alone: what was identified is the model */
+        if (run->validation)
+            FWM_TRY(checkpoint_best(run));
+        FWM_TRY(tr_run_save(run, "last.ckpt", true));
+    }
     result->loss = loss;
     if (run->options->profile && run->current >= 0)
         ad_plan_print(tr_objective_plan(run->stage[run->current]), run->out);

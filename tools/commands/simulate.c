@@ -198,8 +198,8 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
         info.fields[DS_ACTIONS] = (ds_field_info){.points = 1, .channels = spec->n_heaters + 1, .names = names, .units = units};
         info.fields[DS_STATE] = (ds_field_info){.points = fine.mesh.n, .channels = 1, .names = field, .units = unit};
         info.fields[DS_S_PHY] = (ds_field_info){.points = coarse.mesh.n, .channels = 1, .names = field, .units = unit};
-        ds_writer_options options = {.gzip = c->simulate.compress ? 1 : 0};
-        status = ds_writer_create(&sink->writer, path, &info, &options);
+        ds_writer_options writing = {.gzip = c->simulate.compress ? 1 : 0};
+        status = ds_writer_create(&sink->writer, path, &info, &writing);
     }
     fwm_free(splits);
     fwm_free(fine.faces);
