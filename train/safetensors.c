@@ -81,7 +81,7 @@ static fwm_status parse_dtype(const char *file, const char *name, const json_t *
             *dtype = (tr_dtype)i;
             return FWM_OK;
         }
-    return fwm_fail(FWM_UNSUPPORTED, "%s: %.100s: expected dtype F32, F64, I64 or U8, found %.20s", file, name,
+    return fwm_fail(FWM_UNSUPPORTED, "%s: %.100s: expected dtype F32, F64, I64, I32 or U8, found %.20s", file, name,
                     json_string_value(value));
 }
 
