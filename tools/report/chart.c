@@ -61,8 +61,8 @@ report_axis report_axis_make(double low, double high, bool log)
     report_axis a = {.low = low, .high = high, .log = log};
     if (log && !(high / low > 1 + 1e-9))
         a.low = low / 2, a.high = high * 2;
-    else if (!log && !(high - low > 1e-12 * fmax(fabs(low), fabs(high)))) {
-        double pad = low == 0 ? 1 : 0.5 * fabs(low);
+    else if (!log && !(high - low > fmax(1e-12 * fmax(fabs(low), fabs(high)), SMALLEST))) {
+        double pad = fabs(low) <= SMALLEST ? 1 : 0.5 * fabs(low);
         a.low = low - pad, a.high = high + pad;
     }
     if (log)
