@@ -1,0 +1,98 @@
+/* What the plain files hand to the lane kernels, which are compiled for each number type and instruction set.
+ *
+ * A lane block holds `lanes` samples: a field is [dof][lanes], dof = node * n_fields + field, aligned to 64 bytes. `void`
+ * arrays hold numbers of the kernel's own type. Lanes never mix, except in theta's gradients, whose sums over lanes are
+ * double. A kernel neither allocates nor starts threads: the caller gives each thread its own blocks. */
+#ifndef FWM_PHYSICS_KERNEL_H
+#define FWM_PHYSICS_KERNEL_H
+
+#include "physics/fem.h"
+
+enum { FEM_MAX_LANES = 16, FEM_GEOMETRY = FEM_DIM * FEM_DIM + 1, FEM_MAX_POINTS = 9 };
+
+/* Tables of one mesh in one number type. */
+typedef struct fem_tables {
+    int64_t n_cells;
+    const int32_t *cell_nodes; /* [n_cells, nodes of the element] */
+    const void *basis;         /* [point, node] */
+    const void *dbasis;        /* [point, node, dim] along reference axes */
+    const void *weight;        /* [point] of the reference quadrature */
+    int geometry_points;       /* per cell: 1 where the map is affine, else one a quadrature point */
+    const void *geometry;      /* [n_cells, geometry_points, FEM_GEOMETRY]: d xi_d / d x_e at [d*dim+e], then det J */
+    const void *point;         /* [n_cells, points, dim] physical coordinates */
+    const void *size;          /* [n_cells] square root of the cell's area */
+} fem_tables;
+
+/* One sweep over the cells for one lane block. */
+typedef struct fem_sweep {
+    const fem_tables *tables;
+    double dt;
+    const void *u1, *u0;                   /* [dof][lanes] */
+    const void *ambient;                   /* [n_ambient][lanes] */
+    const void *theta[FEM_MAX_PARAMETERS]; /* of the kernel's type */
+    int64_t theta_stride[FEM_MAX_PARAMETERS]; /* 0 one value, 1 one a cell */
+    void *r;                               /* residual: added to */
+    const void *rbar;                      /* vjp: cotangent of r */
+    void *u1_bar, *u0_bar, *ambient_bar;   /* vjp: added to; NULL not wanted */
+    double *theta_bar[FEM_MAX_PARAMETERS]; /* vjp: added to, [1] or [n_cells]; NULL not wanted */
+} fem_sweep;
+
+typedef struct fem_form_kernels {
+    int lanes;
+    void (*residual[FEM_ELEMENT_COUNT])(const fem_sweep *s);
+    void (*vjp[FEM_ELEMENT_COUNT])(const fem_sweep *s);
+    /* Element matrices dR_i/du1_j at one state (u1, u0 [dof], ambient [n_ambient]): ke [n_cells][i][j], i, j over node*fields. */
+    void (*jacobian[FEM_ELEMENT_COUNT])(const fem_sweep *s, double *ke);
+} fem_form_kernels;
+
+/* A factor P A P^T = L D L^T in the two forms that the triangular solves read. */
+typedef struct fem_triangles {
+    int64_t n;
+    const int32_t *order;                       /* [n] row k of the factor is unknown order[k] */
+    const int32_t *row_start, *row_column;      /* L by rows, diagonal left out */
+    const int32_t *column_start, *column_row;   /* L by columns */
+    const void *row_value, *column_value, *inverse_diagonal;
+} fem_triangles;
+
+/* Sources in compressed rows: the load of action j on dof i. */
+typedef struct fem_loads {
+    int64_t n_dof;
+    int n_actions;
+    const int32_t *row_start, *action; /* [n_dof+1], [nnz] */
+    const void *weight;                /* [nnz] */
+} fem_loads;
+
+/* Small operations on lane blocks; n counts dofs. Scalars per lane are double [FEM_MAX_LANES]. */
+typedef struct fem_lane_kernels {
+    int lanes;
+    /* rows [count][n] -> block; lanes from `count` on repeat the last row. */
+    void (*pack)(void *block, const void *rows, int64_t n, int count);
+    void (*unpack)(void *rows, const void *block, int64_t n, int count);
+    /* x = A^-1 b; `work` [n][lanes]; x may be b. */
+    void (*solve)(void *x, const void *b, void *work, const fem_triangles *f);
+    /* r -= F a;  a_bar -= F^T r_bar. a [n_actions][lanes]. */
+    void (*load)(void *r, const void *a, const fem_loads *f);
+    void (*load_vjp)(void *a_bar, const void *r_bar, const fem_loads *f);
+    /* u -= d in lanes whose active is not 0; size_d and size_u are the largest |d| and new |u| of each lane. */
+    void (*update)(void *u, const void *d, const double *active, double *size_d, double *size_u, int64_t n);
+    /* y = x * s[lane] (y may be x); y = x * s[lane] / m[i] with m [n/fields]. */
+    void (*scale)(void *y, const void *x, const double *s, int64_t n);
+    void (*divide)(void *y, const void *x, const double *s, const double *m, int64_t nodes, int fields);
+    /* y = a x + b y. */
+    void (*combine)(void *y, double a, const void *x, double b, int64_t n);
+    /* sum_i x_i y_i in each lane, accumulated in double over fixed chunks. */
+    void (*dot)(double *sum, const void *x, const void *y, int64_t n);
+    /* y = M x, M symmetric compressed rows over nodes (values in double), fields alike. */
+    void (*mass)(void *y, const void *x, const fem_csr *m, int fields);
+} fem_lane_kernels;
+
+static inline size_t fem_number_size(ad_dtype dtype)
+{
+    return dtype == AD_F64 ? sizeof(double) : sizeof(float);
+}
+
+/* The best kernels for this processor. */
+const fem_lane_kernels *fem_lane_kernels_find(ad_dtype dtype);
+const fem_form_kernels *fem_form_kernels_find(const fem_equation *equation, ad_dtype dtype);
+
+#endif
