@@ -48,7 +48,4 @@ fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const
  * AD_NONE where nothing is a field. */
 ad_value tr_law_total_variation(tr_law *law, const nn_builder *b);
 
-/* Grows workspaces to the batch so that steps allocate nothing. */
-fwm_status tr_law_reserve(tr_law *law, ad_dtype dtype, int64_t batch) FWM_MUST_USE;
-
 #endif

@@ -27,8 +27,7 @@ static fwm_status build(tr_rollout *r)
     r->estimate = wm_estimate(&r->model, &h, r->io.s_phy);
     FWM_TRY(ad_graph_status(r->g));
     ad_value outputs[3] = {r->io.next_s, r->io.next_x, r->estimate};
-    FWM_TRY(ad_plan_create(&r->plan, r->g, 3, outputs, NULL));
-    return tr_law_reserve(r->world->law, AD_F32, r->batch);
+    return ad_plan_create(&r->plan, r->g, 3, outputs, NULL);
 }
 
 fwm_status tr_rollout_create(tr_rollout **out, tr_world *world, int64_t batch)

@@ -69,7 +69,7 @@ fwm_status tr_run_build(tr_run *run)
     if (count > 0)
         FWM_TRY(tr_rollout_create(&run->validation, run->world, count < TR_VALIDATION_BATCH ? count : TR_VALIDATION_BATCH));
     run->size = nn_store_size(w->store);
-    return tr_law_reserve(w->law, AD_F32, run->config->data.batch);
+    return FWM_OK;
 }
 
 fwm_status tr_run_allocate(tr_run *run)
