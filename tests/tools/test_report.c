@@ -281,6 +281,12 @@ Test(report, long_series_become_a_line_with_a_band)
     cr_assert_eq(count(svg, "Z"), 2, "one band on either side of the gap");
     cr_assert_eq(count(svg, "<circle"), 0);
     report_text_free(&t);
+    for (int i = 0; i < 100; i++)
+        y[i] = i % 2 ? (double)NAN : (double)i;
+    s.n = 100;
+    svg = draw(&c, &t);
+    cr_assert_eq(count(svg, "h0"), 50, "points between gaps show as dots");
+    report_text_free(&t);
     free(x), free(y);
 }
 

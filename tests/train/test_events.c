@@ -170,6 +170,12 @@ Test(events, columns)
     cr_assert(isnan(tr_history_column(&h, "loss")[1]) && isnan(tr_history_column(&h, "lr")[0]));
     cr_assert_eq(tr_history_column(&h, "lr")[1], 0.5);
     cr_assert_null(tr_history_column(&h, "note"));
+    double x[2], y[2];
+    cr_assert_eq(tr_history_series(&h, "lr", x, y), 1, "the first line does not speak of it");
+    cr_assert(x[0] == 2 && y[0] == 0.5);
+    cr_assert_eq(tr_history_series(&h, "loss", x, y), 2);
+    cr_assert(y[0] == 2 && isnan(y[1]), "null was there, and is a gap");
+    cr_assert_eq(tr_history_series(&h, "note", x, y), 0);
     tr_history_free(&h);
 }
 

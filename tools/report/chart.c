@@ -205,9 +205,13 @@ static void add_series(report_text *t, const report_chart *c, const frame *f, in
         report_text_add(t, "\"/>");
     }
     report_text_format(t, "<path class=\"line s%d\" d=\"", index % STYLES);
-    for (int i = 0; i < n; i++)
-        if (bins[i].count > 0)
-            report_text_format(t, "%c%.1f %.1f", i == 0 || bins[i - 1].count == 0 ? 'M' : 'L', bins[i].x, bins[i].y);
+    for (int i = 0; i < n; i++) {
+        if (bins[i].count == 0)
+            continue;
+        bool starts = i == 0 || bins[i - 1].count == 0, ends = i == n - 1 || bins[i + 1].count == 0;
+        /* A point between two gaps: a line of no length has round ends, and shows. */
+        report_text_format(t, "%c%.1f %.1f%s", starts ? 'M' : 'L', bins[i].x, bins[i].y, starts && ends ? "h0" : "");
+    }
     report_text_add(t, "\"/>");
     for (int i = 0; s->n <= MARKED && i < n; i++) {
         if (bins[i].count == 0)
