@@ -205,6 +205,20 @@ Test(metrics, averages)
     cr_assert_null(m);
 }
 
+Test(metrics, median_of_an_even_number)
+{
+    tr_metrics *m;
+    cr_assert_eq(tr_metrics_create(&m, 5, 1, 1, (const char *const[]){"u"}), FWM_OK);
+    const float y[] = {0, 1, 2}, error[] = {8, 1, 2, 4}; /* the fifth is never entered */
+    for (int t = 0; t < 4; t++) {
+        const float x[] = {error[t], 1 + error[t], 2 + error[t]};
+        cr_assert_eq(tr_metrics_add_state(m, t, 1, x, y, NULL, 3), FWM_OK);
+    }
+    near(tr_metrics_average(m, TR_RMSE, 1, 0, TR_MEDIAN), 3, TIGHT);
+    near(tr_metrics_average(m, TR_RMSE, 1, 0, TR_MEAN), 3.75, TIGHT);
+    tr_metrics_destroy(&m);
+}
+
 Test(metrics, order_of_entry_does_not_show)
 {
     tr_metrics *a = small_table((const int[]){0, 1, 2}), *b = small_table((const int[]){2, 0, 1});
