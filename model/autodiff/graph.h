@@ -64,6 +64,7 @@ void ad_graph_print(const ad_graph *g, FILE *out);
 /* Names pushed here prefix the names of what is built until the matching pop: "encoder/stage0". */
 void ad_scope_push(ad_graph *g, const char *name);
 void ad_scope_pop(ad_graph *g);
+const char *ad_scope_of(const ad_graph *g); /* "" at the top */
 
 /* ---- values ---- */
 const ad_shape *ad_shape_of(const ad_graph *g, ad_value v);
@@ -76,14 +77,16 @@ int ad_input_count(const ad_graph *g, ad_value v);
 ad_value ad_input_of(const ad_graph *g, ad_value v, int k);
 
 /* Helpers for shapes: ad_shape_make(3, B, n, c); product; equality; text such as "[16,64,64,3]". */
-ad_shape ad_shape_make(int rank, ...);
+#define ad_shape_make(rank, ...) ad_shape_from((rank), (const int64_t[]){__VA_ARGS__})
+ad_shape ad_shape_from(int rank, const int64_t *dim);
 int64_t ad_shape_count(const ad_shape *s);
 bool ad_shape_equal(const ad_shape *a, const ad_shape *b);
 const char *ad_shape_text(const ad_shape *s, char buf[96]);
 
 /* ---- leaves ---- */
 
-/* A value that the caller binds before each run (data) or once (parameters). Names are unique in the graph. */
+/* A value that the caller binds before each run (data) or once (parameters). Names are unique in the graph; the
+ * scope is put before them, but for a name that begins with '/'. */
 ad_value ad_input(ad_graph *g, const char *name, ad_shape shape);
 ad_value ad_parameter(ad_graph *g, const char *name, ad_shape shape);
 

@@ -37,7 +37,7 @@ typedef enum ad_op_flags {
 /* A sample for the operator table test: inputs of these shapes, drawn uniformly from [lo,hi] of each. */
 typedef struct ad_sample {
     int n_in;
-    ad_shape in[4];
+    ad_shape in[6];
     double lo, hi;
     ad_attributes attr;
 } ad_sample;
@@ -90,6 +90,9 @@ ad_kernel ad_kernel_find(const ad_op *op, ad_dtype dtype, int isa_level);
 /* The mutation switch of the tests: when an operator's name is set here, ad_gradient scales what its rule returns for
  * input 0 by 1.01, which every gradient check must notice. NULL: off. Thread-local. */
 void ad_mutate_gradient(const char *op_name);
+
+/* A stream that no other random operator of this graph has. */
+uint32_t ad_graph_next_stream(ad_graph *g);
 
 /* Small helpers for shape rules. */
 bool ad_shape_broadcast(const ad_shape *a, const ad_shape *b, ad_shape *out);

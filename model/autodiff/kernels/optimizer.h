@@ -1,0 +1,28 @@
+/* Kernels of the optimiser on a run of contiguous numbers: no threads, no groups, no decisions (train/optimizer has
+ * those). One table for each number type and instruction set. */
+#ifndef FWM_AUTODIFF_KERNELS_OPTIMIZER_H
+#define FWM_AUTODIFF_KERNELS_OPTIMIZER_H
+
+#include "model/autodiff/graph.h"
+
+/* The constants of one update, as train/optimizer.h defines them. */
+typedef struct ad_adamw {
+    double g_scale; /* s */
+    double beta1, beta2;
+    double keep;         /* 1 - lr wd */
+    double rate;         /* lr / (1 - b1^t) */
+    double v_scale, eps; /* 1 / sqrt(1 - b2^t) */
+    double ema;          /* 1 - d */
+} ad_adamw;
+
+typedef struct ad_optimizer_kernels {
+    /* p, m, v, ema [n] change in place; ema may be NULL. */
+    void (*adamw)(void *p, void *m, void *v, void *ema, const void *g, const ad_adamw *a, int64_t n);
+    /* Sum of x^2 over x [n], in float64. */
+    double (*square_sum)(const void *x, int64_t n);
+} ad_optimizer_kernels;
+
+/* `isa_level` as fwm_isa_level() tells it. */
+const ad_optimizer_kernels *ad_optimizer_find(ad_dtype dtype, int isa_level);
+
+#endif

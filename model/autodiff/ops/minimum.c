@@ -1,0 +1,20 @@
+/* y = min(a, b), NaN if either is NaN;  dy goes to the one that won, at a tie to a. */
+#include "model/autodiff/ops/elementwise.h"
+
+#define VALUE(a, b) ((a) < (b) || (a) != (a) ? (a) : (b))
+AD_BINARY(minimum)
+
+#ifdef FWM_DEFINITION
+static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_value *dx)
+{
+    ad_value a = ad_input_of(g, y, 0);
+    ad_value b = ad_input_of(g, y, 1);
+    ad_value b_won = ad_greater(g, a, b), zero = ad_fill(g, (ad_shape){1, {1}}, 0.0);
+    if (need[0])
+        dx[0] = ad_where(g, b_won, zero, dy);
+    if (need[1])
+        dx[1] = ad_where(g, b_won, dy, zero);
+}
+AD_BINARY_DEFINE(minimum, gradient, 0, "Min", -1.0, 1.0)
+AD_BINARY_BUILD(minimum)
+#endif

@@ -1,0 +1,48 @@
+/* y = e^(x - max) / sum e^(x - max) over the last axis;  dx = y (dy - sum(dy y)). */
+#include "model/autodiff/ops/rows.h"
+
+static fwm_status run(const ad_call *call)
+{
+    int64_t n = row_length(call->out_shape), rows = ad_shape_count(call->out_shape) / n;
+    const real *x = call->in[0];
+    real *y = call->out;
+#pragma omp parallel for schedule(static) if (rows * n > FWM_PARALLEL_MIN)
+    for (int64_t r = 0; r < rows; r++) {
+        const real *from = x + r * n;
+        real *to = y + r * n, m = row_max(n, from), sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = 0; i < n; i++) {
+            to[i] = real_exp(from[i] - m);
+            sum += to[i];
+        }
+        real scale = (real)1 / sum;
+        for (int64_t i = 0; i < n; i++)
+            to[i] *= scale;
+    }
+    return FWM_OK;
+}
+AD_KERNEL(softmax, run)
+
+#ifdef FWM_DEFINITION
+static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_value *dx)
+{
+    (void)need;
+    dx[0] = ad_mul(g, y, ad_sub(g, dy, row_sum(g, ad_mul(g, dy, y))));
+}
+
+const ad_op ad_op_softmax = {
+    .name = "softmax",
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .flags = AD_IN_PLACE,
+    .shape = row_shape,
+    .gradient = gradient,
+    .onnx = "Softmax (axis -1)",
+    .samples = row_samples,
+};
+
+ad_value ad_softmax(ad_graph *g, ad_value x)
+{
+    return ad_apply(g, &ad_op_softmax, 1, &x, NULL);
+}
+#endif

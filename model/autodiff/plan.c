@@ -1,0 +1,247 @@
+/* From a graph to a list of steps: what is kept, views resolved, primitives prepared, last uses. */
+#include "model/autodiff/plan_internal.h"
+
+#include "model/base/threads.h"
+
+#include <string.h>
+
+static bool is_leaf(const ad_plan *p, ad_value v)
+{
+    return (p->g->node[v].op->flags & AD_LEAF) != 0;
+}
+
+static bool is_view(const ad_plan *p, ad_value v)
+{
+    return (p->g->node[v].op->flags & AD_VIEW) != 0;
+}
+
+static void mark_live(ad_plan *p)
+{
+    for (int k = 0; k < p->n_outputs; k++)
+        p->slot[p->output[k]].live = p->slot[p->output[k]].output = true;
+    for (ad_value v = p->n_values - 1; v >= 0; v--)
+        if (p->slot[v].live)
+            for (int k = 0; k < p->g->node[v].n_in; k++)
+                p->slot[p->g->node[v].in[k]].live = true;
+    for (ad_value v = 0; v < p->n_values; v++)
+        p->slot[v].root = is_view(p, v) ? p->slot[p->g->node[v].in[0]].root : v;
+}
+
+static void describe_call(ad_plan *p, ad_step *s, const ad_shape **shapes, void **pointers)
+{
+    const ad_node *node = &p->g->node[s->value];
+    for (int k = 0; k < node->n_in; k++)
+        shapes[k] = &p->g->node[node->in[k]].shape;
+    s->call = (ad_call){
+        .in = (const void *const *)pointers,
+        .out_shape = &node->shape,
+        .in_shape = shapes,
+        .attr = &node->attr,
+        .n_in = node->n_in,
+        .dtype = p->g->dtype,
+    };
+}
+
+static fwm_status make_step(ad_plan *p, ad_value v)
+{
+    const ad_node *node = &p->g->node[v];
+    ad_step *s = &p->step[p->n_steps];
+    *s = (ad_step){.op = node->op, .value = v, .buffer = -1, .scratch = -1};
+    size_t n = (size_t)(node->n_in > 0 ? node->n_in : 1);
+    const ad_shape **shapes = fwm_arena_alloc(p->arena, n * sizeof *shapes);
+    void **pointers = fwm_arena_alloc(p->arena, n * sizeof *pointers);
+    FWM_CHECK(shapes && pointers, FWM_MEMORY, "plan: out of memory");
+    describe_call(p, s, shapes, pointers);
+    s->kernel = ad_kernel_find(node->op, p->g->dtype, p->isa);
+    FWM_CHECK(s->kernel, FWM_INTERNAL, "plan: operator '%s' has no kernel", node->op->name);
+    if (node->op->scratch)
+        s->scratch_size = node->op->scratch(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr);
+    p->n_steps++; /* from here on destroy releases the state */
+    if (node->op->prepare)
+        FWM_TRY(node->op->prepare(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr, &s->state,
+                                  &s->scratch_size));
+    s->call.state = s->state;
+    p->flops += node->op->flops ? node->op->flops(node->n_in, shapes, &node->shape, &node->attr)
+                                : (double)ad_shape_count(&node->shape);
+    if (node->op->flags & AD_RANDOM)
+        p->n_random++;
+    return FWM_OK;
+}
+
+static void mark_uses(ad_plan *p)
+{
+    for (ad_value v = 0; v < p->n_values; v++)
+        p->slot[v].use = -1;
+    for (int32_t t = 0; t < p->n_steps; t++) {
+        const ad_node *node = &p->g->node[p->step[t].value];
+        for (int k = 0; k < node->n_in; k++)
+            p->slot[p->slot[node->in[k]].root].use = t;
+    }
+    for (int k = 0; k < p->n_outputs; k++)
+        p->slot[p->slot[p->output[k]].root].use = INT32_MAX - 1;
+}
+
+static fwm_status build(ad_plan *p, int n_outputs, const ad_value *outputs)
+{
+    const ad_graph *g = p->g;
+    p->arena = fwm_arena_create();
+    FWM_CHECK(p->arena, FWM_MEMORY, "plan: out of memory");
+    p->n_values = g->n;
+    p->n_outputs = n_outputs;
+    p->slot = fwm_arena_alloc(p->arena, (size_t)(g->n + 1) * sizeof *p->slot);
+    p->output = fwm_arena_alloc(p->arena, (size_t)(n_outputs + 1) * sizeof *p->output);
+    /* One step a value, and at the end one copy for each output that cannot be computed in place. */
+    p->step = fwm_arena_alloc(p->arena, (size_t)(g->n + n_outputs + 1) * sizeof *p->step);
+    FWM_CHECK(p->slot && p->output && p->step, FWM_MEMORY, "plan: out of memory");
+    for (int k = 0; k < n_outputs; k++) {
+        FWM_CHECK(outputs[k] >= 0 && outputs[k] < g->n, FWM_INVALID, "plan: output %d is not a value of the graph", k);
+        p->output[k] = outputs[k];
+    }
+    mark_live(p);
+    for (ad_value v = 0; v < p->n_values; v++)
+        if (p->slot[v].live && !is_leaf(p, v) && !is_view(p, v))
+            FWM_TRY(make_step(p, v));
+    mark_uses(p);
+    p->random = fwm_arena_alloc(p->arena, (size_t)(p->n_random + 1) * sizeof(ad_step *));
+    FWM_CHECK(p->random, FWM_MEMORY, "plan: out of memory");
+    p->n_random = 0;
+    for (int32_t t = 0; t < p->n_steps; t++)
+        if (p->step[t].op->flags & AD_RANDOM)
+            p->random[p->n_random++] = &p->step[t];
+    return FWM_OK;
+}
+
+fwm_status ad_plan_create(ad_plan **plan, const ad_graph *g, int n_outputs, const ad_value *outputs,
+                          const ad_plan_options *options)
+{
+    *plan = NULL;
+    FWM_TRY(ad_graph_status(g));
+    ad_plan *p = fwm_calloc(1, sizeof *p);
+    FWM_CHECK(p, FWM_MEMORY, "plan: out of memory");
+    p->g = g;
+    if (options)
+        p->options = *options;
+    p->isa = p->options.isa_level > 0 ? p->options.isa_level : fwm_isa_level();
+    fwm_status status = build(p, n_outputs, outputs);
+    if (status == FWM_OK)
+        status = ad_plan_layout(p);
+    if (status != FWM_OK)
+        ad_plan_destroy(&p);
+    *plan = p;
+    return status;
+}
+
+void ad_plan_destroy(ad_plan **plan)
+{
+    ad_plan *p = plan ? *plan : NULL;
+    if (!p)
+        return;
+    for (int32_t t = 0; t < p->n_steps; t++)
+        if (p->step[t].value != AD_NONE && p->step[t].op->release && p->step[t].state)
+            p->step[t].op->release(p->step[t].state);
+    fwm_block_free(p->block, p->memory.workspace);
+    fwm_free(p->buffer);
+    fwm_arena_destroy(p->arena);
+    fwm_free(p);
+    *plan = NULL;
+}
+
+/* A bound output is computed where it is bound when its memory is its own; otherwise it is copied there at the end. */
+static fwm_status bind_output(ad_plan *p, ad_value v, void *data)
+{
+    ad_slot *root = &p->slot[p->slot[v].root];
+    if (!is_leaf(p, p->slot[v].root) && !root->bound) {
+        root->bound = data;
+        return FWM_OK;
+    }
+    ad_step *s = &p->step[p->n_steps++];
+    *s = (ad_step){.value = AD_NONE, .buffer = -1, .scratch = -1, .copy_from = v};
+    s->call.out = data;
+    s->copy_size = (size_t)ad_count(p->g, v) * ad_dtype_size(p->g->dtype);
+    return FWM_OK;
+}
+
+fwm_status ad_plan_bind(ad_plan *p, ad_value v, void *data)
+{
+    FWM_CHECK(!p->prepared, FWM_INVALID, "plan: bind comes before prepare");
+    FWM_CHECK(v >= 0 && v < p->n_values, FWM_INVALID, "plan: value %d is not in the plan", v);
+    if (!p->slot[v].live)
+        return FWM_OK; /* nothing reads it */
+    p->planned = false;
+    if (is_leaf(p, v) && !p->slot[v].output) {
+        p->slot[v].bound = data;
+        return FWM_OK;
+    }
+    FWM_CHECK(p->slot[v].output, FWM_INVALID, "plan: value %%%d (%s) is neither leaf nor output", v, ad_name_of(p->g, v));
+    FWM_CHECK(p->n_steps < p->n_values + p->n_outputs, FWM_INVALID, "plan: output %%%d is bound too often", v);
+    return bind_output(p, v, data);
+}
+
+static void *address(const ad_plan *p, int32_t buffer)
+{
+    const ad_buffer *b = &p->buffer[buffer];
+    return b->bound ? b->bound : (char *)p->block + b->offset;
+}
+
+static void *value_address(const ad_plan *p, ad_value v)
+{
+    int32_t buffer = p->slot[p->slot[v].root].buffer;
+    return buffer < 0 ? NULL : address(p, buffer);
+}
+
+static void fill_constant(const ad_plan *p, ad_value v)
+{
+    const ad_node *node = &p->g->node[v];
+    int64_t n = ad_shape_count(&node->shape);
+    const double *data = node->attr.object;
+    void *out = value_address(p, v);
+    for (int64_t i = 0; i < n; i++) {
+        double x = data ? data[i] : node->attr.f[0];
+        if (p->g->dtype == AD_F64)
+            ((double *)out)[i] = x;
+        else
+            ((float *)out)[i] = (float)x;
+    }
+}
+
+fwm_status ad_plan_prepare(ad_plan *p)
+{
+    FWM_CHECK(!p->prepared, FWM_INVALID, "plan: prepared twice");
+    if (!p->planned)
+        FWM_TRY(ad_plan_layout(p));
+    FWM_TRY(fwm_block_alloc(&p->block, p->memory.workspace));
+    for (ad_value v = 0; v < p->n_values; v++)
+        if (p->slot[v].live && (strcmp(p->g->node[v].op->name, "fill") == 0 ||
+                                strcmp(p->g->node[v].op->name, "constant") == 0))
+            fill_constant(p, v);
+    for (int32_t t = 0; t < p->n_steps; t++) {
+        ad_step *s = &p->step[t];
+        if (s->value == AD_NONE)
+            continue;
+        const ad_node *node = &p->g->node[s->value];
+        const void **in = (const void **)(uintptr_t)s->call.in;
+        for (int k = 0; k < node->n_in; k++)
+            in[k] = value_address(p, node->in[k]);
+        s->call.out = address(p, s->buffer);
+        s->call.scratch = s->scratch >= 0 ? address(p, s->scratch) : NULL;
+    }
+    p->prepared = true;
+    return FWM_OK;
+}
+
+void *ad_plan_data(const ad_plan *p, ad_value v)
+{
+    if (!p->prepared || v < 0 || v >= p->n_values || !p->slot[v].live)
+        return NULL;
+    return is_leaf(p, p->slot[v].root) || p->slot[v].output ? value_address(p, v) : NULL;
+}
+
+void ad_plan_memory(const ad_plan *p, ad_memory *memory)
+{
+    *memory = p->memory;
+}
+
+double ad_plan_flops(const ad_plan *p)
+{
+    return p->flops;
+}

@@ -1,0 +1,65 @@
+/* The plan's representation, for plan.c, memory.c, run.c and plan_print.c. */
+#ifndef FWM_AUTODIFF_PLAN_INTERNAL_H
+#define FWM_AUTODIFF_PLAN_INTERNAL_H
+
+#include "model/autodiff/graph_internal.h"
+#include "model/autodiff/plan.h"
+
+enum { AD_ALIGNMENT = 64 };
+
+/* An interval of the block: [first, last] in steps, `size` bytes at `offset`. */
+typedef struct ad_buffer {
+    int32_t first, last;
+    size_t size, offset;
+    void *bound; /* memory of the caller instead of the block */
+} ad_buffer;
+
+typedef struct ad_step {
+    ad_kernel kernel;
+    ad_call call;
+    const ad_op *op;
+    ad_value value;        /* AD_NONE for a copy to a bound output */
+    int32_t buffer, scratch; /* indices of buffers, -1 where none */
+    ad_value copy_from, copy_to;
+    size_t copy_size;
+    size_t scratch_size;
+    void *state;
+    double seconds; /* of profiled runs */
+} ad_step;
+
+/* What the plan knows of each value of the graph (only of those that it keeps). */
+typedef struct ad_slot {
+    bool live;
+    ad_value root;  /* the value whose memory this one shows (itself, but for views) */
+    int32_t buffer; /* -1: none */
+    int32_t use;    /* last step that reads the memory (of a root); INT32_MAX for outputs */
+    bool output;
+    void *bound;
+} ad_slot;
+
+struct ad_plan {
+    const ad_graph *g;
+    fwm_arena *arena;
+    ad_plan_options options;
+    int isa;
+    int32_t n_values; /* of the graph when planned */
+    ad_slot *slot;
+    int n_outputs;
+    ad_value *output;
+    ad_step *step;
+    int32_t n_steps;
+    ad_buffer *buffer;
+    int32_t n_buffers, capacity;
+    ad_memory memory;
+    double flops;
+    void *block;
+    bool prepared, planned, profile;
+    int64_t profiled_runs;
+    ad_step **random; /* steps that read (seed, step) */
+    int32_t n_random;
+};
+
+/* Intervals, in-place sharing and offsets: fills buffer indices and memory. After the last binding. */
+fwm_status ad_plan_layout(ad_plan *p) FWM_MUST_USE;
+
+#endif

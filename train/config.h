@@ -1,0 +1,198 @@
+/* The configuration of an experiment: YAML in, plain C structures out.
+ *
+ * One table (config_table.c) holds for each key its path, type, place in these structures, range, unit, default,
+ * choices and help; the parser, the JSON Schema, `fwm help config` and the resolved dump all come from it. Parsing is
+ * strict: an unknown, repeated or missing key, a wrong type, a value out of range, an anchor, an alias, a tag, a merge
+ * key or a second document is an error with file, line, column, what was expected and what was found; up to 20 are
+ * collected. Layers, each over the one before: defaults, the files of `include:`, the file, --set, and a variant's
+ * overrides. Lists and matrices replace, maps merge.
+ *
+ * Invariant: a tr_config that a function here returned has passed the table and the rules between keys.
+ * Ownership: all memory, strings included, belongs to the configuration's arena and dies with tr_config_destroy. */
+#ifndef TRAIN_CONFIG_H
+#define TRAIN_CONFIG_H
+
+#include "model/base/status.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct tr_ints {
+    int64_t count, *items;
+} tr_ints;
+typedef struct tr_reals {
+    int64_t count;
+    double *items;
+} tr_reals;
+typedef struct tr_strings {
+    int64_t count;
+    const char **items;
+} tr_strings;
+typedef struct tr_matrix { /* items[row * columns + column] */
+    int64_t rows, columns;
+    double *items;
+} tr_matrix;
+typedef struct tr_map { /* in the order given */
+    int64_t count;
+    struct tr_named_real {
+        const char *name;
+        double value;
+    } * items;
+} tr_map;
+
+/* Choices, stored as int: the position of the word in the table's list. */
+enum tr_cell { TR_TRIANGLE, TR_QUADRILATERAL };
+enum tr_space { TR_P1, TR_P2, TR_Q1, TR_Q2 };
+enum tr_layout { TR_LAYOUT_AUTO, TR_LAYOUT_FWM };
+enum tr_equation { TR_EQUATION_NONE, TR_EQUATION_HEAT };
+enum tr_norm { TR_NORM_DUAL, TR_NORM_LUMPED, TR_NORM_STEP };
+enum tr_prior { TR_PRIOR_NONE, TR_PRIOR_FEM };
+enum tr_code { TR_CODE_LATENT, TR_CODE_FEATURE, TR_CODE_STATE };
+enum tr_balance { TR_BALANCE_NONE };
+enum tr_optimizer_name { TR_ADAMW };
+enum tr_schedule_name { TR_COSINE, TR_CONSTANT };
+enum tr_isa { TR_ISA_AUTO, TR_ISA_X86_64, TR_ISA_AVX2, TR_ISA_AVX512 };
+enum tr_split { TR_SPLIT_TRAIN, TR_SPLIT_VALIDATION, TR_SPLIT_TEST, TR_SPLIT_TEST_OOD };
+enum tr_start { TR_START_STATE, TR_START_FRAME };
+enum tr_export_format { TR_EXPORT_SAFETENSORS };
+enum tr_export_weights { TR_EXPORT_EMA, TR_EXPORT_LAST };
+
+typedef struct tr_config {
+    const char *experiment; /* a file name */
+    int64_t seed;
+    struct {
+        int64_t train, validation, test, test_ood; /* trajectories */
+        int64_t steps;                             /* frames a trajectory, the start included */
+        double dt;                                 /* between frames */
+        int64_t substeps;
+        int cell, space;
+        int64_t cells[2]; /* x, y */
+        double size[2];
+        int64_t coarse_cells[2], frame[2]; /* frame: height, width */
+        tr_map truth, nominal;
+        tr_matrix inclusions; /* k, x, y, radius */
+        tr_matrix heaters;    /* x, y */
+        double heater_half_width, heater_power;
+        double ood_power[2]; /* factor on heater_power */
+        int64_t hold[2];     /* frames */
+        double on_probability;
+        double ambient[2], correlation_length[2], deviation[2], offset[2], frame_range[2];
+        double vignetting, noise;
+        bool compress;
+    } simulate;
+    struct {
+        const char *file;
+        int layout;
+        int64_t clip, batch, context, prefetch, trajectories;
+        double state_noise;
+    } data;
+    struct {
+        int equation;
+        tr_map parameters;
+        tr_strings learn, field;
+        int64_t substeps;
+        struct {
+            int64_t steps, batch;
+            double lr, total_variation;
+            bool freeze;
+        } identification;
+        struct {
+            int norm;
+            int64_t subset;
+        } residual;
+    } physics;
+    struct {
+        struct {
+            tr_ints widths;
+            bool frame_tower, physics_tower;
+        } encoder;
+        struct {
+            int prior;
+            int64_t grid;
+            tr_ints widths; /* at grid, grid / 2, grid / 4, ... */
+            bool position_bias;
+        } predictor;
+        struct {
+            int64_t size;
+            double min_log_std, max_log_std, free_nats;
+        } latent;
+        struct {
+            int64_t width;
+        } decoder;
+        int64_t groups;
+    } model;
+    struct {
+        double weight;
+        int code;
+        int64_t size;
+        double blur, scaling;
+        int64_t extra;
+        double ramp_start, ramp_end; /* fractions of training */
+    } transport;
+    struct {
+        double state, frame, kl, physics, start;
+        tr_ints unroll;
+        tr_reals unroll_start; /* fraction of training at which unroll[i] begins */
+        int balance;
+        double kl_balance[2];
+    } objective;
+    struct {
+        int name;
+        double lr, betas[2], eps, weight_decay, clip, ema;
+    } optimizer;
+    struct {
+        int name;
+        int64_t warmup;
+        double final; /* fraction of lr at the end */
+    } schedule;
+    struct {
+        int64_t steps, threads; /* threads 0: all */
+        int64_t eval_every, save_every, log_every, term_norms_every;
+        int isa;
+    } trainer;
+    struct {
+        int split, start;
+        int64_t horizon, samples, trajectories;
+        tr_ints horizons;
+    } eval;
+    struct {
+        int format, weights;
+    } export;
+    tr_strings variants; /* names, in the order given */
+
+    struct tr_config_own *own; /* arena, origins of values, variants' overrides */
+} tr_config;
+
+/* Loads a file. sets: texts "a.b=c". On failure the message has every error found, one a line, each
+ * "file:line:column: path: expected ..., found ...[; did you mean ...?]". Errors: FWM_CONFIG, FWM_IO, FWM_MEMORY. */
+fwm_status tr_config_load(tr_config **out, const char *file, const char *const *sets, int64_t set_count) FWM_MUST_USE;
+
+/* The same for text in memory (a checkpoint's); includes are looked for relative to `name`. */
+fwm_status tr_config_parse(tr_config **out, const char *text, size_t size, const char *name, const char *const *sets,
+                           int64_t set_count) FWM_MUST_USE;
+
+/* A new configuration: `config` with the overrides of variant `name`, and without variants. Error: FWM_CONFIG
+ * (unknown). */
+fwm_status tr_config_variant(const tr_config *config, const char *name, tr_config **out) FWM_MUST_USE;
+
+void tr_config_destroy(tr_config *config);
+
+/* The resolved whole as YAML, each key with its help, unit, range and default as a comment; reads back to the same
+ * values (reals with as many digits as that takes). *text is freed by fwm_free. */
+fwm_status tr_config_dump(const tr_config *config, char **text) FWM_MUST_USE;
+
+/* The resolved whole as JSON (without variants). */
+fwm_status tr_config_json(const tr_config *config, json_t **out) FWM_MUST_USE;
+
+/* JSON Schema (draft 7) for editors: configs/schema.json is json_dumps(schema, JSON_INDENT(2) |
+ * JSON_REAL_PRECISION(15)) and a newline. */
+fwm_status tr_config_schema(json_t **out) FWM_MUST_USE;
+
+/* Help for a key or a block ("" for all): *text is freed by fwm_free. Error: FWM_CONFIG (unknown, with the nearest). */
+fwm_status tr_config_help(const char *path, char **text) FWM_MUST_USE;
+
+/* The word of a choice: tr_config_word("physics.equation", TR_EQUATION_HEAT) is "heat"; NULL outside the table. */
+const char *tr_config_word(const char *path, int choice);
+
+#endif

@@ -1,0 +1,440 @@
+#include "train/law.h"
+
+#include "model/base/arena.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MAX_OPERATORS = 32 };
+typedef enum operator_kind { RENDER, GRADIENT_X, GRADIENT_Y, SAMPLE, PROLONG, PAIR_DIFFERENCE } operator_kind;
+
+typedef struct cached_operator {
+    operator_kind kind;
+    bool coarse;
+    int64_t kh, kw;
+    ad_sparse *matrix;
+} cached_operator;
+
+struct tr_law {
+    fem_mesh *mesh, *coarse;
+    fem_problem *problem;
+    const fem_equation *equation;
+    double start[FEM_MAX_PARAMETERS];
+    bool learned[FEM_MAX_PARAMETERS], field[FEM_MAX_PARAMETERS];
+    double *mass;
+    cached_operator cache[MAX_OPERATORS];
+    int n_cached;
+    wm_physics physics;
+    nn_store *store;
+};
+
+/* ---- operators ---- */
+
+static fwm_status pair_difference(const fem_mesh *mesh, fem_csr *out)
+{
+    *out = (fem_csr){.rows = mesh->n_pairs, .cols = mesh->n_cells, .nnz = 2 * mesh->n_pairs};
+    out->row_start = fwm_malloc((size_t)mesh->n_pairs + 1, sizeof *out->row_start);
+    out->column = fwm_malloc((size_t)out->nnz + 1, sizeof *out->column);
+    out->weight = fwm_malloc((size_t)out->nnz + 1, sizeof *out->weight);
+    FWM_CHECK(out->row_start && out->column && out->weight, FWM_MEMORY, "law: out of memory");
+    for (int64_t e = 0; e < mesh->n_pairs; e++) {
+        bool swap = mesh->pair[2 * e] > mesh->pair[2 * e + 1]; /* columns rise within a row */
+        for (int k = 0; k < 2; k++) {
+            out->column[2 * e + k] = mesh->pair[2 * e + (k ^ (int)swap)];
+            out->weight[2 * e + k] = (k == 0 ? 1.0 : -1.0) * mesh->pair_length[e];
+        }
+        out->row_start[e] = 2 * e;
+    }
+    out->row_start[mesh->n_pairs] = out->nnz;
+    return FWM_OK;
+}
+
+static fwm_status make_operator(const tr_law *law, cached_operator *o)
+{
+    const fem_mesh *mesh = o->coarse ? law->coarse : law->mesh;
+    fem_csr own = {0}, *csr = NULL;
+    fwm_status status = FWM_OK;
+    switch (o->kind) {
+    case RENDER: status = fem_render(&csr, mesh, o->kh, o->kw, NULL); break;
+    case GRADIENT_X: status = fem_render_gradient(&csr, mesh, o->kh, o->kw, 0); break;
+    case GRADIENT_Y: status = fem_render_gradient(&csr, mesh, o->kh, o->kw, 1); break;
+    case SAMPLE: status = fem_sample(&csr, mesh, o->kh, o->kw); break;
+    case PROLONG: status = fem_prolong(&csr, law->coarse, law->mesh); break;
+    case PAIR_DIFFERENCE: status = pair_difference(mesh, &own); break;
+    }
+    const fem_csr *m = csr ? csr : &own;
+    if (status == FWM_OK)
+        status = ad_sparse_create(&o->matrix, m->rows, m->cols, m->row_start, m->column, m->weight);
+    fem_csr_destroy(&csr);
+    fwm_free(own.row_start);
+    fwm_free(own.column);
+    fwm_free(own.weight);
+    return status;
+}
+
+static fwm_status find_operator(tr_law *law, operator_kind kind, bool coarse, int64_t kh, int64_t kw, const ad_sparse **m)
+{
+    for (int i = 0; i < law->n_cached; i++) {
+        const cached_operator *o = &law->cache[i];
+        if (o->kind == kind && o->coarse == coarse && o->kh == kh && o->kw == kw) {
+            *m = o->matrix;
+            return FWM_OK;
+        }
+    }
+    FWM_CHECK(law->n_cached < MAX_OPERATORS, FWM_INTERNAL, "law: more than %d operators", MAX_OPERATORS);
+    FWM_CHECK(!coarse || law->coarse, FWM_DATA, "law: the dataset has no coarse mesh");
+    cached_operator o = {.kind = kind, .coarse = coarse, .kh = kh, .kw = kw};
+    FWM_TRY(make_operator(law, &o));
+    law->cache[law->n_cached++] = o;
+    *m = o.matrix;
+    return FWM_OK;
+}
+
+fwm_status tr_law_render(tr_law *law, int64_t kh, int64_t kw, const ad_sparse **operator)
+{
+    return find_operator(law, RENDER, false, kh, kw, operator);
+}
+
+fwm_status tr_law_prolong(tr_law *law, const ad_sparse **operator)
+{
+    return find_operator(law, PROLONG, false, 0, 0, operator);
+}
+
+/* This thread's message becomes the graph's failure. */
+static ad_value keep_failure(ad_graph *g, fwm_status status)
+{
+    char text[FWM_ERROR_CAPACITY];
+    fwm_error_get(text, sizeof text);
+    return ad_graph_fail(g, status, "%s", text);
+}
+
+/* x through an operator, with the failure kept in the graph. */
+static ad_value apply_operator(tr_law *law, ad_graph *g, ad_value x, operator_kind kind, bool coarse, int64_t kh, int64_t kw)
+{
+    const ad_sparse *m;
+    fwm_status status = find_operator(law, kind, coarse, kh, kw, &m);
+    return status == FWM_OK ? ad_spmm(g, m, x) : keep_failure(g, status);
+}
+
+static ad_value as_picture(ad_graph *g, ad_value x, int64_t kh, int64_t kw)
+{
+    return ad_reshape(g, x, ad_shape_make(4, ad_dim(g, x, 0), kh, kw, ad_dim(g, x, 2)));
+}
+
+static ad_value build_render(void *self, ad_graph *g, ad_value s, bool coarse, int64_t kh, int64_t kw)
+{
+    return as_picture(g, apply_operator(self, g, s, RENDER, coarse, kh, kw), kh, kw);
+}
+
+static ad_value build_gradient(void *self, ad_graph *g, ad_value s, bool coarse, int64_t kh, int64_t kw)
+{
+    ad_value dx = apply_operator(self, g, s, GRADIENT_X, coarse, kh, kw);
+    ad_value dy = apply_operator(self, g, s, GRADIENT_Y, coarse, kh, kw);
+    /* The small number keeps the root's derivative finite where the field is flat. */
+    ad_value size = ad_sqrt(g, ad_affine(g, ad_add(g, ad_square(g, dx), ad_square(g, dy)), 1.0, 1e-6));
+    return as_picture(g, size, kh, kw);
+}
+
+static ad_value build_sample(void *self, ad_graph *g, ad_value picture)
+{
+    int64_t kh = ad_dim(g, picture, 1), kw = ad_dim(g, picture, 2);
+    ad_value flat = ad_reshape(g, picture, ad_shape_make(3, ad_dim(g, picture, 0), kh * kw, ad_dim(g, picture, 3)));
+    return apply_operator(self, g, flat, SAMPLE, false, kh, kw);
+}
+
+static ad_value build_prolong(void *self, ad_graph *g, ad_value s_phy)
+{
+    return apply_operator(self, g, s_phy, PROLONG, false, 0, 0);
+}
+
+/* ---- parameters ---- */
+
+static void parameter_path(const tr_law *law, int k, char path[96])
+{
+    (void)snprintf(path, 96, "/" TR_LAW_PREFIX "%s", law->equation->parameter[k].name);
+}
+
+int64_t tr_law_count(const tr_law *law, int k)
+{
+    return law->field[k] ? law->mesh->n_cells : 1;
+}
+
+static ad_value log_parameter(const tr_law *law, const nn_builder *b, int k)
+{
+    char path[96];
+    parameter_path(law, k, path);
+    nn_init init = {.kind = NN_INIT_CONSTANT, .value = log(law->start[k]), .no_decay = true};
+    return nn_parameter(b, path, ad_shape_make(1, tr_law_count(law, k)), init);
+}
+
+static int theta_values(tr_law *law, ad_graph *g, ad_value *theta)
+{
+    nn_builder b = {.g = g, .store = law->store};
+    int n = law->equation->n_parameters;
+    for (int k = 0; k < n; k++)
+        theta[k] = law->learned[k] ? ad_exp(g, log_parameter(law, &b, k)) : ad_fill(g, ad_shape_make(1, 1), law->start[k]);
+    return n;
+}
+
+/* The law's operator of a kind for these states: the parameters follow them as inputs. */
+static ad_value apply_law(tr_law *law, ad_graph *g, fem_custom_kind kind, int n_states, ad_value *in)
+{
+    const ad_custom *custom = NULL;
+    int64_t count[FEM_MAX_PARAMETERS];
+    int n = theta_values(law, g, in + n_states);
+    if (ad_graph_status(g) != FWM_OK)
+        return AD_NONE;
+    for (int k = 0; k < n; k++)
+        count[k] = tr_law_count(law, k);
+    fwm_status status = fem_custom(&custom, law->problem, kind, ad_graph_dtype(g), ad_dim(g, in[0], 0), count);
+    if (status != FWM_OK)
+        return keep_failure(g, status);
+    return ad_custom_apply(g, custom, n_states + n, in);
+}
+
+static ad_value build_step(void *self, ad_graph *g, ad_value s, ad_value a)
+{
+    ad_value in[2 + FEM_MAX_PARAMETERS] = {s, a};
+    return apply_law(self, g, FEM_CUSTOM_STEP, 2, in);
+}
+
+static ad_value build_rate(void *self, ad_graph *g, ad_value s, ad_value a)
+{
+    ad_value in[3 + FEM_MAX_PARAMETERS] = {s, s, a};
+    return apply_law(self, g, FEM_CUSTOM_RESIDUAL, 3, in);
+}
+
+static ad_value build_loss(void *self, ad_graph *g, ad_value s1, ad_value s0, ad_value a)
+{
+    ad_value in[3 + FEM_MAX_PARAMETERS] = {s1, s0, a};
+    return apply_law(self, g, FEM_CUSTOM_LOSS, 3, in);
+}
+
+static ad_value build_description(void *self, ad_graph *g)
+{
+    tr_law *law = self;
+    nn_builder b = {.g = g, .store = law->store};
+    ad_value part[FEM_MAX_PARAMETERS];
+    int n = 0;
+    for (int k = 0; k < law->equation->n_parameters; k++)
+        if (law->learned[k])
+            part[n++] = ad_reshape(g, ad_mean_all(g, log_parameter(law, &b, k)), ad_shape_make(2, 1, 1));
+    return n == 0 ? AD_NONE : n == 1 ? part[0] : ad_concat(g, n, part, 1);
+}
+
+ad_value tr_law_total_variation(tr_law *law, const nn_builder *b)
+{
+    ad_graph *g = b->g;
+    ad_value sum = AD_NONE;
+    for (int k = 0; law->equation && k < law->equation->n_parameters; k++) {
+        if (!law->learned[k] || !law->field[k])
+            continue;
+        ad_value x = ad_reshape(g, log_parameter(law, b, k), ad_shape_make(3, 1, law->mesh->n_cells, 1));
+        ad_value jump = ad_sum_all(g, ad_abs(g, apply_operator(law, g, x, PAIR_DIFFERENCE, false, 0, 0)));
+        sum = sum == AD_NONE ? jump : ad_add(g, sum, jump);
+    }
+    return sum;
+}
+
+void tr_law_values(const tr_law *law, const nn_store *store, ad_dtype dtype, const void *flat, int k, double *values)
+{
+    char path[96];
+    parameter_path(law, k, path);
+    const nn_slot *slot = law->learned[k] ? nn_store_find(store, path + 1) : NULL;
+    for (int64_t i = 0; i < tr_law_count(law, k); i++) {
+        if (!slot)
+            values[i] = law->start[k];
+        else if (dtype == AD_F64)
+            values[i] = exp(((const double *)flat)[slot->offset + i]);
+        else
+            values[i] = exp((double)((const float *)flat)[slot->offset + i]);
+    }
+}
+
+bool tr_law_is_learned(const tr_law *law, int k)
+{
+    return law->learned[k];
+}
+
+double tr_law_initial(const tr_law *law, int k)
+{
+    return law->start[k];
+}
+
+/* ---- creation ---- */
+
+static fwm_status mesh_from_dataset(fem_mesh **mesh, const ds_mesh *from, const char *path, const char *place)
+{
+    FWM_CHECK(from, FWM_DATA, "%s: %s: expected a mesh, found none; the fused model needs one", path, place);
+    FWM_CHECK(from->dim == FEM_DIM, FWM_DATA, "%s: %s: expected 2 dimensions, found %lld", path, place, (long long)from->dim);
+    fem_element element;
+    FWM_TRY(fem_element_parse(from->cell, from->space, &element));
+    fwm_status status = fem_mesh_from_arrays(mesh, element, from->nv, from->vertices, from->ncell, from->cells);
+    if (status != FWM_OK)
+        return fwm_fail_within(status, "%s: %s", path, place);
+    return FWM_OK;
+}
+
+static fwm_status read_parameters(tr_law *law, const tr_config *c)
+{
+    const fem_equation *eq = law->equation;
+    for (int k = 0; k < eq->n_parameters; k++)
+        law->start[k] = eq->parameter[k].lo > 0 ? eq->parameter[k].preset : 0; /* absent: the term is not in the law */
+    for (int64_t i = 0; i < c->physics.parameters.count; i++) {
+        int k;
+        fwm_status status = fem_parameter_find(eq, c->physics.parameters.items[i].name, &k);
+        if (status != FWM_OK)
+            return fwm_fail_within(FWM_CONFIG, "physics.parameters");
+        law->start[k] = c->physics.parameters.items[i].value;
+    }
+    for (int64_t i = 0; i < c->physics.learn.count; i++) {
+        int k;
+        if (fem_parameter_find(eq, c->physics.learn.items[i], &k) != FWM_OK)
+            return fwm_fail_within(FWM_CONFIG, "physics.learn");
+        FWM_CHECK(law->start[k] > 0, FWM_CONFIG,
+                  "physics.learn: '%s' is learned through its logarithm: expected a starting value above 0 in "
+                  "physics.parameters, found %g",
+                  c->physics.learn.items[i], law->start[k]);
+        law->learned[k] = true;
+    }
+    for (int64_t i = 0; i < c->physics.field.count; i++) {
+        int k;
+        if (fem_parameter_find(eq, c->physics.field.items[i], &k) != FWM_OK)
+            return fwm_fail_within(FWM_CONFIG, "physics.field");
+        FWM_CHECK(eq->parameter[k].per_cell, FWM_CONFIG, "physics.field: '%s' cannot vary from cell to cell",
+                  c->physics.field.items[i]);
+        FWM_CHECK(law->learned[k], FWM_CONFIG, "physics.field: '%s' is not in physics.learn", c->physics.field.items[i]);
+        law->field[k] = true;
+    }
+    return FWM_OK;
+}
+
+static fwm_status new_problem(const tr_law *law, const tr_config *c, double dt, double scale, fem_norm norm, int substeps,
+                              fem_problem **problem)
+{
+    fem_source source[FEM_MAX_ACTIONS];
+    int64_t n = c->simulate.heaters.rows;
+    for (int64_t i = 0; i < n; i++)
+        source[i] = (fem_source){.x = c->simulate.heaters.items[2 * i],
+                                 .y = c->simulate.heaters.items[2 * i + 1],
+                                 .half_width = c->simulate.heater_half_width,
+                                 .power = c->simulate.heater_power};
+    fem_problem_spec spec = {.equation = law->equation->name,
+                             .mesh = law->mesh,
+                             .dt = dt,
+                             .substeps = substeps,
+                             .n_sources = (int)n,
+                             .source = source,
+                             .norm = norm,
+                             .scale = scale};
+    return fem_problem_create(problem, &spec);
+}
+
+fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const ds_dataset *ds, double scale,
+                               fem_problem **problem)
+{
+    return new_problem(law, config, ds_get_info(ds)->dt, scale, FEM_NORM_DUAL, 1, problem);
+}
+
+static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset *ds, double scale)
+{
+    const ds_info *info = ds_get_info(ds);
+    const char *name = tr_config_word("physics.equation", c->physics.equation);
+    FWM_CHECK(strcmp(info->equation, name) == 0, FWM_DATA,
+              "%s: @equation: expected '%s' (physics.equation of the configuration), found '%s'; choose the dataset or the "
+              "equation",
+              ds_path(ds), name, info->equation);
+    FWM_TRY(fem_equation_find(name, &law->equation));
+    FWM_TRY(read_parameters(law, c));
+    int64_t n_sources = c->simulate.heaters.rows;
+    FWM_CHECK(n_sources + law->equation->n_ambient == info->fields[DS_ACTIONS].channels, FWM_CONFIG,
+              "simulate.heaters: %lld heaters and %d ambient value(s) make %lld actions, but %s has %lld",
+              (long long)n_sources, law->equation->n_ambient, (long long)(n_sources + law->equation->n_ambient), ds_path(ds),
+              (long long)info->fields[DS_ACTIONS].channels);
+    FWM_CHECK(info->fields[DS_STATE].points == law->mesh->n_nodes, FWM_DATA,
+              "%s: /state: expected %lld nodes (those of /mesh), found %lld", ds_path(ds), (long long)law->mesh->n_nodes,
+              (long long)info->fields[DS_STATE].points);
+    fem_norm norm = c->physics.residual.norm == TR_NORM_DUAL     ? FEM_NORM_DUAL
+                    : c->physics.residual.norm == TR_NORM_LUMPED ? FEM_NORM_LUMPED
+                                                                 : FEM_NORM_STEP;
+    return new_problem(law, c, info->dt, scale, norm, (int)c->physics.substeps, &law->problem);
+}
+fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds, double scale)
+{
+    const ds_info *info = ds_get_info(ds);
+    tr_law *law = fwm_calloc(1, sizeof *law);
+    *out = NULL;
+    FWM_CHECK(law, FWM_MEMORY, "law: out of memory");
+    fwm_status status = mesh_from_dataset(&law->mesh, info->mesh, ds_path(ds), "/mesh");
+    if (status == FWM_OK && info->coarse_mesh)
+        status = mesh_from_dataset(&law->coarse, info->coarse_mesh, ds_path(ds), "/coarse_mesh");
+    if (status == FWM_OK && c->physics.equation != TR_EQUATION_NONE)
+        status = make_problem(law, c, ds, scale);
+    if (status == FWM_OK) {
+        law->mass = fwm_malloc((size_t)law->mesh->n_nodes, sizeof *law->mass);
+        if (!law->mass)
+            status = fwm_fail(FWM_MEMORY, "law: out of memory");
+    }
+    if (status != FWM_OK) {
+        tr_law_destroy(&law);
+        return status;
+    }
+    for (int64_t i = 0; i < law->mesh->n_nodes; i++)
+        law->mass[i] = law->mesh->lumped[i] / law->mesh->area;
+    *out = law;
+    return FWM_OK;
+}
+
+void tr_law_destroy(tr_law **out)
+{
+    tr_law *law = out ? *out : NULL;
+    if (!law)
+        return;
+    for (int i = 0; i < law->n_cached; i++)
+        ad_sparse_destroy(&law->cache[i].matrix);
+    fem_problem_destroy(&law->problem);
+    fem_mesh_destroy(&law->coarse);
+    fem_mesh_destroy(&law->mesh);
+    fwm_free(law->mass);
+    fwm_free(law);
+    *out = NULL;
+}
+
+const wm_physics *tr_law_physics(tr_law *law, nn_store *store)
+{
+    law->store = store;
+    bool known = law->problem != NULL;
+    law->physics = (wm_physics){
+        .self = law,
+        .render = build_render,
+        .gradient = build_gradient,
+        .sample = build_sample,
+        .prolong = law->coarse ? build_prolong : NULL,
+        .step = known ? build_step : NULL,
+        .rate = known ? build_rate : NULL,
+        .loss = known ? build_loss : NULL,
+        .describe = known ? build_description : NULL,
+        .mass = law->mass,
+    };
+    return &law->physics;
+}
+
+const fem_mesh *tr_law_mesh(const tr_law *law)
+{
+    return law->mesh;
+}
+
+const fem_mesh *tr_law_coarse_mesh(const tr_law *law)
+{
+    return law->coarse;
+}
+
+fem_problem *tr_law_problem(const tr_law *law)
+{
+    return law->problem;
+}
+
+const fem_equation *tr_law_equation(const tr_law *law)
+{
+    return law->equation;
+}

@@ -1,0 +1,341 @@
+#include "train/objective.h"
+
+#include "model/base/arena.h"
+#include "model/transport/sinkhorn.h"
+
+#include <string.h>
+
+enum { MAX_PARAMETERS = 512, MAX_UNROLL = 16, EXTRA = 2 };
+
+struct tr_objective {
+    tr_objective_spec spec;
+    ad_graph *g;
+    wm_model model;
+    ad_plan *plan;
+    ot_sinkhorn *sinkhorn;
+    ad_value frames, state, s_phy, actions, weights, report; /* report: terms, total, plain KL */
+    ad_value parameter[MAX_PARAMETERS], gradient[MAX_PARAMETERS];
+    int n_parameters;
+};
+
+const char *tr_term_name(tr_term term)
+{
+    static const char *const names[TR_TERM_COUNT] = {"state", "frame", "kl", "phys", "ot", "start"};
+    return names[term];
+}
+
+/* ---- pieces of a clip ---- */
+
+/* x [B,T,...] at time t: [B,...]. */
+static ad_value at_time(ad_graph *g, ad_value x, int64_t t)
+{
+    ad_shape s = *ad_shape_of(g, x);
+    ad_value y = ad_slice(g, x, 1, t, 1);
+    for (int k = 1; k + 1 < s.rank; k++)
+        s.dim[k] = s.dim[k + 1];
+    s.rank--;
+    return ad_reshape(g, y, s);
+}
+
+/* x [B,T,...] for times 0..n-1 as one batch [B*n,...]. */
+static ad_value as_batch(ad_graph *g, ad_value x, int64_t n)
+{
+    ad_shape s = *ad_shape_of(g, x);
+    ad_value y = s.dim[1] == n ? x : ad_slice(g, x, 1, 0, n);
+    s.dim[0] *= n;
+    for (int k = 1; k + 1 < s.rank; k++)
+        s.dim[k] = s.dim[k + 1];
+    s.rank--;
+    return ad_reshape(g, y, s);
+}
+
+/* Time t of a batch [B*n,...] made by as_batch. */
+static ad_value from_batch(ad_graph *g, ad_value x, int64_t n, int64_t t)
+{
+    ad_shape s = *ad_shape_of(g, x);
+    for (int k = s.rank; k > 1; k--)
+        s.dim[k] = s.dim[k - 1];
+    s.dim[0] /= n;
+    s.dim[1] = n;
+    s.rank++;
+    return at_time(g, ad_reshape(g, x, s), t);
+}
+
+static wm_features features_at(ad_graph *g, const wm_features *h, int64_t n, int64_t t)
+{
+    wm_features f;
+    for (int k = 0; k < WM_SCALES; k++)
+        f.scale[k] = from_batch(g, h->scale[k], n, t);
+    return f;
+}
+
+/* mean over batch and fields of sum_i mass_i d_i^2, d [B,n,c]: [1]. */
+static ad_value mass_square(const tr_objective *o, ad_value d)
+{
+    ad_graph *g = o->g;
+    int64_t n = ad_dim(g, d, 1);
+    ad_value mass = ad_constant(g, ad_shape_make(2, n, 1), o->model.physics->mass);
+    ad_value sum = ad_sum_all(g, ad_mul(g, ad_square(g, d), mass));
+    return ad_affine(g, sum, 1.0 / (double)(ad_dim(g, d, 0) * ad_dim(g, d, 2)), 0.0);
+}
+
+/* ---- terms ---- */
+
+typedef struct unrolled {
+    ad_value state[MAX_UNROLL], frame[MAX_UNROLL], kl[MAX_UNROLL], raw[MAX_UNROLL], physics[MAX_UNROLL];
+    ad_value code[MAX_UNROLL], true_code[MAX_UNROLL];
+    ad_value start;
+} unrolled;
+
+static ad_value mean_of(ad_graph *g, int n, const ad_value *x)
+{
+    return n == 1 ? x[0] : ad_affine(g, ad_add_n(g, n, x), 1.0 / n, 0.0);
+}
+
+static ad_value physics_term(const tr_objective *o, ad_value s1, ad_value s0, ad_value a)
+{
+    const wm_physics *p = o->model.physics;
+    int64_t subset = o->spec.config->physics.residual.subset, B = ad_dim(o->g, s1, 0);
+    if (subset > 0 && subset < B) { /* clips come in random order: the first few are a random subset */
+        s1 = ad_slice(o->g, s1, 0, 0, subset);
+        s0 = ad_slice(o->g, s0, 0, 0, subset);
+        a = ad_slice(o->g, a, 0, 0, subset);
+    }
+    return ad_mean_all(o->g, p->loss(p->self, o->g, s1, s0, a));
+}
+
+static void unroll(const tr_objective *o, unrolled *u)
+{
+    ad_graph *g = o->g;
+    const wm_model *m = &o->model;
+    const tr_config *c = o->spec.config;
+    int k = o->spec.unroll;
+    int64_t n = k + 1;
+    wm_features truth = wm_pf_enc(m, as_batch(g, o->frames, n), as_batch(g, o->s_phy, n), as_batch(g, o->actions, n));
+    wm_features h = features_at(g, &truth, n, 0);
+    ad_value s = at_time(g, o->state, 0);
+    u->start = mass_square(o, ad_sub(g, wm_normalise(m, wm_estimate(m, &h, at_time(g, o->s_phy, 0)), &m->config->state),
+                                     wm_normalise(m, s, &m->config->state)));
+    for (int t = 0; t < k; t++) {
+        ad_value a = at_time(g, o->actions, t), s0 = at_time(g, o->state, t), s1 = at_time(g, o->state, t + 1);
+        wm_features h0 = features_at(g, &truth, n, t), h1 = features_at(g, &truth, n, t + 1);
+        wm_gaussian p = wm_latent_prior(m, s, a), q = wm_latent_posterior(m, &h0, &h1, s0, s1, a);
+        ad_value z = wm_latent_sample(m, &q);
+        u->kl[t] = wm_latent_kl(m, &q, &p, &u->raw[t]);
+        ad_value next = wm_df_pred(m, &h, s, z, a, NULL);
+        ad_value picture = wm_decode(m, next, &h, z);
+        u->state[t] = mass_square(o, ad_div(g, ad_sub(g, next, s1), m->correction_scale));
+        u->frame[t] = ad_mean_all(g, ad_square(g, ad_sub(g, picture, at_time(g, o->frames, t + 1))));
+        if (c->objective.physics > 0)
+            u->physics[t] = physics_term(o, next, s, a);
+        if (c->transport.weight > 0) {
+            u->code[t] = wm_transport_code(m, next, a);
+            u->true_code[t] = ad_stop_gradient(g, wm_transport_code(m, s1, a));
+        }
+        s = next;
+        if (t + 1 < k)
+            h = wm_pf_enc(m, picture, at_time(g, o->s_phy, t + 1), at_time(g, o->actions, t + 1));
+    }
+}
+
+/* S_eps(P, Y) / s^2 with s^2 the total variance of Y: clouds are divided by s first, so that blur is in units of it. */
+static ad_value transport_term(tr_objective *o, const unrolled *u)
+{
+    ad_graph *g = o->g;
+    const wm_config *c = o->model.config;
+    int k = o->spec.unroll, axis = 0;
+    ad_value p = k == 1 ? u->code[0] : ad_concat(g, k, u->code, 0);
+    ad_value y = k == 1 ? u->true_code[0] : ad_concat(g, k, u->true_code, 0);
+    ad_value centred = ad_sub(g, y, ad_mean(g, y, 1, &axis, true));
+    ad_value variance = ad_affine(g, ad_sum_all(g, ad_square(g, centred)), 1.0 / (double)ad_dim(g, y, 0), 1e-12);
+    ad_value scale = ad_stop_gradient(g, ad_rsqrt(g, variance));
+    ot_sinkhorn_options options = {.blur = c->transport.blur, .scaling = c->transport.scaling, .extra = c->transport.extra,
+                                   .fixed_y = true};
+    if (ad_graph_status(g) != FWM_OK)
+        return AD_NONE;
+    fwm_status status = ot_sinkhorn_create(&o->sinkhorn, o->spec.dtype, ad_dim(g, p, 0), ad_dim(g, y, 0), ad_dim(g, p, 1), &options);
+    if (status != FWM_OK) {
+        char message[FWM_ERROR_CAPACITY];
+        fwm_error_get(message, sizeof message);
+        return ad_graph_fail(g, status, "transport: %s", message);
+    }
+    return ot_sinkhorn_divergence(g, o->sinkhorn, ad_mul(g, p, scale), ad_mul(g, y, scale));
+}
+
+static void build_loss(tr_objective *o, ad_value *total)
+{
+    ad_graph *g = o->g;
+    const tr_config *c = o->spec.config;
+    int k = o->spec.unroll;
+    unrolled u = {.start = AD_NONE};
+    unroll(o, &u);
+    ad_value zero = ad_fill(g, ad_shape_make(1, 1), 0.0), row[TR_TERM_COUNT + EXTRA];
+    row[TR_TERM_STATE] = mean_of(g, k, u.state);
+    row[TR_TERM_FRAME] = mean_of(g, k, u.frame);
+    row[TR_TERM_KL] = mean_of(g, k, u.kl);
+    row[TR_TERM_PHYSICS] = c->objective.physics > 0 ? mean_of(g, k, u.physics) : zero;
+    row[TR_TERM_TRANSPORT] = c->transport.weight > 0 ? transport_term(o, &u) : zero;
+    row[TR_TERM_START] = u.start;
+    ad_value terms = ad_concat(g, TR_TERM_COUNT, row, 0);
+    *total = ad_sum_all(g, ad_mul(g, terms, o->weights));
+    row[TR_TERM_COUNT] = *total;
+    row[TR_TERM_COUNT + 1] = mean_of(g, k, u.raw);
+    o->report = ad_concat(g, TR_TERM_COUNT + EXTRA, row, 0);
+}
+
+static fwm_status differentiate(tr_objective *o, ad_value total)
+{
+    ad_value all[MAX_PARAMETERS];
+    int n = nn_graph_parameters(&o->model.nn, all, NULL, MAX_PARAMETERS);
+    FWM_CHECK(n < MAX_PARAMETERS, FWM_INTERNAL, "objective: more than %d parameters", MAX_PARAMETERS);
+    o->n_parameters = 0;
+    for (int k = 0; k < n; k++)
+        if (o->spec.train_law || strncmp(ad_name_of(o->g, all[k]), TR_LAW_PREFIX, strlen(TR_LAW_PREFIX)) != 0)
+            o->parameter[o->n_parameters++] = all[k];
+    return ad_gradient(o->g, total, o->n_parameters, o->parameter, o->gradient);
+}
+
+static fwm_status build(tr_objective *o)
+{
+    const wm_config *c = o->spec.model;
+    int64_t B = o->spec.batch, T = o->spec.clip;
+    FWM_CHECK(o->spec.unroll >= 1 && o->spec.unroll <= MAX_UNROLL, FWM_CONFIG, "objective.unroll: expected 1 to %d, found %d",
+              MAX_UNROLL, o->spec.unroll);
+    FWM_CHECK(o->spec.clip > o->spec.unroll, FWM_CONFIG, "data.clip: expected at least %d frames for objective.unroll %d, found %lld",
+              o->spec.unroll + 1, o->spec.unroll, (long long)o->spec.clip);
+    const wm_physics *physics = tr_law_physics(o->spec.law, o->spec.store);
+    FWM_CHECK(o->spec.config->objective.physics <= 0 || physics->loss, FWM_CONFIG,
+              "objective.physics: a weight above 0 needs physics.equation");
+    FWM_TRY(ad_graph_create(&o->g, o->spec.dtype));
+    FWM_TRY(wm_model_begin(&o->model, o->g, o->spec.store, c, physics));
+    o->frames = ad_input(o->g, "frames", ad_shape_make(5, B, T, c->height, c->width, c->colors));
+    o->state = ad_input(o->g, "state", ad_shape_make(4, B, T, c->nodes, c->state.count));
+    o->s_phy = ad_input(o->g, "s_phy", ad_shape_make(4, B, T, c->coarse_nodes, c->s_phy.count));
+    o->actions = ad_input(o->g, "actions", ad_shape_make(3, B, T, c->actions));
+    o->weights = ad_input(o->g, "weights", ad_shape_make(1, TR_TERM_COUNT));
+    ad_value total;
+    build_loss(o, &total);
+    FWM_TRY(ad_graph_status(o->g));
+    FWM_TRY(differentiate(o, total));
+    ad_value outputs[MAX_PARAMETERS + 1];
+    outputs[0] = o->report;
+    memcpy(outputs + 1, o->gradient, (size_t)o->n_parameters * sizeof *outputs);
+    return ad_plan_create(&o->plan, o->g, 1 + o->n_parameters, outputs, NULL);
+}
+
+fwm_status tr_objective_create(tr_objective **out, const tr_objective_spec *spec)
+{
+    tr_objective *o = fwm_calloc(1, sizeof *o);
+    *out = NULL;
+    FWM_CHECK(o, FWM_MEMORY, "objective: out of memory");
+    o->spec = *spec;
+    fwm_status status = build(o);
+    if (status != FWM_OK)
+        tr_objective_destroy(&o);
+    *out = o;
+    return status;
+}
+
+void tr_objective_destroy(tr_objective **o)
+{
+    if (!o || !*o)
+        return;
+    ad_plan_destroy(&(*o)->plan);
+    ad_graph_destroy(&(*o)->g);
+    ot_sinkhorn_destroy(&(*o)->sinkhorn);
+    fwm_free(*o);
+    *o = NULL;
+}
+
+fwm_status tr_objective_prepare(tr_objective *o, void *flat, void *flat_grad)
+{
+    ad_value all[MAX_PARAMETERS];
+    int n = nn_graph_parameters(&o->model.nn, all, NULL, MAX_PARAMETERS);
+    FWM_TRY(nn_bind(&o->model.nn, o->plan, flat, n, all, NULL, NULL));
+    size_t size = ad_dtype_size(o->spec.dtype);
+    for (int k = 0; k < o->n_parameters; k++) {
+        const nn_slot *slot = nn_store_find(o->spec.store, ad_name_of(o->g, o->parameter[k]));
+        FWM_TRY(ad_plan_bind(o->plan, o->gradient[k], (char *)flat_grad + (size_t)slot->offset * size));
+    }
+    return ad_plan_prepare(o->plan);
+}
+
+const ad_plan *tr_objective_plan(const tr_objective *o)
+{
+    return o->plan;
+}
+
+ad_plan *tr_objective_plan_mutable(tr_objective *o)
+{
+    return o->plan;
+}
+
+const ad_graph *tr_objective_graph(const tr_objective *o)
+{
+    return o->g;
+}
+
+/* ---- running ---- */
+
+static void put(const tr_objective *o, ad_value input, int64_t at, double x)
+{
+    void *data = ad_plan_data(o->plan, input);
+    if (!data)
+        return; /* no term reads it */
+    if (o->spec.dtype == AD_F64)
+        ((double *)data)[at] = x;
+    else
+        ((float *)data)[at] = (float)x;
+}
+
+static double get(const tr_objective *o, int64_t at)
+{
+    const void *data = ad_plan_data(o->plan, o->report);
+    return o->spec.dtype == AD_F64 ? ((const double *)data)[at] : (double)((const float *)data)[at];
+}
+
+void tr_objective_set_scale(tr_objective *o, const double *scale)
+{
+    for (int64_t k = 0; k < o->spec.model->state.count; k++)
+        put(o, o->model.correction_scale, k, scale[k]);
+}
+
+static fwm_status copy_in(const tr_objective *o, ad_value input, const float *from, const char *name)
+{
+    void *data = ad_plan_data(o->plan, input);
+    int64_t n = ad_count(o->g, input);
+    if (!data || n == 0)
+        return FWM_OK;
+    FWM_CHECK(from, FWM_DATA, "the dataset has no %s", name);
+    if (o->spec.dtype == AD_F32)
+        memcpy(data, from, (size_t)n * sizeof *from);
+    else
+        for (int64_t i = 0; i < n; i++)
+            ((double *)data)[i] = (double)from[i];
+    return FWM_OK;
+}
+
+fwm_status tr_objective_load(tr_objective *o, const ds_batch *batch)
+{
+    FWM_CHECK(batch->count == o->spec.batch && batch->length == o->spec.clip, FWM_INVALID,
+              "objective: expected a batch of %lld clips of %lld frames, found %lld of %lld", (long long)o->spec.batch,
+              (long long)o->spec.clip, (long long)batch->count, (long long)batch->length);
+    FWM_TRY(copy_in(o, o->frames, batch->clip.frames, "frames"));
+    FWM_TRY(copy_in(o, o->state, batch->clip.state, "state"));
+    FWM_TRY(copy_in(o, o->s_phy, batch->clip.s_phy, "s_phy"));
+    return copy_in(o, o->actions, batch->clip.actions, "actions");
+}
+
+fwm_status tr_objective_run(tr_objective *o, const double weights[TR_TERM_COUNT], uint64_t seed, uint64_t step, double *loss,
+                            double terms[TR_TERM_COUNT], double *kl)
+{
+    for (int k = 0; k < TR_TERM_COUNT; k++)
+        put(o, o->weights, k, weights[k]);
+    FWM_TRY(ad_plan_run(o->plan, seed, step));
+    for (int k = 0; k < TR_TERM_COUNT; k++)
+        terms[k] = get(o, k);
+    *loss = get(o, TR_TERM_COUNT);
+    if (kl)
+        *kl = get(o, TR_TERM_COUNT + 1);
+    return FWM_OK;
+}
