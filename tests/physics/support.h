@@ -18,8 +18,7 @@ enum { CONDUCTIVITY, LOSS, RADIATION, TEMPERATURE, PARAMETERS };
 typedef struct plate {
     fem_mesh *mesh;
     fem_problem *problem;
-    double *k, scalar[3]; /* loss, radiation, temperature */
-    fem_theta theta;
+    double *k, *scalar; /* conductivity [n_cells]; loss, radiation, temperature */
     int64_t n, actions;
 } plate;
 
@@ -45,7 +44,8 @@ static inline plate plate_make(fem_element element, int64_t nx, int64_t ny, doub
 {
     static const fem_source heaters[2] = {{.x = 0.3, .y = 0.4, .half_width = 0.13, .power = 20},
                                           {.x = 0.7, .y = 0.6, .half_width = 0.21, .power = 10}};
-    plate p = {.scalar = {3, radiation, temperature}, .actions = 3};
+    plate p = {.actions = 3, .scalar = malloc(3 * sizeof(double))};
+    memcpy(p.scalar, (double[]){3, radiation, temperature}, 3 * sizeof(double));
     MUST(fwm_threads_init(2));
     MUST(fem_mesh_create(&p.mesh, &(fem_mesh_spec){element, nx, ny, 1.2, 0.9}));
     MUST(fem_problem_create(&p.problem, &(fem_problem_spec){.equation = "heat",
@@ -69,6 +69,7 @@ static inline fem_theta plate_theta(const plate *p)
 static inline void plate_free(plate *p)
 {
     free(p->k);
+    free(p->scalar);
     fem_problem_destroy(&p->problem);
     fem_mesh_destroy(&p->mesh);
     fem_finalize();
