@@ -16,8 +16,9 @@ static bool once_only(const ad_op *op)
 
 /* ---- forward ---- */
 
-/* Inputs are rounded to the type first, so that only the operator's own arithmetic differs: it takes `terms` operations on
- * numbers up to M = max(1, |x|^2, |y|), each with a relative error of eps, and elementary functions have up to 3 ulp = 6 eps/2. */
+/* Inputs are rounded to the type first, so that only the operator's own arithmetic differs: it takes `terms` operations
+ * on numbers up to M = max(1, |x|^2, |y|), each with a relative error of eps, and elementary functions have up to 3 ulp
+ * = 6 eps/2. */
 static double forward_bound(const op_case *c, const ad_graph *g, ad_value y, const double *ref, double eps)
 {
     const ad_shape *in[4];
@@ -56,9 +57,10 @@ static void check_forward(const op_case *c, void *data)
                 omp_set_num_threads(threads);
                 double *y = evaluate(o.g, o.n, o.in, rounded.x, o.y, &options);
                 for (int64_t i = 0; i < ad_count(o.g, o.y); i++)
-                    cr_assert(fabs(y[i] - ref[i]) <= bound, "%s f%d level %d threads %d: [%lld] %.17g, reference %.17g, bound %g",
-                              op_case_text(c, text), dtype == AD_F32 ? 32 : 64, isa_levels[level], threads, (long long)i, y[i],
-                              ref[i], bound);
+                    cr_assert(fabs(y[i] - ref[i]) <= bound,
+                              "%s f%d level %d threads %d: [%lld] %.17g, reference %.17g, bound %g",
+                              op_case_text(c, text), dtype == AD_F32 ? 32 : 64, isa_levels[level], threads,
+                              (long long)i, y[i], ref[i], bound);
                 free(y);
             }
         free(ref);
@@ -120,8 +122,8 @@ Test(ops, gradient_of_gradient_agrees_with_differences)
     for_each_case(check_second_order, NULL);
 }
 
-/* For an operator that is affine in input k: <c, f(x_k + v) - f(x_k)> = <vjp, v> up to rounding, eps times the absolute sums
- * and the operations in each term (at most the elements read). */
+/* For an operator that is affine in input k: <c, f(x_k + v) - f(x_k)> = <vjp, v> up to rounding, eps times the absolute
+ * sums and the operations in each term (at most the elements read). */
 static void check_adjoint(const op_case *c, void *data)
 {
     (void)data;
@@ -153,8 +155,8 @@ static void check_adjoint(const op_case *c, void *data)
             scale += fabs(cotangent[i]) * (fabs(y1[i]) + fabs(y0[i]));
         }
         double bound = DBL_EPSILON * (8 + (double)n) * scale;
-        cr_expect(fabs(left - right) <= bound, "%s, input %d: %.17g and %.17g, bound %g", op_case_text(c, text), k, left, right,
-                  bound);
+        cr_expect(fabs(left - right) <= bound, "%s, input %d: %.17g and %.17g, bound %g", op_case_text(c, text), k,
+                  left, right, bound);
         free(cotangent), free(v), free(moved), free(d), free(y0), free(y1);
         ad_graph_destroy(&o.g);
     }
@@ -190,8 +192,8 @@ static void check_mutation(const op_case *c, void *data)
     ad_graph_destroy(&o.g);
 }
 
-/* A gradient that is wrong by 1 % fails the check of its operator. (Not in every sample: where a relu is shut, or a choice took
- * the other input, there is no gradient to be wrong.) */
+/* A gradient that is wrong by 1 % fails the check of its operator. (Not in every sample: where a relu is shut, or a
+ * choice took the other input, there is no gradient to be wrong.) */
 Test(ops, every_broken_gradient_is_noticed)
 {
     static mutants m;
@@ -207,8 +209,9 @@ Test(ops, every_broken_gradient_is_noticed)
 
 /* ---- memory ---- */
 
-/* With inputs that are intermediate values and die at the operator, a plan may compute in place; the values and gradients must
- * be those of a plan that gives each value its own buffer, to the last bit. Dead and unset buffers are NaN. */
+/* With inputs that are intermediate values and die at the operator, a plan may compute in place; the values and
+ * gradients must be those of a plan that gives each value its own buffer, to the last bit. Dead and unset buffers are
+ * NaN. */
 static void check_in_place(const op_case *c, void *data)
 {
     (void)data;
@@ -227,8 +230,9 @@ static void check_in_place(const op_case *c, void *data)
         for (int k = 0; k < n; k++) {
             double *shared = evaluate(o.g, o.n, o.in, c->x, wanted[k], &(ad_plan_options){.poison = true});
             double *apart = evaluate(o.g, o.n, o.in, c->x, wanted[k], &(ad_plan_options){.no_reuse = true});
-            cr_expect(memcmp(shared, apart, (size_t)ad_count(o.g, wanted[k]) * sizeof(double)) == 0, "%s f%d: %s %d differs",
-                      op_case_text(c, text), dtype == AD_F32 ? 32 : 64, k ? "gradient" : "value", k);
+            cr_expect(memcmp(shared, apart, (size_t)ad_count(o.g, wanted[k]) * sizeof(double)) == 0,
+                      "%s f%d: %s %d differs", op_case_text(c, text), dtype == AD_F32 ? 32 : 64,
+                      k ? "gradient" : "value", k);
             free(shared);
             free(apart);
         }

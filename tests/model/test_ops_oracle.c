@@ -135,33 +135,52 @@ enum { ROUNDS = 60, MAX_COUNT = 40000 };
 
 /* ---- tests ---- */
 
+/* Element-wise operator `form` of inputs of these shapes. */
+static void check_broadcast(source *s, ad_dtype dtype, int form, const ad_shape part[3])
+{
+    static const char *const names[] = {"sub", "maximum", "where"};
+    question q = ask(dtype);
+    ad_shape two, out;
+    ad_value v[3], r;
+    for (int k = 0; k < 3; k++)
+        v[k] = given(&q, s, part[k]);
+    cr_assert(ad_shape_broadcast(&part[0], &part[1], &two) && ad_shape_broadcast(&two, &part[2], &out));
+    const ad_shape *shape = form == 2 ? &out : &two;
+    double *y = malloc((size_t)ad_shape_count(shape) * sizeof *y);
+    for (int64_t flat = 0; flat < ad_shape_count(shape); flat++) {
+        int64_t i[AD_MAX_RANK];
+        index_of(shape, flat, i);
+        double a = q.x[0][flat_of(&part[0], i, shape->rank)], b = q.x[1][flat_of(&part[1], i, shape->rank)];
+        double c = form == 2 ? q.x[2][flat_of(&part[2], i, shape->rank)] : 0;
+        y[flat] = form == 0 ? a - b : form == 1 ? (a > b ? a : b) : c != 0 ? a : b;
+    }
+    if (form == 0)
+        r = ad_sub(q.g, v[0], v[1]);
+    else if (form == 1)
+        r = ad_maximum(q.g, v[0], v[1]);
+    else
+        r = ad_where(q.g, v[2], v[0], v[1]);
+    expect(&q, r, shape, y, names[form]);
+}
+
 Test(ops_oracle, broadcasting_of_two_and_three_inputs)
 {
     source s = {1, 0};
     for (int round = 0; round < 3 * ROUNDS; round++) {
-        question q = ask(round % 4 ? AD_F32 : AD_F64);
-        ad_shape target = random_shape(&s, 5, MAX_COUNT), part[3], two, out;
-        ad_value v[3];
+        ad_shape target = random_shape(&s, 5, MAX_COUNT), part[3];
         for (int k = 0; k < 3; k++)
             part[k] = random_part(&s, &target);
-        for (int k = 0; k < 3; k++)
-            v[k] = given(&q, &s, part[k]);
-        cr_assert(ad_shape_broadcast(&part[0], &part[1], &two) && ad_shape_broadcast(&two, &part[2], &out));
-        int form = round % 3;
-        const ad_shape *shape = form == 2 ? &out : &two;
-        double *y = malloc((size_t)ad_shape_count(shape) * sizeof *y);
-        for (int64_t flat = 0; flat < ad_shape_count(shape); flat++) {
-            int64_t i[AD_MAX_RANK];
-            index_of(shape, flat, i);
-            double a = q.x[0][flat_of(&part[0], i, shape->rank)], b = q.x[1][flat_of(&part[1], i, shape->rank)];
-            double c = form == 2 ? q.x[2][flat_of(&part[2], i, shape->rank)] : 0;
-            y[flat] = form == 0 ? a - b : form == 1 ? (a > b ? a : b) : c != 0 ? a : b;
-        }
-        ad_value r = form == 0   ? ad_sub(q.g, v[0], v[1])
-                     : form == 1 ? ad_maximum(q.g, v[0], v[1])
-                                 : ad_where(q.g, v[2], v[0], v[1]);
-        expect(&q, r, shape, y, form == 0 ? "sub" : form == 1 ? "maximum" : "where");
+        check_broadcast(&s, round % 4 ? AD_F32 : AD_F64, round % 3, part);
     }
+}
+
+/* 40 rows of 33 are expanded in groups of 31 and 9; of 2 x 15 groups, the second of two threads begins with a group
+ * of 9. */
+Test(ops_oracle, broadcasting_when_a_thread_begins_with_a_short_group)
+{
+    source s = {9, 0};
+    ad_shape part[3] = {ad_shape_make(3, 15, 40, 33), ad_shape_make(1, 33), ad_shape_make(3, 15, 1, 33)};
+    check_broadcast(&s, AD_F32, 2, part);
 }
 
 Test(ops_oracle, reductions_over_any_axes)
