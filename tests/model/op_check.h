@@ -24,7 +24,7 @@ typedef struct op_case {
     const ad_op *op;
     int index; /* of the sample */
     ad_sample sample;
-    double *x[4]; /* numbers of the inputs, owned */
+    double *x[CHECK_MAX_INPUTS]; /* numbers of the inputs, owned */
 } op_case;
 
 static inline double uniform_at(uint64_t stream, uint64_t i)
@@ -64,7 +64,7 @@ static inline void draw(op_case *c)
 
 static inline void op_case_free(op_case *c)
 {
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < CHECK_MAX_INPUTS; k++)
         free(c->x[k]);
 }
 
@@ -83,6 +83,8 @@ static inline void for_each_case(void (*visit)(const op_case *, void *), void *d
         int n = op->samples ? op->samples(samples, CHECK_MAX_SAMPLES) : 0;
         cr_assert(n > 0 || !has_samples(op), "%s has no samples", op->name);
         for (int k = 0; k < n; k++) {
+            /* One place is left for a cotangent. */
+            cr_assert(samples[k].n_in < CHECK_MAX_INPUTS, "%s has %d inputs", op->name, samples[k].n_in);
             op_case c = {.op = op, .index = k, .sample = samples[k]};
             c.sample.attr.object = op_object_make(op->name, &samples[k]);
             draw(&c);
