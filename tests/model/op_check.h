@@ -120,7 +120,7 @@ static inline op_graph op_graph_make(const op_case *c, ad_dtype dtype)
     op_graph o = {.n = c->sample.n_in};
     REQUIRE(ad_graph_create(&o.g, dtype));
     for (int k = 0; k < o.n; k++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "x%d", k);
         o.in[k] = ad_input(o.g, name, c->sample.in[k]);
     }

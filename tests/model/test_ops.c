@@ -246,3 +246,64 @@ Test(ops, values_do_not_depend_on_memory_sharing)
 {
     for_each_case(check_in_place, NULL);
 }
+
+/* ---- threads ---- */
+
+typedef struct reduction {
+    ad_shape shape;
+    int axis; /* of a sum over this axis; -1: over all */
+} reduction;
+
+/* The same bits for 1 to 4 threads and from run to run, and the exact sum within the bound that stands below. */
+static void check_sum(const reduction *c, ad_dtype dtype, uint64_t stream)
+{
+    const ad_shape *s = &c->shape;
+    ad_graph *g;
+    REQUIRE(ad_graph_create(&g, dtype));
+    ad_value x = ad_input(g, "x", *s), y = ad_sum(g, x, c->axis >= 0, &c->axis, false);
+    int64_t n = ad_shape_count(s), outputs = ad_count(g, y), length = n / outputs, after = 1;
+    double *data = malloc((size_t)n * sizeof *data), *first = NULL;
+    for (int64_t i = 0; i < n; i++)
+        data[i] = (double)(float)(2 * uniform_at(stream, (uint64_t)i) - 0.9);
+    for (int run = 0; run < 8; run++) {
+        omp_set_num_threads(1 + run % 4);
+        double *sum = evaluate(g, 1, &x, &data, y, NULL);
+        if (!first) {
+            first = sum;
+            continue;
+        }
+        cr_assert(memcmp(first, sum, (size_t)outputs * sizeof *sum) == 0, "case %d differs with %d threads",
+                  (int)stream, 1 + run % 4);
+        free(sum);
+    }
+    for (int d = c->axis + 1; d < s->rank && c->axis >= 0; d++)
+        after *= s->dim[d];
+    for (int64_t o = 0; o < outputs; o++) {
+        long double exact = 0, size = 0;
+        for (int64_t r = 0; r < length; r++) {
+            long double value = data[(o / after * length + r) * after + o % after];
+            exact += value;
+            size += fabsl(value);
+        }
+        double eps = dtype == AD_F32 ? (double)FLT_EPSILON : DBL_EPSILON;
+        double bound = 0.5 * eps * fabs((double)exact) + (double)length * DBL_EPSILON * (double)size;
+        cr_assert(fabs(first[o] - (double)exact) <= bound, "case %d [%lld]: %.17g, exact %.17g", (int)stream,
+                  (long long)o, first[o], (double)exact);
+    }
+    free(data);
+    free(first);
+    ad_graph_destroy(&g);
+}
+
+/* Reductions large enough to be cut and shared out. Sums are taken in double, with a relative error below n eps_64 of
+ * the absolute sum, and rounded once. (Only float64 results show an order of summation that changes with the threads:
+ * float32 rounds the difference away.) */
+Test(ops, reductions_do_not_depend_on_threads)
+{
+    static const reduction cases[] = {{{1, {1000003}}, -1}, {{2, {65537, 3}}, 0},       {{2, {40001, 64}}, 0},
+                                      {{2, {130, 700}}, 0}, {{3, {5, 4097, 8}}, 1},     {{2, {3, 20001}}, 1},
+                                      {{2, {5001, 70}}, 1}, {{4, {2, 33, 65, 10}}, -1}, {{3, {2, 30, 5000}}, 1}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        for (ad_dtype dtype = AD_F32; dtype <= AD_F64; dtype++)
+            check_sum(&cases[k], dtype, 70 + k);
+}

@@ -100,7 +100,7 @@ static question ask(ad_dtype dtype)
 
 static ad_value given(question *q, source *s, ad_shape shape)
 {
-    char name[8];
+    char name[16];
     snprintf(name, sizeof name, "x%d", q->n);
     q->in[q->n] = ad_input(q->g, name, shape);
     q->x[q->n] = integers(s, ad_shape_count(&shape));
