@@ -72,13 +72,20 @@ static json_t *number(double v)
     return isfinite(v) ? json_real(v) : json_null();
 }
 
+/* A text that is not UTF-8 becomes null, so that the rest can still be shown. */
+static json_t *text(const char *s)
+{
+    json_t *value = json_string(s);
+    return value ? value : json_null();
+}
+
 static json_t *describe_channels(int64_t count, const char *const *names, const char *const *units, const channel_range *range,
                                  const ds_stats *stats)
 {
     json_t *list = json_array();
     for (int64_t c = 0; c < count; c++) {
         bool seen = range[c].low <= range[c].high;
-        json_t *one = json_pack("{s:s*, s:s*, s:o, s:o}", "name", names[c], "unit", units[c], "min",
+        json_t *one = json_pack("{s:o, s:o, s:o, s:o}", "name", text(names[c]), "unit", text(units[c]), "min",
                                 seen ? number(range[c].low) : json_null(), "max", seen ? number(range[c].high) : json_null());
         if (one && stats && stats->mean) {
             json_object_set_new(one, "mean", number(stats->mean[c]));
@@ -128,7 +135,7 @@ static json_t *describe_mesh(const ds_mesh *m)
         return json_null();
     json_t *boundary = json_object();
     for (int64_t i = 0; i < m->nboundary; i++)
-        json_object_set_new(boundary, m->boundary[i].name, json_integer(m->boundary[i].count));
+        (void)json_object_set_new(boundary, m->boundary[i].name, json_integer(m->boundary[i].count));
     return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "cell", m->cell, "space", m->space, "dim", (json_int_t)m->dim, "vertices",
                      (json_int_t)m->nv, "cells", (json_int_t)m->ncell, "nodes", (json_int_t)m->n, "boundary", boundary);
 }
@@ -137,7 +144,7 @@ static json_t *describe_names(int64_t count, const char *const *names)
 {
     json_t *list = json_array();
     for (int64_t i = 0; i < count; i++)
-        json_array_append_new(list, json_string(names[i]));
+        json_array_append_new(list, text(names[i]));
     return list;
 }
 
@@ -155,9 +162,9 @@ static json_t *describe(const ds_info *info, json_t *ranges, int64_t bad)
                          ? json_null()
                          : json_pack("[I, I, I]", (json_int_t)info->height, (json_int_t)info->width,
                                      (json_int_t)info->fields[DS_FRAMES].channels);
-    json_t *out = json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:I, s:I, s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:O, s:o, s:o, s:o, s:b, s:n}",
-                            "kind", "dataset", "layout", info->layout, "name", info->name, "equation", info->equation, "generator",
-                            info->generator, "trajectories", (json_int_t)info->trajectories, "steps", (json_int_t)info->steps, "frames",
+    json_t *out = json_pack("{s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:O, s:o, s:o, s:o, s:b, s:n}",
+                            "kind", "dataset", "layout", info->layout, "name", text(info->name), "equation", text(info->equation), "generator",
+                            text(info->generator), "trajectories", (json_int_t)info->trajectories, "steps", (json_int_t)info->steps, "frames",
                             frames, "fields", describe_names(info->fields[DS_STATE].channels, info->fields[DS_STATE].names), "actions",
                             (json_int_t)info->fields[DS_ACTIONS].channels, "dt", number(info->dt), "seed", (json_int_t)info->seed, "nan",
                             (json_int_t)bad, "splits", describe_splits(info), "ranges", ranges, "mesh", describe_mesh(info->mesh),
@@ -177,7 +184,7 @@ fwm_status ds_inspect(ds_dataset *ds, json_t **out)
     if (status == FWM_OK) {
         *out = describe(ds_get_info(ds), ranges, bad);
         if (!*out)
-            status = fwm_fail(FWM_DATA, "%s: its description cannot be put into JSON (a text that is not UTF-8?)", ds_path(ds));
+            status = fwm_fail(FWM_MEMORY, "%s: out of memory for its description", ds_path(ds));
     }
     json_decref(ranges);
     return status;
