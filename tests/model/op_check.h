@@ -23,7 +23,7 @@ typedef struct op_case {
     const ad_op *op;
     int index; /* of the sample */
     ad_sample sample;
-    double *x[4]; /* numbers of the inputs, owned */
+    double *x[6]; /* numbers of the inputs, owned */
 } op_case;
 
 static inline double uniform_at(uint64_t stream, uint64_t i)
@@ -62,7 +62,7 @@ static inline void draw(op_case *c)
 
 static inline void op_case_free(op_case *c)
 {
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < 6; k++)
         free(c->x[k]);
 }
 

@@ -20,7 +20,7 @@ static bool once_only(const ad_op *op)
  * numbers up to M = max(1, |x|^2, |y|), each with a relative error of eps, and elementary functions have up to 3 ulp = 6 eps/2. */
 static double forward_bound(const op_case *c, const ad_graph *g, ad_value y, const double *ref, double eps)
 {
-    const ad_shape *in[4];
+    const ad_shape *in[6];
     double read = 0, M = 1, outputs = (double)ad_count(g, y);
     for (int k = 0; k < c->sample.n_in; k++) {
         in[k] = &c->sample.in[k];
@@ -100,10 +100,10 @@ static void check_second_order(const op_case *c, void *data)
         return;
     for (int k = 0; k < c->sample.n_in; k++) {
         op_graph o = op_graph_make(c, AD_F64);
-        ad_value dx[4], dy = ad_input(o.g, "dy", *ad_shape_of(o.g, o.y));
+        ad_value dx[6], dy = ad_input(o.g, "dy", *ad_shape_of(o.g, o.y));
         REQUIRE(ad_vjp(o.g, o.y, dy, o.n, o.in, dx));
         int64_t n = ad_count(o.g, dy);
-        double *x[5] = {c->x[0], c->x[1], c->x[2], c->x[3]};
+        double *x[7] = {c->x[0], c->x[1], c->x[2], c->x[3], c->x[4], c->x[5]};
         x[o.n] = malloc((size_t)n * sizeof(double));
         for (int64_t i = 0; i < n; i++)
             x[o.n][i] = 2 * uniform_at(55, (uint64_t)i) - 1;
@@ -141,7 +141,7 @@ static void check_adjoint(const op_case *c, void *data)
             v[i] = 2 * uniform_at(62, (uint64_t)i) - 1;
             moved[i] = c->x[k][i] + v[i];
         }
-        double *x[5] = {c->x[0], c->x[1], c->x[2], c->x[3]};
+        double *x[7] = {c->x[0], c->x[1], c->x[2], c->x[3], c->x[4], c->x[5]};
         x[o.n] = cotangent;
         o.in[o.n] = dy;
         double *d = evaluate(o.g, o.n + 1, o.in, x, dx, NULL), *y0 = evaluate(o.g, o.n, o.in, x, o.y, NULL);
@@ -215,7 +215,7 @@ static void check_in_place(const op_case *c, void *data)
     char text[256];
     for (ad_dtype dtype = AD_F32; dtype <= AD_F64; dtype++) {
         op_graph o = op_graph_make(c, dtype);
-        ad_value twice[4], wanted[5];
+        ad_value twice[6], wanted[7];
         for (int k = 0; k < o.n; k++)
             twice[k] = ad_neg(o.g, ad_neg(o.g, o.in[k]));
         ad_value y = wanted[0] = ad_apply(o.g, c->op, o.n, twice, &c->sample.attr);
