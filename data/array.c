@@ -91,7 +91,7 @@ static fwm_status check_claim(const ds_array *a, const hsize_t *chunk, size_t si
 static fwm_status plan_reads(ds_array *a, hid_t create, H5D_layout_t layout, const hsize_t *chunk, bool filtered)
 {
     a->direct = false;
-    if (a->file->fd < 0 || filtered || a->number == DS_OTHER_NUMBER || a->rank <= a->axis)
+    if (a->file->fd < 0 || a->file->base != 0 || filtered || a->number == DS_OTHER_NUMBER || a->rank <= a->axis)
         return FWM_OK;
     int64_t c[2] = {1, 1}, g[2] = {1, 1}, count;
     for (int i = 0; i <= a->axis; i++) {
