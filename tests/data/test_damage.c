@@ -151,6 +151,21 @@ Test(data_damage, absurd_extents_are_refused_before_anything_is_allocated)
     expect_replaced("/mesh/vertices", H5T_IEEE_F64LE, 2, (hsize_t[]){huge, 2}, (hsize_t[]){1, 1}, part);
 }
 
+Test(data_damage, a_chunk_that_was_never_written_is_an_error)
+{
+    static float state[SAMPLE_T * SAMPLE_NODES * SAMPLE_FIELDS];
+    const hsize_t dims[4] = {SAMPLE_N, SAMPLE_T, SAMPLE_NODES, SAMPLE_FIELDS}, chunk[4] = {1, SAMPLE_T, SAMPLE_NODES, SAMPLE_FIELDS};
+    ds_dataset *ds = NULL;
+    hid_t file = edit_sample();
+    cr_assert(H5Ldelete(file, "/state", H5P_DEFAULT) >= 0);
+    put_dataset(file, "/state", H5T_IEEE_F32LE, 4, dims, chunk);
+    H5Fclose(file);
+    cr_assert_eq(ds_open(&ds, folder.file, "auto"), FWM_OK, "%s", fwm_error_message());
+    cr_assert_eq(ds_read(ds, 2, 0, 3, &(ds_clip){.state = state}), FWM_DATA);
+    cr_assert(strstr(fwm_error_message(), "/state: expected a chunk at member 2, step 0"), "%s", fwm_error_message());
+    ds_close(&ds);
+}
+
 /* Replaces an attribute by an integer, or only deletes it, and expects an error with `part`. */
 static void expect_attribute(const char *object, const char *name, bool replace, int64_t value, fwm_status code, const char *part)
 {
