@@ -32,7 +32,7 @@ VERSION := 0.1.0
 LIBDIR := /usr/lib/x86_64-linux-gnu
 PC := PETSc hdf5-openmpi yaml-0.1 ompi-c jansson libxxhash libpng
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
-CFLAGS := -std=c11 $(OPT) -fno-math-errno -fno-trapping-math -ffp-contract=fast -fopenmp -ffunction-sections -pthread $(WARN)
+CFLAGS := -std=c11 $(OPT) -fno-math-errno -fno-trapping-math -ffp-contract=fast -fopenmp -ffunction-sections -fdata-sections -pthread $(WARN)
 # Headers of libraries are system headers: their warnings are not ours.
 CPPFLAGS := -I. -D_GNU_SOURCE -DFWM_VERSION='"$(VERSION)"' -isystem $(LIBDIR)/../../include/x86_64-linux-gnu/openblas-openmp \
            $(patsubst -I%,-isystem %,$(filter -I%,$(shell pkg-config --cflags $(PC) 2>/dev/null)))
@@ -46,7 +46,7 @@ ROOMS := model physics data train tools
 VARIANT_DIRS := model/autodiff/ops model/autodiff/kernels model/transport/kernels physics/forms physics/kernels
 ALL := $(shell find $(ROOMS) -name '*.c' | LC_ALL=C sort)
 VARIANT_SRC := $(filter $(addsuffix /%,$(VARIANT_DIRS)),$(ALL))
-PLAIN_SRC := $(filter-out $(VARIANT_SRC) tools/fwm.c,$(ALL))
+PLAIN_SRC := $(filter-out $(VARIANT_SRC) tools/fwm.c tools/engine.c,$(ALL))
 TEST_SRC := $(shell find tests -name 'test_*.c' | LC_ALL=C sort)
 TEST_PROGRAM_SRC := $(shell find tests -name 'program_*.c' | LC_ALL=C sort)
 
@@ -112,7 +112,7 @@ deps-test:
 	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$miss >/dev/null; }
 
 # ---- compiling ------------------------------------------------------------------------------------------------------------
-build: $(BUILD)/fwm $(BUILD)/libfwm.a
+build: $(BUILD)/fwm $(BUILD)/fwm-engine $(BUILD)/libfwm.a
 
 $(BUILD)/gen/%.def: FORCE
 	@mkdir -p $(@D)
@@ -137,8 +137,20 @@ $(foreach v,$(VARIANTS),$(eval $(call variant_rule,$(v))))
 $(BUILD)/libfwm.a: $(PLAIN_OBJ) $(VARIANT_OBJ)
 	@rm -f $@; echo "  ar      $@"; $(AR) rcs $@ $^
 
-$(BUILD)/fwm: $(BUILD)/o/tools/fwm.o $(BUILD)/libfwm.a
+$(BUILD)/fwm-engine: $(BUILD)/o/tools/engine.o $(BUILD)/libfwm.a
 	@echo "  link    $@"; $(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+
+# The small executable (tools/fwm.c) takes of the commands their descriptors alone: the sections with their work, and so
+# all references to large libraries, are dropped by --gc-sections. Sanitizers keep every section: there it is the whole.
+FRONT_OBJ := $(BUILD)/o/tools/fwm.o $(filter $(BUILD)/o/tools/cli.o $(BUILD)/o/tools/commands/% $(BUILD)/o/train/config% \
+             $(BUILD)/o/model/base/%,$(PLAIN_OBJ))
+ifdef SAN
+$(BUILD)/fwm: $(BUILD)/fwm-engine
+	@cp $< $@
+else
+$(BUILD)/fwm: $(FRONT_OBJ)
+	@echo "  link    $@"; $(CC) -o $@ $^ -Wl,--gc-sections -Wl,--as-needed -lyaml -ljansson -lm
+endif
 
 # Criterion finds tests in a section that nothing refers to: collecting unused sections would drop every one of them.
 $(BUILD)/test_fwm: $(TEST_OBJ) $(BUILD)/libfwm.a
@@ -159,6 +171,7 @@ format:
 
 install: build
 	install -D -m 755 $(BUILD)/fwm $(DESTDIR)$(PREFIX)/bin/fwm
+	install -D -m 755 $(BUILD)/fwm-engine $(DESTDIR)$(PREFIX)/bin/fwm-engine
 	install -D -m 644 $(BUILD)/libfwm.a $(DESTDIR)$(PREFIX)/lib/libfwm.a
 
 clean:

@@ -1,9 +1,11 @@
 /* Z: diagonal Gaussian prior Z(s, a, phi) and the posterior that training uses, with balanced KL and free bits. */
+#include "model/base/arena.h"
+#include "model/base/random.h"
 #include "model/world_model.h"
 
 #include <math.h>
 
-enum { STATE_PICTURE = 16, HIDDEN = 128, TRUNK = 32 };
+enum { STATE_PICTURE = 16, HIDDEN = 128, TRUNK = 32, CODE_STREAM = 0x636f6465 };
 
 /* A vector that summarises a state: its picture at 16x16, two strided convolutions. */
 static ad_value state_trunk(const wm_model *m, ad_value s)
@@ -95,17 +97,35 @@ ad_value wm_latent_kl(const wm_model *m, const wm_gaussian *q, const wm_gaussian
                   ad_affine(g, ad_mean_all(g, to_posterior), m->config->latent.balance_posterior, 0.0));
 }
 
+/* y [B,D] in at most `size` dimensions: a fixed Gaussian projection keeps distances (Johnson & Lindenstrauss 1984). */
+static ad_value projected(const wm_model *m, ad_value y)
+{
+    ad_graph *g = m->nn.g;
+    int64_t D = ad_dim(g, y, -1), d = m->config->transport.size;
+    if (ad_graph_status(g) != FWM_OK || D <= d)
+        return y;
+    double *w = fwm_malloc((size_t)(D * d), sizeof *w);
+    if (!w)
+        return ad_graph_fail(g, FWM_MEMORY, "transport code: out of memory");
+    fwm_random_normal_f64((fwm_key){(uint64_t)D, CODE_STREAM}, (uint64_t)d, D * d, w);
+    for (int64_t i = 0; i < D * d; i++)
+        w[i] /= sqrt((double)d);
+    ad_value W = ad_constant(g, ad_shape_make(2, D, d), w);
+    fwm_free(w);
+    return ad_matmul(g, y, W, false, false);
+}
+
 ad_value wm_transport_code(const wm_model *m, ad_value s, ad_value a)
 {
     const wm_config *c = m->config;
     wm_model frozen = *m;
     frozen.nn.frozen = true;
     if (c->transport.code == WM_CODE_STATE)
-        return nn_flatten(&m->nn, wm_render_state(m, s, c->transport.size, c->transport.size));
+        return projected(m, nn_flatten(&m->nn, wm_render_state(m, s, STATE_PICTURE, STATE_PICTURE)));
     if (c->transport.code == WM_CODE_LATENT)
-        return wm_latent_prior(&frozen, s, a).mean;
+        return projected(m, wm_latent_prior(&frozen, s, a).mean);
     ad_scope_push(m->nn.g, "prior");
     ad_value y = state_trunk(&frozen, s);
     ad_scope_pop(m->nn.g);
-    return y;
+    return projected(m, y);
 }

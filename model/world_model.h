@@ -78,7 +78,7 @@ typedef struct wm_config {
     } decoder;
     struct {
         int code;                    /* WM_CODE_* */
-        int64_t size;                /* side of the pooled picture for `state` */
+        int64_t size;                /* most dimensions of a code */
         double blur, scaling;
         int extra;
     } transport;

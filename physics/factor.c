@@ -90,6 +90,7 @@ static void map_elements(fem_symbolic *s, const fem_mesh *mesh, int fields, cons
  * the first pass (row_column NULL), writes on the second; a row's columns come out unsorted. */
 static void walk_tree(fem_symbolic *s, int32_t *parent, int32_t *mark, int32_t *row_count, int32_t *column_count)
 {
+    memset(mark, -1, (size_t)s->n * sizeof *mark);
     for (int32_t k = 0; k < s->n; k++) {
         if (!s->row_column)
             parent[k] = -1;

@@ -124,11 +124,12 @@ fwm_status fem_trajectory_residual(fem_problem *p, double *out, const float *sta
 
 /* ---- in the graph ---- */
 
-/* Custom operators; the problem owns them and must outlive the plans. Inputs: step (u0, a, theta...), residual and loss
- * (u1, u0, a, theta...): one value for each parameter of the equation, shape [1] or [n_cells].
- * Outputs: step [B,n,c]; residual [B,n,c], divided by the lumped mass [unit of u / time]; loss [B]. */
-const ad_custom *fem_custom_step(const fem_problem *p);
-const ad_custom *fem_custom_residual(const fem_problem *p);
-const ad_custom *fem_custom_loss(const fem_problem *p);
+/* Custom operators for one batch size; the problem owns them and must outlive the plans. Inputs: step (u0, a, theta...), residual
+ * and loss (u1, u0, a, theta...), theta being one value for each parameter of the equation, of shape [count[k]], 1 or n_cells.
+ * Outputs: step [B,n,c]; residual [B,n,c], divided by the lumped mass [unit of u / time]; loss [B].
+ * Equal requests give the same object. Room is made here, so that running allocates nothing. */
+typedef enum fem_custom_kind { FEM_CUSTOM_STEP, FEM_CUSTOM_RESIDUAL, FEM_CUSTOM_LOSS, FEM_CUSTOM_COUNT } fem_custom_kind;
+fwm_status fem_custom(const ad_custom **custom, fem_problem *p, fem_custom_kind kind, ad_dtype dtype, int64_t batch,
+                      const int64_t *count) FWM_MUST_USE;
 
 #endif

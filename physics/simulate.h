@@ -19,8 +19,8 @@
 
 #include "physics/fem.h"
 
-enum { FEM_MAX_INCLUSIONS = 16, FEM_SPLIT_COUNT = 4 };
-typedef enum fem_split { FEM_TRAIN, FEM_VALIDATION, FEM_TEST, FEM_TEST_OOD } fem_split;
+enum { FEM_MAX_INCLUSIONS = 16 };
+typedef enum fem_split { FEM_TRAIN, FEM_VALIDATION, FEM_TEST, FEM_TEST_OOD, FEM_SPLIT_COUNT } fem_split;
 const char *fem_split_name(int split); /* "train", "validation", "test", "test_ood" */
 
 typedef struct fem_inclusion {

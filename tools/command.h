@@ -68,15 +68,23 @@ fwm_status fwm_print_json(json_t *object) FWM_MUST_USE;
 /* json_real, but null for NaN and infinity. */
 json_t *fwm_json_number(double value);
 
+/* Every command's two symbols, declared. */
+#define X(name)                                                                                                        \
+    extern const fwm_command fwm_command_##name;                                                                       \
+    fwm_status fwm_run_##name(fwm_call *call);
+#include "commands.def" /* made by the build */
+#undef X
+
 /* Known commands, in alphabetical order. */
 int fwm_command_count(void);
 const fwm_command *fwm_command_at(int i);
 const fwm_command *fwm_command_find(const char *name);
 
 /* Prints usage, options and text of a command to standard output. */
-void fwm_command_help(const fwm_command *command);
+void fwm_print_help(const fwm_command *command);
 
-/* Parses the command line and hands it to `run`; returns the exit status. `run` is called after parsing succeeded. */
+/* Parses the command line, hands the call to `run` where nothing is wrong with it, and returns the exit status. argv:
+ * the command's name and what follows it, as typed. */
 typedef fwm_status fwm_runner(fwm_call *call, int argc, char **argv);
 int fwm_main(int argc, char **argv, fwm_runner *run);
 

@@ -54,6 +54,7 @@ enum tr_optimizer_name { TR_ADAMW };
 enum tr_schedule_name { TR_COSINE, TR_CONSTANT };
 enum tr_isa { TR_ISA_AUTO, TR_ISA_X86_64, TR_ISA_AVX2, TR_ISA_AVX512 };
 enum tr_split { TR_SPLIT_TRAIN, TR_SPLIT_VALIDATION, TR_SPLIT_TEST, TR_SPLIT_TEST_OOD };
+enum tr_start { TR_START_STATE, TR_START_FRAME };
 enum tr_export_format { TR_EXPORT_SAFETENSORS };
 enum tr_export_weights { TR_EXPORT_EMA, TR_EXPORT_LAST };
 
@@ -113,7 +114,7 @@ typedef struct tr_config {
             bool position_bias;
         } predictor;
         struct {
-            int64_t size, samples;
+            int64_t size;
             double min_log_std, max_log_std, free_nats;
         } latent;
         struct {
@@ -130,7 +131,7 @@ typedef struct tr_config {
         double ramp_start, ramp_end; /* fractions of training */
     } transport;
     struct {
-        double state, frame, kl, physics;
+        double state, frame, kl, physics, start;
         tr_ints unroll;
         tr_reals unroll_start; /* fraction of training at which unroll[i] begins */
         int balance;
@@ -147,11 +148,11 @@ typedef struct tr_config {
     } schedule;
     struct {
         int64_t steps, threads; /* threads 0: all */
-        int64_t eval_every, save_every, log_every;
+        int64_t eval_every, save_every, log_every, term_norms_every;
         int isa;
     } trainer;
     struct {
-        int split;
+        int split, start;
         int64_t horizon, samples, trajectories;
         tr_ints horizons;
     } eval;

@@ -57,8 +57,7 @@ static fwm_status build(tr_identify *o, tr_law *law, nn_store *store, const doub
     FWM_CHECK(o->grad, FWM_MEMORY, "identification: out of memory");
     ad_value outputs[2 + FEM_MAX_PARAMETERS] = {o->report, o->error};
     memcpy(outputs + 2, o->gradient, (size_t)o->n_parameters * sizeof *outputs);
-    FWM_TRY(ad_plan_create(&o->plan, o->g, 2 + o->n_parameters, outputs, NULL));
-    return tr_law_reserve(law, AD_F32, o->batch);
+    return ad_plan_create(&o->plan, o->g, 2 + o->n_parameters, outputs, NULL);
 }
 
 fwm_status tr_identify_create(tr_identify **out, const tr_config *config, tr_law *law, nn_store *store, int64_t nodes,

@@ -95,17 +95,25 @@ fwm_status tr_law_render(tr_law *law, int64_t kh, int64_t kw, const ad_sparse **
     return find_operator(law, RENDER, false, kh, kw, operator);
 }
 
+fwm_status tr_law_prolong(tr_law *law, const ad_sparse **operator)
+{
+    return find_operator(law, PROLONG, false, 0, 0, operator);
+}
+
+/* This thread's message becomes the graph's failure. */
+static ad_value keep_failure(ad_graph *g, fwm_status status)
+{
+    char text[FWM_ERROR_CAPACITY];
+    fwm_error_get(text, sizeof text);
+    return ad_graph_fail(g, status, "%s", text);
+}
+
 /* x through an operator, with the failure kept in the graph. */
 static ad_value apply_operator(tr_law *law, ad_graph *g, ad_value x, operator_kind kind, bool coarse, int64_t kh, int64_t kw)
 {
     const ad_sparse *m;
     fwm_status status = find_operator(law, kind, coarse, kh, kw, &m);
-    if (status != FWM_OK) {
-        char text[FWM_ERROR_CAPACITY];
-        fwm_error_get(text, sizeof text);
-        return ad_graph_fail(g, status, "%s", text);
-    }
-    return ad_spmm(g, m, x);
+    return status == FWM_OK ? ad_spmm(g, m, x) : keep_failure(g, status);
 }
 
 static ad_value as_picture(ad_graph *g, ad_value x, int64_t kh, int64_t kw)
@@ -168,25 +176,38 @@ static int theta_values(tr_law *law, ad_graph *g, ad_value *theta)
     return n;
 }
 
+/* The law's operator of a kind for these states: the parameters follow them as inputs. */
+static ad_value apply_law(tr_law *law, ad_graph *g, fem_custom_kind kind, int n_states, ad_value *in)
+{
+    const ad_custom *custom = NULL;
+    int64_t count[FEM_MAX_PARAMETERS];
+    int n = theta_values(law, g, in + n_states);
+    if (ad_graph_status(g) != FWM_OK)
+        return AD_NONE;
+    for (int k = 0; k < n; k++)
+        count[k] = tr_law_count(law, k);
+    fwm_status status = fem_custom(&custom, law->problem, kind, ad_graph_dtype(g), ad_dim(g, in[0], 0), count);
+    if (status != FWM_OK)
+        return keep_failure(g, status);
+    return ad_custom_apply(g, custom, n_states + n, in);
+}
+
 static ad_value build_step(void *self, ad_graph *g, ad_value s, ad_value a)
 {
-    tr_law *law = self;
     ad_value in[2 + FEM_MAX_PARAMETERS] = {s, a};
-    return ad_custom_apply(g, fem_custom_step(law->problem), 2 + theta_values(law, g, in + 2), in);
+    return apply_law(self, g, FEM_CUSTOM_STEP, 2, in);
 }
 
 static ad_value build_rate(void *self, ad_graph *g, ad_value s, ad_value a)
 {
-    tr_law *law = self;
     ad_value in[3 + FEM_MAX_PARAMETERS] = {s, s, a};
-    return ad_custom_apply(g, fem_custom_residual(law->problem), 3 + theta_values(law, g, in + 3), in);
+    return apply_law(self, g, FEM_CUSTOM_RESIDUAL, 3, in);
 }
 
 static ad_value build_loss(void *self, ad_graph *g, ad_value s1, ad_value s0, ad_value a)
 {
-    tr_law *law = self;
     ad_value in[3 + FEM_MAX_PARAMETERS] = {s1, s0, a};
-    return ad_custom_apply(g, fem_custom_loss(law->problem), 3 + theta_values(law, g, in + 3), in);
+    return apply_law(self, g, FEM_CUSTOM_LOSS, 3, in);
 }
 
 static ad_value build_description(void *self, ad_graph *g)
@@ -258,7 +279,7 @@ static fwm_status read_parameters(tr_law *law, const tr_config *c)
 {
     const fem_equation *eq = law->equation;
     for (int k = 0; k < eq->n_parameters; k++)
-        law->start[k] = eq->parameter[k].preset;
+        law->start[k] = eq->parameter[k].lo > 0 ? eq->parameter[k].preset : 0; /* absent: the term is not in the law */
     for (int64_t i = 0; i < c->physics.parameters.count; i++) {
         int k;
         fwm_status status = fem_parameter_find(eq, c->physics.parameters.items[i].name, &k);
@@ -288,6 +309,33 @@ static fwm_status read_parameters(tr_law *law, const tr_config *c)
     return FWM_OK;
 }
 
+static fwm_status new_problem(const tr_law *law, const tr_config *c, double dt, double scale, fem_norm norm, int substeps,
+                              fem_problem **problem)
+{
+    fem_source source[FEM_MAX_ACTIONS];
+    int64_t n = c->simulate.heaters.rows;
+    for (int64_t i = 0; i < n; i++)
+        source[i] = (fem_source){.x = c->simulate.heaters.items[2 * i],
+                                 .y = c->simulate.heaters.items[2 * i + 1],
+                                 .half_width = c->simulate.heater_half_width,
+                                 .power = c->simulate.heater_power};
+    fem_problem_spec spec = {.equation = law->equation->name,
+                             .mesh = law->mesh,
+                             .dt = dt,
+                             .substeps = substeps,
+                             .n_sources = (int)n,
+                             .source = source,
+                             .norm = norm,
+                             .scale = scale};
+    return fem_problem_create(problem, &spec);
+}
+
+fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const ds_dataset *ds, double scale,
+                               fem_problem **problem)
+{
+    return new_problem(law, config, ds_get_info(ds)->dt, scale, FEM_NORM_DUAL, 1, problem);
+}
+
 static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset *ds, double scale)
 {
     const ds_info *info = ds_get_info(ds);
@@ -306,25 +354,11 @@ static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset
     FWM_CHECK(info->fields[DS_STATE].points == law->mesh->n_nodes, FWM_DATA,
               "%s: /state: expected %lld nodes (those of /mesh), found %lld", ds_path(ds), (long long)law->mesh->n_nodes,
               (long long)info->fields[DS_STATE].points);
-    fem_source source[FEM_MAX_ACTIONS];
-    for (int64_t i = 0; i < n_sources; i++)
-        source[i] = (fem_source){.x = c->simulate.heaters.items[2 * i],
-                                 .y = c->simulate.heaters.items[2 * i + 1],
-                                 .half_width = c->simulate.heater_half_width,
-                                 .power = c->simulate.heater_power};
-    fem_problem_spec spec = {.equation = name,
-                             .mesh = law->mesh,
-                             .dt = info->dt,
-                             .substeps = (int)c->physics.substeps,
-                             .n_sources = (int)n_sources,
-                             .source = source,
-                             .norm = c->physics.residual.norm == TR_NORM_DUAL     ? FEM_NORM_DUAL
-                                     : c->physics.residual.norm == TR_NORM_LUMPED ? FEM_NORM_LUMPED
-                                                                                  : FEM_NORM_STEP,
-                             .scale = scale};
-    return fem_problem_create(&law->problem, &spec);
+    fem_norm norm = c->physics.residual.norm == TR_NORM_DUAL     ? FEM_NORM_DUAL
+                    : c->physics.residual.norm == TR_NORM_LUMPED ? FEM_NORM_LUMPED
+                                                                 : FEM_NORM_STEP;
+    return new_problem(law, c, info->dt, scale, norm, (int)c->physics.substeps, &law->problem);
 }
-
 fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds, double scale)
 {
     const ds_info *info = ds_get_info(ds);
@@ -403,9 +437,4 @@ fem_problem *tr_law_problem(const tr_law *law)
 const fem_equation *tr_law_equation(const tr_law *law)
 {
     return law->equation;
-}
-
-fwm_status tr_law_reserve(tr_law *law, ad_dtype dtype, int64_t batch)
-{
-    return law->problem ? fem_problem_reserve(law->problem, dtype, batch) : FWM_OK;
 }

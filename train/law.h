@@ -37,12 +37,15 @@ double tr_law_initial(const tr_law *law, int k);
 
 /* Constant operators (made once, kept): a picture of a field of the fine mesh, for evaluation. */
 fwm_status tr_law_render(tr_law *law, int64_t kh, int64_t kw, const ad_sparse **operator) FWM_MUST_USE;
+/* s_phy at the fine nodes. */
+fwm_status tr_law_prolong(tr_law *law, const ad_sparse **operator) FWM_MUST_USE;
+
+/* A second problem on the same mesh in the dual norm, for judging with the true parameters. The caller destroys it. */
+fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const ds_dataset *ds, double scale,
+                               fem_problem **problem) FWM_MUST_USE;
 
 /* sum over edges between cells of length |log k_i - log k_j| / |boundary scale|: total variation of a learned field, as graph;
  * AD_NONE where nothing is a field. */
 ad_value tr_law_total_variation(tr_law *law, const nn_builder *b);
-
-/* Grows workspaces to the batch so that steps allocate nothing. */
-fwm_status tr_law_reserve(tr_law *law, ad_dtype dtype, int64_t batch) FWM_MUST_USE;
 
 #endif

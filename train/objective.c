@@ -12,6 +12,7 @@ struct tr_objective {
     ad_graph *g;
     wm_model model;
     ad_plan *plan;
+    ot_sinkhorn *sinkhorn;
     ad_value frames, state, s_phy, actions, weights, report; /* report: terms, total, plain KL */
     ad_value parameter[MAX_PARAMETERS], gradient[MAX_PARAMETERS];
     int n_parameters;
@@ -138,7 +139,7 @@ static void unroll(const tr_objective *o, unrolled *u)
 }
 
 /* S_eps(P, Y) / s^2 with s^2 the total variance of Y: clouds are divided by s first, so that blur is in units of it. */
-static ad_value transport_term(const tr_objective *o, const unrolled *u)
+static ad_value transport_term(tr_objective *o, const unrolled *u)
 {
     ad_graph *g = o->g;
     const wm_config *c = o->model.config;
@@ -148,8 +149,17 @@ static ad_value transport_term(const tr_objective *o, const unrolled *u)
     ad_value centred = ad_sub(g, y, ad_mean(g, y, 1, &axis, true));
     ad_value variance = ad_affine(g, ad_sum_all(g, ad_square(g, centred)), 1.0 / (double)ad_dim(g, y, 0), 1e-12);
     ad_value scale = ad_stop_gradient(g, ad_rsqrt(g, variance));
-    return ot_sinkhorn_divergence(g, ad_mul(g, p, scale), ad_mul(g, y, scale), c->transport.blur, c->transport.scaling,
-                                  c->transport.extra);
+    ot_sinkhorn_options options = {.blur = c->transport.blur, .scaling = c->transport.scaling, .extra = c->transport.extra,
+                                   .fixed_y = true};
+    if (ad_graph_status(g) != FWM_OK)
+        return AD_NONE;
+    fwm_status status = ot_sinkhorn_create(&o->sinkhorn, o->spec.dtype, ad_dim(g, p, 0), ad_dim(g, y, 0), ad_dim(g, p, 1), &options);
+    if (status != FWM_OK) {
+        char message[FWM_ERROR_CAPACITY];
+        fwm_error_get(message, sizeof message);
+        return ad_graph_fail(g, status, "transport: %s", message);
+    }
+    return ot_sinkhorn_divergence(g, o->sinkhorn, ad_mul(g, p, scale), ad_mul(g, y, scale));
 }
 
 static void build_loss(tr_objective *o, ad_value *total)
@@ -232,6 +242,7 @@ void tr_objective_destroy(tr_objective **o)
         return;
     ad_plan_destroy(&(*o)->plan);
     ad_graph_destroy(&(*o)->g);
+    ot_sinkhorn_destroy(&(*o)->sinkhorn);
     fwm_free(*o);
     *o = NULL;
 }

@@ -14,7 +14,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
-typedef enum tr_dtype { TR_F32, TR_F64, TR_I64, TR_U8, TR_DTYPE_COUNT } tr_dtype;
+typedef enum tr_dtype { TR_F32, TR_F64, TR_I64, TR_I32, TR_U8, TR_DTYPE_COUNT } tr_dtype;
 
 enum { TR_TENSOR_RANK_MAX = 8 };
 
@@ -57,5 +57,8 @@ const json_t *tr_safetensors_metadata(const tr_safetensors *file);
  * (widest first), then by name. Errors: FWM_INVALID (names, metadata), FWM_IO; `path` is then what it was before. */
 fwm_status tr_safetensors_write(const char *path, const tr_tensor *tensors, int64_t count,
                                 const json_t *metadata) FWM_MUST_USE;
+
+/* Synchronises the folder that holds `path`, so that a rename in it outlives a power cut. Error: FWM_IO. */
+fwm_status tr_safetensors_sync(const char *path) FWM_MUST_USE;
 
 #endif

@@ -37,7 +37,7 @@ typedef enum ad_op_flags {
 /* A sample for the operator table test: inputs of these shapes, drawn uniformly from [lo,hi] of each. */
 typedef struct ad_sample {
     int n_in;
-    ad_shape in[4];
+    ad_shape in[6];
     double lo, hi;
     ad_attributes attr;
 } ad_sample;

@@ -36,7 +36,7 @@ typedef enum fwm_status {
 
 #define FWM_MUST_USE __attribute__((warn_unused_result))
 #define FWM_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
-enum { FWM_ERROR_CAPACITY = 2048 };
+enum { FWM_ERROR_CAPACITY = 8192 };
 
 /* The short name of a code ("malformed data"); "unknown status" outside the enum. */
 const char *fwm_status_text(fwm_status code);

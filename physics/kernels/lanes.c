@@ -103,9 +103,9 @@ static void update(void *u, const void *d, const double *active, double *size_d,
     for (int64_t i = 0; i < n; i++) {
         vec step = ((const vec *)d)[i], next = vec_select(moves, out[i] - step, out[i]), a = magnitude(step), b = magnitude(next);
         out[i] = next;
-        /* Written so that a NaN stays: comparisons with it are false. */
-        largest_d = vec_select(a <= largest_d, largest_d, a);
-        largest_u = vec_select(b <= largest_u, largest_u, b);
+        /* The second test makes a NaN stay. */
+        largest_d = vec_select((a <= largest_d) | (largest_d != largest_d), largest_d, a);
+        largest_u = vec_select((b <= largest_u) | (largest_u != largest_u), largest_u, b);
     }
     for (int l = 0; l < FEM_LANES; l++) {
         size_d[l] = (double)largest_d[l];

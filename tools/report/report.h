@@ -58,7 +58,10 @@ typedef struct report_strip {
     const char *title, *unit, *note; /* unit and note may be NULL */
     int times, height, width, channels;
     const char *const *labels; /* [times] "step 1", ... */
-    const float *truth;        /* [times,height,width,channels] */
+    const int *shown;          /* [n_shown] indices of the times with still images; NULL: all */
+    int n_shown;
+    double fps;         /* of the film [1/s]; 0: none */
+    const float *truth; /* [times,height,width,channels] */
     const report_prediction *predictions;
     int n_predictions;
 } report_strip;

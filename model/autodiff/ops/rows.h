@@ -6,7 +6,7 @@
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
 #include "model/base/threads.h"
-#include "model/base/vmath.h"
+#include "model/autodiff/kernels/mathfun.h"
 
 #include <math.h>
 

@@ -1,11 +1,12 @@
-/* Functions that the compiler can put into vector loops, in variant files (libm's calls stay scalar there).
+/* e^x for the softmin sweeps: a loop over it becomes vector code for float and double on every instruction set.
  *
- * real_exp: e^x within 2 units in the last place; below the smallest normal number it gives that number (not 0), above
- * the largest finite one about that; NaN stays NaN. Method: x = n ln 2 + r with |r| <= ln(2)/2, a polynomial in r
- * interpolating (e^r - 1 - r)/r^2 at Chebyshev nodes, and n put into the exponent. Without -ffast-math the compiler
- * keeps the addition of 1.5 * 2^23 (2^52), which rounds to an integer on every instruction set. */
-#ifndef FWM_BASE_VMATH_H
-#define FWM_BASE_VMATH_H
+ * Within 1 unit in the last place between the smallest normal number and about the largest finite one; below, it gives the
+ * smallest normal number, which the sums here cannot notice; NaN stays NaN. Simpler, and in a sweep faster, than the
+ * engine's real_exp, which is right at the ends of the range too. Method: x = n ln 2 + r with |r| <= ln(2)/2, a polynomial
+ * that interpolates (e^r - 1 - r)/r^2 at Chebyshev nodes, and n put into the exponent. Adding 1.5 * 2^23 (2^52) rounds to
+ * an integer. */
+#ifndef OT_KERNELS_EXP_H
+#define OT_KERNELS_EXP_H
 
 #include "model/base/variant.h"
 
@@ -14,7 +15,7 @@
 
 #if FWM_REAL_BITS == 64
 
-static inline double real_exp(double x)
+static inline double ot_exp(double x)
 {
     const double rounder = 0x1.8p52;
     double lo = -708.3964185322641, hi = 709.0895657128241;
@@ -44,7 +45,7 @@ static inline double real_exp(double x)
 
 #else
 
-static inline float real_exp(float x)
+static inline float ot_exp(float x)
 {
     const float rounder = 0x1.8p23f;
     float lo = -87.33654f, hi = 88.37626f;
@@ -68,10 +69,5 @@ static inline float real_exp(float x)
 }
 
 #endif
-
-static inline real real_sigmoid(real x)
-{
-    return (real)1 / ((real)1 + real_exp(-x));
-}
 
 #endif

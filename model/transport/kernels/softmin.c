@@ -1,0 +1,364 @@
+#include "model/transport/kernels/softmin.h"
+
+#include "model/base/threads.h"
+#include "model/transport/kernels/exp.h"
+
+#include <math.h>
+
+enum { BLOCK = 64, ROWS = 4 };
+
+#if FWM_REAL_BITS == 64
+static const double smallest_sum = 1e-290, largest_sum = 1e290;
+#else
+static const double smallest_sum = 1e-28, largest_sum = 1e28;
+#endif
+
+/* What a padded column has for h: its exponential is the smallest number. */
+static const real nothing = (real)-1e30;
+
+static bool is_large(const ot_pair *p)
+{
+    return p->M * p->ld > FWM_PARALLEL_MIN;
+}
+
+/* ---- cost ---- */
+
+static void cost_row(const ot_pair *p, int64_t d, const real *restrict x, const real *restrict y, real *restrict c)
+{
+    for (int64_t j = 0; j < p->ld; j += OT_PAD) {
+        real sum[OT_PAD] = {0};
+        for (int64_t k = 0; k < d; k++)
+            for (int t = 0; t < OT_PAD; t++) {
+                real delta = x[k] - y[k * p->ld + j + t];
+                sum[t] += delta * delta;
+            }
+        for (int t = 0; t < OT_PAD; t++)
+            c[j + t] = (real)0.5 * sum[t];
+    }
+}
+
+static void cost(const ot_pair *p, int64_t d, const void *x, const void *y_transposed)
+{
+#pragma omp parallel for schedule(static) if (is_large(p))
+    for (int64_t i = 0; i < p->M; i++) {
+        real *row = (real *)p->C + i * p->ld;
+        cost_row(p, d, (const real *)x + i * d, y_transposed, row);
+        for (int64_t j = p->N; j < p->ld; j++)
+            row[j] = 0;
+    }
+}
+
+/* ---- the plan's sums ---- */
+
+static void load_potentials(const ot_pair *p, double eps)
+{
+    real *k = p->k, *h = p->h;
+    for (int64_t i = 0; i < p->M; i++)
+        k[i] = (real)(p->log_a[i] + p->f[i] / eps);
+    for (int64_t j = 0; j < p->ld; j++)
+        h[j] = j < p->N ? (real)(p->log_b[j] + p->g[j] / eps) : nothing;
+}
+
+/* Sum of a row's plan over [first, last), which are multiples of OT_PAD. */
+static real row_part(const real *restrict c, const real *restrict h, real k, real scale, int64_t first, int64_t last)
+{
+    real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = first; j < last; j++)
+        sum += ot_exp(k + h[j] - c[j] * scale);
+    return sum;
+}
+
+/* The same, with every entry added to its column too. */
+static real row_and_columns(const real *restrict c, const real *restrict h, real *restrict column, real k, real scale,
+                            int64_t first, int64_t last)
+{
+    real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t j = first; j < last; j++) {
+        real e = ot_exp(k + h[j] - c[j] * scale);
+        sum += e;
+        column[j] += e;
+    }
+    return sum;
+}
+
+/* Rows [first, last) of a chunk. Of a symmetric plan only what lies right of the diagonal block is swept, for both sides. */
+static void sweep_chunk(const ot_pair *p, real scale, int64_t first, int64_t last, real *column)
+{
+    const real *k = p->k, *h = p->h;
+    for (int64_t j = 0; j < p->ld; j++)
+        column[j] = 0;
+    for (int64_t i = first; i < last; i++) {
+        const real *c = (const real *)p->C + i * p->ld;
+        int64_t diagonal = p->self ? i / OT_PAD * OT_PAD : 0, right = p->self ? diagonal + OT_PAD : 0;
+        real sum = row_part(c, h, k[i], scale, diagonal, right);
+        p->row_sum[i] = (double)(sum + row_and_columns(c, h, column, k[i], scale, right, p->ld));
+    }
+}
+
+static void sweep(const ot_pair *p, double eps)
+{
+    real scale = (real)(1.0 / eps);
+    int64_t blocks = (p->M + OT_PAD - 1) / OT_PAD;
+#pragma omp parallel if (is_large(p))
+    {
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t n = 0; n < OT_CHUNKS; n++) {
+            int64_t first = blocks * n / OT_CHUNKS * OT_PAD, last = blocks * (n + 1) / OT_CHUNKS * OT_PAD;
+            sweep_chunk(p, scale, first, last < p->M ? last : p->M, (real *)p->partial + n * p->ld);
+        }
+#pragma omp for schedule(static)
+        for (int64_t j = 0; j < p->N; j++) {
+            double sum = 0;
+            for (int64_t n = 0; n < OT_CHUNKS; n++)
+                sum += (double)((const real *)p->partial)[n * p->ld + j];
+            if (p->self)
+                p->row_sum[j] += sum;
+            else
+                p->col_sum[j] = sum;
+        }
+    }
+}
+
+static bool sums_are_safe(int64_t n, const double *sum)
+{
+    double lo = largest_sum, hi = 0, bad = 0;
+#pragma omp simd reduction(min : lo) reduction(max : hi) reduction(+ : bad)
+    for (int64_t i = 0; i < n; i++) {
+        lo = sum[i] < lo ? sum[i] : lo;
+        hi = sum[i] > hi ? sum[i] : hi;
+        bad += sum[i] == sum[i] ? 0.0 : 1.0;
+    }
+    return lo >= smallest_sum && hi <= largest_sum && bad == 0;
+}
+
+/* ---- soft minima with the maximum taken off first ---- */
+
+static void stable_rows(const ot_pair *p, double eps, double *ft)
+{
+    real scale = (real)(1.0 / eps);
+    const real *restrict h = p->h;
+#pragma omp parallel for schedule(static) if (is_large(p))
+    for (int64_t i = 0; i < p->M; i++) {
+        const real *restrict c = (const real *)p->C + i * p->ld;
+        real most = h[0] - c[0] * scale;
+#pragma omp simd reduction(max : most)
+        for (int64_t j = 0; j < p->ld; j++) {
+            real v = h[j] - c[j] * scale;
+            most = v > most ? v : most;
+        }
+        ft[i] = -eps * ((double)most + log((double)row_part(c, h, -most, scale, 0, p->ld)));
+    }
+}
+
+static void stable_columns(const ot_pair *p, double eps, double *gt)
+{
+    real scale = (real)(1.0 / eps);
+    const real *k = p->k;
+#pragma omp parallel for schedule(static) if (is_large(p))
+    for (int64_t first = 0; first < p->ld; first += OT_PAD) {
+        real most[OT_PAD], sum[OT_PAD] = {0};
+        for (int t = 0; t < OT_PAD; t++)
+            most[t] = k[0] - ((const real *)p->C)[first + t] * scale;
+        for (int64_t i = 1; i < p->M; i++)
+            for (int t = 0; t < OT_PAD; t++) {
+                real v = k[i] - ((const real *)p->C)[i * p->ld + first + t] * scale;
+                most[t] = v > most[t] ? v : most[t];
+            }
+        for (int64_t i = 0; i < p->M; i++) {
+            const real *restrict c = (const real *)p->C + i * p->ld + first;
+#pragma omp simd
+            for (int t = 0; t < OT_PAD; t++)
+                sum[t] += ot_exp(k[i] - c[t] * scale - most[t]);
+        }
+        for (int t = 0; t < OT_PAD && first + t < p->N; t++)
+            gt[first + t] = -eps * ((double)most[t] + log((double)sum[t]));
+    }
+}
+
+/* -eps (log sum - k), or by the stable sweep. The rounded k is the one that the sum was made with. */
+static bool rows_from_sums(const ot_pair *p, double eps, double *ft)
+{
+    const real *k = p->k;
+    if (!sums_are_safe(p->M, p->row_sum)) {
+        stable_rows(p, eps, ft);
+        return false;
+    }
+    for (int64_t i = 0; i < p->M; i++)
+        ft[i] = -eps * (log(p->row_sum[i]) - (double)k[i]);
+    return true;
+}
+
+static bool columns_from_sums(const ot_pair *p, double eps, double *gt)
+{
+    const real *h = p->h;
+    if (!sums_are_safe(p->N, p->col_sum)) {
+        stable_columns(p, eps, gt);
+        return false;
+    }
+    for (int64_t j = 0; j < p->N; j++)
+        gt[j] = -eps * (log(p->col_sum[j]) - (double)h[j]);
+    return true;
+}
+
+static void softmin(const ot_pair *p, double eps, double *ft, double *gt)
+{
+    load_potentials(p, eps);
+    sweep(p, eps);
+    (void)rows_from_sums(p, eps, ft);
+    if (!p->self)
+        (void)columns_from_sums(p, eps, gt);
+}
+
+/* ---- barycentres ---- */
+
+/* e[r][t] = exp(k_i + h_j - C_ij/eps) of a tile of ROWS x BLOCK; rows past the last and columns past ld repeat a valid place
+ * with weight 0. */
+static int64_t plan_tile(const ot_pair *p, real scale, int64_t i, int64_t j, real e[ROWS][BLOCK])
+{
+    const real *k = p->k, *h = p->h;
+    int64_t width = p->ld - j < BLOCK ? p->ld - j : BLOCK;
+    for (int64_t r = 0; r < ROWS; r++) {
+        if (i + r >= p->M) {
+            for (int64_t t = 0; t < BLOCK; t++)
+                e[r][t] = 0;
+            continue;
+        }
+        const real *restrict c = (const real *)p->C + (i + r) * p->ld + j;
+#pragma omp simd
+        for (int64_t t = 0; t < width; t++)
+            e[r][t] = ot_exp(k[i + r] + h[j + t] - c[t] * scale);
+    }
+    return width;
+}
+
+static void barycentre_rows(const ot_pair *p, double eps, real *bar, int64_t d, const real *y)
+{
+    real scale = (real)(1.0 / eps);
+#pragma omp parallel for schedule(static) if (is_large(p))
+    for (int64_t i = 0; i < p->M; i += ROWS) {
+        real e[ROWS][BLOCK], *to = bar + i * d;
+        double sum[ROWS] = {0};
+        int64_t rows = p->M - i < ROWS ? p->M - i : ROWS;
+        for (int64_t n = 0; n < rows * d; n++)
+            to[n] = 0;
+        for (int64_t j = 0; j < p->ld; j += BLOCK) {
+            int64_t width = plan_tile(p, scale, i, j, e);
+            for (int r = 0; r < ROWS; r++) {
+                real part = 0;
+#pragma omp simd reduction(+ : part)
+                for (int64_t t = 0; t < width; t++)
+                    part += e[r][t];
+                sum[r] += (double)part;
+            }
+            for (int64_t k = 0; k < d; k++) {
+                const real *restrict from = y + k * p->ld + j;
+                real s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+                for (int64_t t = 0; t < width; t++) {
+                    s0 += e[0][t] * from[t];
+                    s1 += e[1][t] * from[t];
+                    s2 += e[2][t] * from[t];
+                    s3 += e[3][t] * from[t];
+                }
+                real s[ROWS] = {s0, s1, s2, s3};
+                for (int64_t r = 0; r < rows; r++)
+                    to[r * d + k] += s[r];
+            }
+        }
+        for (int64_t r = 0; r < rows; r++) {
+            p->row_sum[i + r] = sum[r];
+            for (int64_t k = 0; k < d; k++)
+                to[r * d + k] = (real)((double)to[r * d + k] / sum[r]);
+        }
+    }
+}
+
+/* A thread owns a block of columns, so nothing is shared. */
+static void barycentre_columns(const ot_pair *p, double eps, real *bar, int64_t d, const real *x)
+{
+    real scale = (real)(1.0 / eps);
+#pragma omp parallel for schedule(static) if (is_large(p))
+    for (int64_t j = 0; j < p->ld; j += BLOCK) {
+        real e[ROWS][BLOCK], sum[BLOCK] = {0};
+        int64_t width = p->ld - j < BLOCK ? p->ld - j : BLOCK;
+        for (int64_t k = 0; k < d; k++)
+            for (int64_t t = 0; t < width; t++)
+                bar[k * p->ld + j + t] = 0;
+        for (int64_t i = 0; i < p->M; i += ROWS) {
+            (void)plan_tile(p, scale, i, j, e);
+            /* Rows past the last have weight 0: any valid row will do. */
+            const real *row[ROWS];
+            for (int64_t r = 0; r < ROWS; r++)
+                row[r] = x + (i + r < p->M ? i + r : i) * d;
+#pragma omp simd
+            for (int64_t t = 0; t < width; t++)
+                sum[t] += (e[0][t] + e[1][t]) + (e[2][t] + e[3][t]);
+            for (int64_t k = 0; k < d; k++) {
+                real *restrict to = bar + k * p->ld + j;
+                real x0 = row[0][k], x1 = row[1][k], x2 = row[2][k], x3 = row[3][k];
+#pragma omp simd
+                for (int64_t t = 0; t < width; t++)
+                    to[t] += (e[0][t] * x0 + e[1][t] * x1) + (e[2][t] * x2 + e[3][t] * x3);
+            }
+        }
+        for (int64_t t = 0; t < width && j + t < p->N; t++) {
+            p->col_sum[j + t] = (double)sum[t];
+            for (int64_t k = 0; k < d; k++)
+                bar[k * p->ld + j + t] /= sum[t];
+        }
+    }
+}
+
+/* With ft known, exp(h_j + ft_i/eps - C_ij/eps) are the normalised rows whatever the potentials were. */
+static void normalise_rows(const ot_pair *p, double eps, const double *ft)
+{
+    for (int64_t i = 0; i < p->M; i++)
+        ((real *)p->k)[i] = (real)(ft[i] / eps);
+}
+
+static void normalise_columns(const ot_pair *p, double eps, const double *gt)
+{
+    for (int64_t j = 0; j < p->N; j++)
+        ((real *)p->h)[j] = (real)(gt[j] / eps);
+}
+
+static void barycentre(const ot_pair *p, double eps, double *ft, double *gt, void *bar_x, void *bar_y, int64_t d,
+                       const void *x, const void *y_transposed)
+{
+    load_potentials(p, eps);
+    barycentre_rows(p, eps, bar_x, d, y_transposed);
+    if (!rows_from_sums(p, eps, ft)) {
+        normalise_rows(p, eps, ft);
+        barycentre_rows(p, eps, bar_x, d, y_transposed);
+        load_potentials(p, eps);
+    }
+    if (p->self)
+        return;
+    if (bar_y) {
+        barycentre_columns(p, eps, bar_y, d, x);
+        if (!columns_from_sums(p, eps, gt)) {
+            normalise_columns(p, eps, gt);
+            barycentre_columns(p, eps, bar_y, d, x);
+        }
+    } else {
+        sweep(p, eps);
+        (void)columns_from_sums(p, eps, gt);
+    }
+}
+
+extern const ot_kernels FWM_V(ot_kernels);
+const ot_kernels FWM_V(ot_kernels) = {cost, softmin, barycentre};
+
+#ifdef FWM_DEFINITION
+extern const ot_kernels ot_kernels_f32_v1, ot_kernels_f32_v3, ot_kernels_f32_v4, ot_kernels_f64_v3, ot_kernels_f64_v4;
+
+const ot_kernels *ot_kernels_find(bool is_double)
+{
+    static const ot_kernels *const table[2][3] = {{&ot_kernels_f32_v1, &ot_kernels_f32_v3, &ot_kernels_f32_v4},
+                                                  {&ot_kernels_f64_v1, &ot_kernels_f64_v3, &ot_kernels_f64_v4}};
+    int level = fwm_isa_level();
+    return table[is_double][level >= 4 ? 2 : level >= 3 ? 1 : 0];
+}
+#endif

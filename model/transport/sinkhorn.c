@@ -1,0 +1,459 @@
+#include "model/transport/sinkhorn.h"
+
+#include "model/autodiff/ops.h"
+#include "model/base/arena.h"
+#include "model/base/checked.h"
+#include "model/base/threads.h"
+#include "model/transport/kernels/softmin.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { XY, XX, YY, N_PAIRS, ALIGNMENT = 64, STEP_LIMIT = 1000000 };
+
+static const double log_of_zero = -1e5; /* not -infinity: differences of it stay numbers */
+static const double default_scaling = 0.5, weight_tolerance = 1e-4;
+
+struct ot_sinkhorn {
+    ad_dtype dtype;
+    int64_t M, N, d;
+    ot_sinkhorn_options options;
+    const ot_kernels *kernels;
+    void *block;
+    size_t size;
+    ot_pair pair[N_PAIRS];
+    void *x, *y, *xt, *yt;                /* centred clouds and their padded transposes */
+    void *bar_xy, *bar_yx, *bar_xx, *bar_yy; /* barycentres; bar_yx is transposed */
+    double *a, *b, *log_a, *log_b;
+    double *f, *g, *p, *q, *ft, *gt, *pt, *qt;
+    ot_sinkhorn_result last;
+    ad_custom custom;
+};
+
+/* ---- workspace ---- */
+
+static int64_t padded(int64_t n)
+{
+    return (n + OT_PAD - 1) / OT_PAD * OT_PAD;
+}
+
+/* Hands out places in the block; the first time round `base` is NULL and only the size grows. */
+typedef struct cursor {
+    char *base;
+    size_t at;
+    bool overflow;
+} cursor;
+
+static void *take(cursor *c, int64_t rows, int64_t columns, size_t element)
+{
+    size_t n, bytes;
+    void *here = c->base ? c->base + c->at : NULL;
+    c->overflow |= !fwm_mul_size((size_t)rows, (size_t)columns, &n) || !fwm_mul_size(n, element, &bytes) ||
+                   !fwm_align_size(bytes, ALIGNMENT, &bytes) || !fwm_add_size(c->at, bytes, &c->at);
+    return here;
+}
+
+static void place_pair(ot_sinkhorn *s, cursor *c, ot_pair *pair, bool self, int64_t M, int64_t N)
+{
+    size_t element = ad_dtype_size(s->dtype);
+    *pair = (ot_pair){.M = M, .N = N, .ld = padded(N), .self = self};
+    pair->C = take(c, M, pair->ld, element);
+    pair->k = take(c, padded(M), 1, element);
+    pair->h = take(c, pair->ld, 1, element);
+    pair->partial = take(c, OT_CHUNKS, pair->ld, element);
+    pair->row_sum = take(c, padded(M), 1, sizeof(double));
+    pair->col_sum = take(c, pair->ld, 1, sizeof(double));
+}
+
+static void place(ot_sinkhorn *s, cursor *c)
+{
+    int64_t M = s->M, N = s->N, d = s->d, ldm = padded(M), ldn = padded(N);
+    size_t element = ad_dtype_size(s->dtype);
+    place_pair(s, c, &s->pair[XY], false, M, N);
+    place_pair(s, c, &s->pair[XX], true, M, M);
+    place_pair(s, c, &s->pair[YY], true, N, N);
+    s->x = take(c, M, d, element);
+    s->y = take(c, N, d, element);
+    s->xt = take(c, d, ldm, element);
+    s->yt = take(c, d, ldn, element);
+    s->bar_xy = take(c, M, d, element);
+    s->bar_yx = take(c, d, ldn, element);
+    s->bar_xx = take(c, M, d, element);
+    s->bar_yy = take(c, N, d, element);
+    double **rows[] = {&s->a, &s->log_a, &s->f, &s->p, &s->ft, &s->pt};
+    double **columns[] = {&s->b, &s->log_b, &s->g, &s->q, &s->gt, &s->qt};
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        *rows[k] = take(c, M, 1, sizeof(double));
+        *columns[k] = take(c, N, 1, sizeof(double));
+    }
+}
+
+static void connect(ot_sinkhorn *s)
+{
+    ot_pair *xy = &s->pair[XY], *xx = &s->pair[XX], *yy = &s->pair[YY];
+    xy->log_a = xx->log_a = xx->log_b = s->log_a;
+    xy->log_b = yy->log_a = yy->log_b = s->log_b;
+    xy->f = s->f, xy->g = s->g;
+    xx->f = xx->g = s->p;
+    yy->f = yy->g = s->q;
+}
+
+fwm_status ot_sinkhorn_create(ot_sinkhorn **out, ad_dtype dtype, int64_t M, int64_t N, int64_t d,
+                              const ot_sinkhorn_options *o)
+{
+    *out = NULL;
+    FWM_CHECK(M >= 1 && N >= 1 && d >= 1, FWM_INVALID, "Sinkhorn: expected clouds of at least one point and coordinate, found "
+              "[%lld,%lld] and [%lld,%lld]", (long long)M, (long long)d, (long long)N, (long long)d);
+    FWM_CHECK(isfinite(o->blur) && o->blur > 0, FWM_INVALID, "Sinkhorn: blur is %g, expected a positive number", o->blur);
+    FWM_CHECK(o->scaling >= 0 && o->scaling < 1, FWM_INVALID, "Sinkhorn: scaling is %g, expected a number in (0,1)",
+              o->scaling);
+    FWM_CHECK(o->extra >= 0 && o->extra <= STEP_LIMIT && o->tol >= 0, FWM_INVALID,
+              "Sinkhorn: expected 0 to %d extra steps and a tolerance that is not negative, found %d and %g", STEP_LIMIT,
+              o->extra, o->tol);
+    ot_sinkhorn *s = fwm_calloc(1, sizeof *s);
+    FWM_CHECK(s, FWM_MEMORY, "Sinkhorn: out of memory");
+    s->dtype = dtype, s->M = M, s->N = N, s->d = d;
+    s->options = *o;
+    if (o->scaling == 0)
+        s->options.scaling = default_scaling;
+    s->kernels = ot_kernels_find(dtype == AD_F64);
+    fwm_status status = FWM_OK;
+    cursor c = {0};
+    place(s, &c);
+    FWM_CHECK_GOTO(status, !c.overflow, FWM_OVERFLOW, "Sinkhorn: clouds of %lld and %lld points in %lld dimensions are too large",
+                   (long long)M, (long long)N, (long long)d);
+    s->size = c.at;
+    FWM_TRY_GOTO(status, fwm_block_alloc(&s->block, s->size));
+    c = (cursor){.base = s->block};
+    place(s, &c);
+    connect(s);
+    *out = s;
+    return FWM_OK;
+done:
+    ot_sinkhorn_destroy(&s);
+    return status;
+}
+
+void ot_sinkhorn_destroy(ot_sinkhorn **s)
+{
+    if (!s || !*s)
+        return;
+    fwm_block_free((*s)->block, (*s)->size);
+    fwm_free(*s);
+    *s = NULL;
+}
+
+size_t ot_sinkhorn_memory(const ot_sinkhorn *s)
+{
+    return s->size + sizeof *s;
+}
+
+/* ---- reading clouds and weights ---- */
+
+static double number(ad_dtype dtype, const void *v, int64_t i)
+{
+    return dtype == AD_F64 ? ((const double *)v)[i] : (double)((const float *)v)[i];
+}
+
+static void put(ad_dtype dtype, void *v, int64_t i, double value)
+{
+    if (dtype == AD_F64)
+        ((double *)v)[i] = value;
+    else
+        ((float *)v)[i] = (float)value;
+}
+
+static fwm_status check_cloud(const ot_sinkhorn *s, const char *name, int64_t n, const void *v)
+{
+    for (int64_t i = 0; i < n * s->d; i++)
+        FWM_CHECK(isfinite(number(s->dtype, v, i)), FWM_NUMERIC,
+                  "Sinkhorn: coordinate %lld of point %lld of cloud %s is %g; find what made it not finite",
+                  (long long)(i % s->d), (long long)(i / s->d), name, number(s->dtype, v, i));
+    return FWM_OK;
+}
+
+static fwm_status load_weights(const char *name, int64_t n, const double *from, double *w, double *log_w)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        w[i] = from ? from[i] : 1.0 / (double)n;
+        FWM_CHECK(isfinite(w[i]) && w[i] >= 0, FWM_INVALID, "Sinkhorn: weight %lld of cloud %s is %g, expected at least 0",
+                  (long long)i, name, w[i]);
+        sum += w[i];
+    }
+    FWM_CHECK(fabs(sum - 1) <= weight_tolerance, FWM_INVALID, "Sinkhorn: the weights of cloud %s sum to %g, expected 1", name,
+              sum);
+    for (int64_t i = 0; i < n; i++) {
+        w[i] /= sum;
+        log_w[i] = w[i] > 0 ? log(w[i]) : log_of_zero;
+    }
+    return FWM_OK;
+}
+
+/* What a coordinate's extent over both clouds tells: the joint mean (each cloud counts half) and the spread around it. */
+typedef struct extent {
+    double mean, lo, hi, spread;
+} extent;
+
+static extent measure(const ot_sinkhorn *s, const void *x, const void *y, int64_t k)
+{
+    extent e = {.lo = INFINITY, .hi = -INFINITY};
+    for (int side = 0; side < 2; side++) {
+        const void *v = side ? y : x;
+        const double *w = side ? s->b : s->a;
+        int64_t n = side ? s->N : s->M;
+        for (int64_t i = 0; i < n; i++) {
+            double c = number(s->dtype, v, i * s->d + k);
+            e.mean += 0.5 * w[i] * c;
+            e.lo = fmin(e.lo, c);
+            e.hi = fmax(e.hi, c);
+        }
+    }
+    for (int side = 0; side < 2; side++) {
+        const void *v = side ? y : x;
+        const double *w = side ? s->b : s->a;
+        int64_t n = side ? s->N : s->M;
+        for (int64_t i = 0; i < n; i++) {
+            double c = number(s->dtype, v, i * s->d + k) - e.mean;
+            e.spread += 0.5 * w[i] * c * c;
+        }
+    }
+    return e;
+}
+
+static void centre(const ot_sinkhorn *s, int64_t n, int64_t ld, int64_t k, double mean, const void *from, void *to,
+                   void *transposed)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double c = number(s->dtype, from, i * s->d + k) - mean;
+        put(s->dtype, to, i * s->d + k, c);
+        put(s->dtype, transposed, k * ld + i, c);
+    }
+    for (int64_t i = n; i < ld; i++)
+        put(s->dtype, transposed, k * ld + i, 0);
+}
+
+/* Centres both clouds on the joint mean; diameter: of the joint bounding box; spread: root mean square distance. */
+static fwm_status load_clouds(ot_sinkhorn *s, const void *x, const void *y, double *diameter, double *spread)
+{
+    double box = 0, square = 0;
+    FWM_TRY(check_cloud(s, "x", s->M, x));
+    FWM_TRY(check_cloud(s, "y", s->N, y));
+    for (int64_t k = 0; k < s->d; k++) {
+        extent e = measure(s, x, y, k);
+        centre(s, s->M, padded(s->M), k, e.mean, x, s->x, s->xt);
+        centre(s, s->N, padded(s->N), k, e.mean, y, s->y, s->yt);
+        box += (e.hi - e.lo) * (e.hi - e.lo);
+        square += e.spread;
+    }
+    double limit = s->dtype == AD_F64 ? 1e300 : 1e37;
+    FWM_CHECK(box < limit, FWM_NUMERIC, "Sinkhorn: the clouds span %g: squared distances overflow; scale them down", sqrt(box));
+    *diameter = sqrt(box);
+    *spread = sqrt(square);
+    return FWM_OK;
+}
+
+/* ---- iteration ---- */
+
+static void all_softmins(ot_sinkhorn *s, double eps)
+{
+    s->kernels->softmin(&s->pair[XY], eps, s->ft, s->gt);
+    s->kernels->softmin(&s->pair[XX], eps, s->pt, NULL);
+    s->kernels->softmin(&s->pair[YY], eps, s->qt, NULL);
+}
+
+/* v += weight (vt - v); returns max |vt - v|, NaN where there is one. */
+static double move(int64_t n, double weight, double *v, const double *vt)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double change = vt[i] - v[i];
+        most = fabs(change) <= most ? most : fabs(change);
+        v[i] += weight * change;
+    }
+    return most;
+}
+
+/* One simultaneous step of the four potentials; returns the largest change over eps. */
+static double step(ot_sinkhorn *s, double eps, double weight)
+{
+    all_softmins(s, eps);
+    double f = move(s->M, weight, s->f, s->ft), g = move(s->N, weight, s->g, s->gt);
+    double p = move(s->M, weight, s->p, s->pt), q = move(s->N, weight, s->q, s->qt);
+    double sum = f + g + p + q;
+    return sum == sum ? fmax(fmax(f, g), fmax(p, q)) / eps : sum;
+}
+
+/* The solution at infinite eps, then falling eps, then further steps at the last one. */
+static void anneal(ot_sinkhorn *s, double diameter)
+{
+    double blur = s->last.blur, scale = diameter > blur ? diameter : blur;
+    double *start[] = {s->f, s->p, s->g, s->q};
+    for (int k = 0; k < 4; k++)
+        memset(start[k], 0, (size_t)(k < 2 ? s->M : s->N) * sizeof(double));
+    s->last.iterations = 0;
+    (void)step(s, scale * scale, 1.0);
+    for (; scale > blur; scale *= s->options.scaling, s->last.iterations++)
+        (void)step(s, scale * scale, 0.5);
+    for (int k = 0; k <= s->options.extra; k++) {
+        s->last.change = step(s, blur * blur, 0.5);
+        s->last.iterations++;
+        if (s->last.change < s->options.tol)
+            break;
+    }
+}
+
+static double marginal_error(int64_t n, double eps, const double *w, const double *v, const double *vt)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += w[i] * fabs(expm1((v[i] - vt[i]) / eps));
+    return sum;
+}
+
+/* The last step, full, with the barycentres that the gradients need. */
+static void finish(ot_sinkhorn *s, bool want_x, bool want_y)
+{
+    double eps = s->last.blur * s->last.blur;
+    const ot_kernels *k = s->kernels;
+    if (want_x || want_y) {
+        k->barycentre(&s->pair[XY], eps, s->ft, s->gt, s->bar_xy, want_y ? s->bar_yx : NULL, s->d, s->x, s->yt);
+        k->barycentre(&s->pair[XX], eps, s->pt, NULL, s->bar_xx, NULL, s->d, s->x, s->xt);
+        if (want_y)
+            k->barycentre(&s->pair[YY], eps, s->qt, NULL, s->bar_yy, NULL, s->d, s->y, s->yt);
+        else
+            k->softmin(&s->pair[YY], eps, s->qt, NULL);
+    } else {
+        all_softmins(s, eps);
+    }
+    double rows = marginal_error(s->M, eps, s->a, s->f, s->ft), columns = marginal_error(s->N, eps, s->b, s->g, s->gt);
+    s->last.marginal_error = rows > columns ? rows : columns;
+    double value = 0;
+    for (int64_t i = 0; i < s->M; i++)
+        value += s->a[i] * (s->ft[i] - s->pt[i]);
+    for (int64_t j = 0; j < s->N; j++)
+        value += s->b[j] * (s->gt[j] - s->qt[j]);
+    s->last.value = value;
+}
+
+/* Weights' gradients: potentials' difference with mean 0. */
+static void weight_gradient(int64_t n, double *out, const double *v, const double *self)
+{
+    double mean = 0;
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = v[i] - self[i];
+        mean += out[i] / (double)n;
+    }
+    for (int64_t i = 0; i < n; i++)
+        out[i] -= mean;
+}
+
+static void write_gradients(const ot_sinkhorn *s, void *dx, void *dy)
+{
+    int64_t d = s->d, ld = padded(s->N);
+    for (int64_t i = 0; dx && i < s->M * d; i++)
+        put(s->dtype, dx, i, s->a[i / d] * (number(s->dtype, s->bar_xx, i) - number(s->dtype, s->bar_xy, i)));
+    for (int64_t j = 0; dy && j < s->N * d; j++)
+        put(s->dtype, dy, j,
+            s->b[j / d] * (number(s->dtype, s->bar_yy, j) - number(s->dtype, s->bar_yx, j % d * ld + j / d)));
+}
+
+fwm_status ot_sinkhorn_run(ot_sinkhorn *s, ot_sinkhorn_result *result, void *dx, void *dy, double *da, double *db,
+                           const void *x, const void *y, const double *a, const double *b)
+{
+    double diameter = 0, spread = 0;
+    FWM_TRY(load_weights("x", s->M, a, s->a, s->log_a));
+    FWM_TRY(load_weights("y", s->N, b, s->b, s->log_b));
+    FWM_TRY(load_clouds(s, x, y, &diameter, &spread));
+    s->last = (ot_sinkhorn_result){.blur = s->options.blur};
+    if (s->options.relative) /* where all points are one, every blur gives the value 0 */
+        s->last.blur *= spread > 0 ? spread : 1.0;
+    s->kernels->cost(&s->pair[XY], s->d, s->x, s->yt);
+    s->kernels->cost(&s->pair[XX], s->d, s->x, s->xt);
+    s->kernels->cost(&s->pair[YY], s->d, s->y, s->yt);
+    anneal(s, diameter);
+    finish(s, dx != NULL, dy != NULL);
+    FWM_CHECK(isfinite(s->last.value), FWM_NUMERIC,
+              "Sinkhorn: the value is %g at blur %g and diameter %g; take a larger blur or float64", s->last.value,
+              s->last.blur, diameter);
+    write_gradients(s, dx, dy);
+    if (da)
+        weight_gradient(s->M, da, s->ft, s->pt);
+    if (db)
+        weight_gradient(s->N, db, s->gt, s->qt);
+    if (result)
+        *result = s->last;
+    return FWM_OK;
+}
+
+void ot_sinkhorn_last(const ot_sinkhorn *s, ot_sinkhorn_result *result, const double **f, const double **g)
+{
+    if (result)
+        *result = s->last;
+    if (f)
+        *f = s->ft;
+    if (g)
+        *g = s->gt;
+}
+
+/* ---- the graph value: [value, dS/dx, dS/dy] in one vector ---- */
+
+static fwm_status packed_shape(void *self, int n, const ad_shape *in, ad_shape *out)
+{
+    const ot_sinkhorn *s = self;
+    FWM_CHECK(n == 2 && ad_shape_count(&in[0]) == s->M * s->d && ad_shape_count(&in[1]) == s->N * s->d, FWM_SHAPE,
+              "expected clouds [%lld,%lld] and [%lld,%lld]", (long long)s->M, (long long)s->d, (long long)s->N,
+              (long long)s->d);
+    *out = ad_shape_make(1, 1 + (s->M + (s->options.fixed_y ? 0 : s->N)) * s->d);
+    return FWM_OK;
+}
+
+static char *packed_at(const ot_sinkhorn *s, void *packed, int64_t i)
+{
+    return (char *)packed + (size_t)i * ad_dtype_size(s->dtype);
+}
+
+static fwm_status packed_forward(void *self, ad_dtype dtype, const void *const *in, void *out)
+{
+    ot_sinkhorn *s = self;
+    FWM_CHECK(dtype == s->dtype, FWM_INVALID, "Sinkhorn: made for f%d, the graph is f%d", s->dtype == AD_F64 ? 64 : 32,
+              dtype == AD_F64 ? 64 : 32);
+    void *dx = packed_at(s, out, 1), *dy = s->options.fixed_y ? NULL : packed_at(s, out, 1 + s->M * s->d);
+    FWM_TRY(ot_sinkhorn_run(s, NULL, dx, dy, NULL, NULL, in[0], in[1], NULL, NULL));
+    put(dtype, out, 0, s->last.value);
+    return FWM_OK;
+}
+
+static fwm_status packed_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out, const void *dout,
+                             void *const *dx)
+{
+    (void)in;
+    const ot_sinkhorn *s = self;
+    int64_t first[] = {1, 1 + s->M * s->d}, count[] = {s->M * s->d, s->N * s->d};
+    int64_t length = 1 + count[0] + (s->options.fixed_y ? 0 : count[1]);
+    for (int64_t i = 1; i < length; i++)
+        FWM_CHECK(number(dtype, dout, i) == 0, FWM_UNSUPPORTED,
+                  "the Sinkhorn divergence gives first derivatives only: put stop_gradient on its gradient");
+    double scale = number(dtype, dout, 0);
+    for (int side = 0; side < 2; side++)
+        for (int64_t i = 0; dx[side] && i < count[side]; i++)
+            put(dtype, dx[side], i, side && s->options.fixed_y ? 0.0 : scale * number(dtype, out, first[side] + i));
+    return FWM_OK;
+}
+
+ad_value ot_sinkhorn_divergence(ad_graph *g, ot_sinkhorn *s, ad_value x, ad_value y)
+{
+    double M = (double)s->M, N = (double)s->N, d = (double)s->d;
+    double steps = 8 + s->options.extra; /* an anneal by halves from 100 blurs takes about 8 */
+    s->custom = (ad_custom){
+        .name = "sinkhorn_divergence",
+        .self = s,
+        .shape = packed_shape,
+        .forward = packed_forward,
+        .vjp = packed_vjp,
+        .flops = (M * N + 0.5 * M * M + 0.5 * N * N) * 20 * steps + (M * N + M * M + N * N) * 5 * d,
+        .bytes = (M * N + 0.5 * M * M + 0.5 * N * N) * (double)ad_dtype_size(s->dtype) * steps,
+    };
+    ad_value packed = ad_custom_apply(g, &s->custom, 2, (ad_value[]){x, s->options.fixed_y ? ad_stop_gradient(g, y) : y});
+    return ad_slice(g, packed, 0, 0, 1);
+}

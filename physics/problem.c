@@ -1,0 +1,305 @@
+/* Problems: checks, set-up, workspace. */
+#include "physics/problem_impl.h"
+
+#include "model/base/arena.h"
+#include "model/base/threads.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- checks ---- */
+
+static fwm_status check_spec(const fem_problem_spec *spec)
+{
+    FWM_CHECK(spec->mesh, FWM_INVALID, "problem: a mesh is needed");
+    FWM_CHECK(isfinite(spec->dt) && spec->dt > 0, FWM_INVALID, "problem: expected a positive time step dt, found %g", spec->dt);
+    FWM_CHECK(spec->substeps >= 0 && spec->substeps <= FEM_MAX_SUBSTEPS, FWM_INVALID, "problem: expected 1 to %d substeps, found %d",
+              FEM_MAX_SUBSTEPS, spec->substeps);
+    FWM_CHECK(spec->n_sources >= 0 && spec->n_sources <= FEM_MAX_ACTIONS, FWM_INVALID, "problem: expected 0 to %d sources, found %d",
+              FEM_MAX_ACTIONS, spec->n_sources);
+    FWM_CHECK((int)spec->norm >= 0 && spec->norm < FEM_NORM_COUNT, FWM_INVALID, "problem: unknown norm %d", (int)spec->norm);
+    FWM_CHECK(isfinite(spec->scale) && spec->scale >= 0, FWM_INVALID, "problem: expected a scale above 0, found %g", spec->scale);
+    FWM_CHECK(isfinite(spec->tolerance) && spec->tolerance >= 0 && spec->tolerance < 1, FWM_INVALID,
+              "problem: expected a tolerance below 1, found %g", spec->tolerance);
+    for (int j = 0; j < spec->n_sources; j++) {
+        const fem_source *s = &spec->source[j];
+        FWM_CHECK(isfinite(s->power), FWM_INVALID, "problem: source %d: power is not finite", j);
+        FWM_CHECK(s->density || (isfinite(s->x) && isfinite(s->y) && isfinite(s->half_width) && s->half_width > 0), FWM_INVALID,
+                  "problem: source %d: expected a centre and a positive half width, found (%g,%g) and %g", j, s->x, s->y,
+                  s->half_width);
+    }
+    return FWM_OK;
+}
+
+static fwm_status check_values(const fem_parameter *q, const char *equation, ad_dtype dtype, const fem_theta *theta, int k)
+{
+    for (int64_t i = 0; i < theta->count[k]; i++) {
+        double v = fem_theta_at(dtype, theta, k, i);
+        FWM_CHECK(v >= q->lo && v <= q->hi, FWM_INVALID, "%s: %s[%lld] = %g: expected %g to %g %s", equation, q->name, (long long)i,
+                  v, q->lo, q->hi, q->unit);
+    }
+    return FWM_OK;
+}
+
+fwm_status fem_theta_check(const fem_problem *p, ad_dtype dtype, const fem_theta *theta)
+{
+    const fem_equation *e = p->equation;
+    for (int k = 0; k < e->n_parameters; k++) {
+        const fem_parameter *q = &e->parameter[k];
+        FWM_CHECK(theta->value[k], FWM_INVALID, "%s: parameter %s is missing", e->name, q->name);
+        FWM_CHECK(theta->count[k] == 1 || (q->per_cell && theta->count[k] == p->mesh->n_cells), FWM_SHAPE,
+                  "%s: %s has %lld values, expected 1%s%lld", e->name, q->name, (long long)theta->count[k],
+                  q->per_cell ? " or one a cell: " : ", not ", (long long)(q->per_cell ? p->mesh->n_cells : theta->count[k]));
+        FWM_TRY(check_values(q, e->name, dtype, theta, k));
+    }
+    return FWM_OK;
+}
+
+bool fem_theta_linear(const fem_problem *p, ad_dtype dtype, const fem_theta *theta)
+{
+    double first[FEM_MAX_PARAMETERS];
+    for (int k = 0; k < p->equation->n_parameters; k++)
+        first[k] = fem_theta_at(dtype, theta, k, 0);
+    return p->equation->is_linear(first);
+}
+
+/* ---- workspace ---- */
+
+static void workspace_free(fem_workspace *w)
+{
+    for (int t = 0; t < w->threads; t++) {
+        free(w->thread[t].fields);
+        free(w->thread[t].a);
+        free(w->thread[t].a_bar);
+    }
+    fwm_free(w->thread);
+    fwm_free(w->theta_bar);
+    fwm_free(w->failed);
+    fwm_free(w->state);
+    fwm_free(w->state_bar);
+    *w = (fem_workspace){0};
+}
+
+/* Aligned to a vector, cleared: lanes that no sample fills then hold numbers. */
+static void *vector_alloc(size_t n, size_t size)
+{
+    size_t bytes = (n * size + 63) / 64 * 64;
+    void *counted = fwm_malloc(0, 1); /* keeps the count of allocations honest */
+    fwm_free(counted);
+    void *block = aligned_alloc(64, bytes > 0 ? bytes : 64);
+    if (block)
+        memset(block, 0, bytes > 0 ? bytes : 64);
+    return block;
+}
+
+static fwm_status grow_threads(fem_problem *p, ad_dtype dtype, int threads)
+{
+    fem_workspace *w = &p->work[dtype];
+    if (threads <= w->threads)
+        return FWM_OK;
+    fem_thread_work *grown = fwm_realloc(w->thread, (size_t)threads, sizeof *grown);
+    FWM_CHECK(grown, FWM_MEMORY, "out of memory for the work of %d threads", threads);
+    w->thread = grown;
+    size_t number = fem_number_size(dtype), lanes = (size_t)p->lane[dtype]->lanes, dof = (size_t)p->dof,
+           slots = (size_t)SLOT_STATES + (size_t)p->spec.substeps + 1;
+    while (w->threads < threads) {
+        fem_thread_work t = {.fields = vector_alloc(slots * dof * lanes, number),
+                             .a = vector_alloc((size_t)p->n_actions * lanes, number),
+                             .a_bar = vector_alloc((size_t)p->n_actions * lanes, number)};
+        w->thread[w->threads++] = t;
+        FWM_CHECK(t.fields && t.a && t.a_bar, FWM_MEMORY, "out of memory for the work of %d threads", threads);
+    }
+    return FWM_OK;
+}
+
+static fwm_status grow_batch(fem_problem *p, ad_dtype dtype, int64_t batch, int64_t counts)
+{
+    fem_workspace *w = &p->work[dtype];
+    int64_t blocks = fem_block_count(p, dtype, batch);
+    if (blocks * counts > w->theta_room) {
+        fwm_free(w->theta_bar);
+        w->theta_room = 0;
+        w->theta_bar = fwm_malloc((size_t)(blocks * counts), sizeof *w->theta_bar);
+        FWM_CHECK(w->theta_bar, FWM_MEMORY, "out of memory for the gradients of %lld samples", (long long)batch);
+        w->theta_room = blocks * counts;
+    }
+    if (batch > w->batch) {
+        fwm_free(w->failed);
+        fwm_free(w->state);
+        fwm_free(w->state_bar);
+        w->batch = 0;
+        bool step = p->spec.norm == FEM_NORM_STEP;
+        size_t n = (size_t)batch * (size_t)p->dof;
+        w->failed = fwm_malloc((size_t)batch, 1);
+        w->state = step ? fwm_malloc(n, fem_number_size(dtype)) : NULL;
+        w->state_bar = step ? fwm_malloc(n, fem_number_size(dtype)) : NULL;
+        FWM_CHECK(w->failed && (!step || (w->state && w->state_bar)), FWM_MEMORY, "out of memory for a batch of %lld",
+                  (long long)batch);
+        w->batch = batch;
+    }
+    return FWM_OK;
+}
+
+static fwm_status reserve(fem_problem *p, ad_dtype dtype, int64_t batch, int64_t counts)
+{
+    FWM_TRY(grow_threads(p, dtype, fwm_threads_count()));
+    return grow_batch(p, dtype, batch, counts);
+}
+
+fwm_status fem_problem_reserve(fem_problem *p, ad_dtype dtype, int64_t batch)
+{
+    int64_t counts = 0;
+    for (int k = 0; k < p->equation->n_parameters; k++)
+        counts += p->equation->parameter[k].per_cell ? p->mesh->n_cells : 1;
+    FWM_CHECK(batch >= 1, FWM_INVALID, "batch: expected at least 1, found %lld", (long long)batch);
+    return reserve(p, dtype, batch, counts);
+}
+
+fwm_status fem_call_start(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t batch)
+{
+    FWM_CHECK(batch >= 1, FWM_INVALID, "batch: expected at least 1, found %lld", (long long)batch);
+    FWM_TRY(fem_theta_check(p, dtype, theta));
+    int64_t counts = 0;
+    for (int k = 0; k < p->equation->n_parameters; k++)
+        counts += theta->count[k];
+    return reserve(p, dtype, batch, counts);
+}
+
+int64_t fem_block_count(const fem_problem *p, ad_dtype dtype, int64_t batch)
+{
+    int64_t lanes = p->lane[dtype]->lanes;
+    return (batch + lanes - 1) / lanes;
+}
+
+fem_block fem_block_at(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t batch, int64_t block, int thread)
+{
+    int64_t lanes = p->lane[dtype]->lanes, first = block * lanes, left = batch - first;
+    return (fem_block){.p = p,
+                       .dtype = dtype,
+                       .lane = p->lane[dtype],
+                       .work = &p->work[dtype].thread[thread],
+                       .theta = theta,
+                       .first = first,
+                       .count = (int)(left < lanes ? left : lanes)};
+}
+
+/* ---- making ---- */
+
+/* P: the Jacobian at u = 0 with reference parameters. */
+static fwm_status make_riesz(fem_problem *p)
+{
+    int n = p->equation->n_parameters;
+    const double *theta[FEM_MAX_PARAMETERS];
+    int64_t count[FEM_MAX_PARAMETERS];
+    p->reference_theta = fwm_malloc((size_t)n, sizeof *p->reference_theta);
+    FWM_CHECK(p->reference_theta, FWM_MEMORY, "out of memory for a problem");
+    for (int k = 0; k < n; k++) {
+        const fem_parameter *q = &p->equation->parameter[k];
+        double v = p->spec.reference[k] > 0 ? p->spec.reference[k] : q->reference;
+        FWM_CHECK(v >= q->lo && v <= q->hi, FWM_INVALID, "problem: reference %s = %g: expected %g to %g", q->name, v, q->lo, q->hi);
+        p->reference_theta[k] = v;
+        theta[k] = &p->reference_theta[k];
+        count[k] = 1;
+    }
+    FWM_TRY(fem_factor_create(&p->riesz, p->symbolic));
+    fem_jacobian(p, p->ke, p->zero, p->zero, p->zero + p->dof, theta, count, p->spec.dt);
+    return fem_factor_compute(p->riesz, p->ke);
+}
+
+static fwm_status make_parts(fem_problem *p)
+{
+    const fem_mesh *mesh = p->mesh;
+    size_t dofs = (size_t)(mesh->cell_node_count * p->equation->n_fields);
+    for (int d = 0; d < 2; d++) {
+        p->lane[d] = fem_lane_kernels_find((ad_dtype)d);
+        p->form[d] = fem_form_kernels_find(p->equation, (ad_dtype)d);
+    }
+    p->ke = fwm_malloc((size_t)mesh->n_cells, dofs * dofs * sizeof *p->ke);
+    p->zero = fwm_calloc((size_t)(p->dof + p->equation->n_ambient), sizeof *p->zero);
+    FWM_CHECK(p->ke && p->zero, FWM_MEMORY, "out of memory for a problem on %lld cells", (long long)mesh->n_cells);
+    FWM_TRY(fem_loads_create(p));
+    FWM_TRY(fem_symbolic_create(&p->symbolic, mesh, p->equation->n_fields));
+    FWM_TRY(make_riesz(p));
+    FWM_TRY(fem_factor_create(&p->step, p->symbolic));
+    for (int k = 0; k < p->equation->n_parameters; k++) {
+        size_t room = p->equation->parameter[k].per_cell ? (size_t)mesh->n_cells : 1;
+        p->step_theta[k] = fwm_malloc(room, sizeof(double));
+        p->step_theta64[k] = fwm_malloc(room, sizeof(double));
+        FWM_CHECK(p->step_theta[k] && p->step_theta64[k], FWM_MEMORY, "out of memory for a problem");
+    }
+    return FWM_OK;
+}
+
+fwm_status fem_problem_create(fem_problem **problem, const fem_problem_spec *spec)
+{
+    *problem = NULL;
+    const fem_equation *equation;
+    FWM_TRY(fem_equation_find(spec->equation, &equation));
+    FWM_TRY(check_spec(spec));
+    FWM_CHECK(spec->mesh->n_nodes * equation->n_fields < INT32_MAX / 2, FWM_OVERFLOW, "problem: %lld nodes are too many",
+              (long long)spec->mesh->n_nodes);
+    fem_problem *p = fwm_calloc(1, sizeof *p);
+    fem_source *sources = fwm_calloc((size_t)spec->n_sources, sizeof *sources);
+    if (!p || !sources) {
+        fwm_free(p);
+        fwm_free(sources);
+        return fwm_fail(FWM_MEMORY, "out of memory for a problem");
+    }
+    if (spec->n_sources > 0)
+        memcpy(sources, spec->source, (size_t)spec->n_sources * sizeof *sources);
+    p->equation = equation;
+    p->mesh = spec->mesh;
+    p->spec = *spec;
+    p->spec.source = sources;
+    p->spec.substeps = spec->substeps > 0 ? spec->substeps : 1;
+    p->spec.scale = spec->scale > 0 ? spec->scale : 1;
+    p->n_sources = spec->n_sources;
+    p->n_actions = spec->n_sources + equation->n_ambient;
+    p->dof = spec->mesh->n_nodes * equation->n_fields;
+    fwm_status status = make_parts(p);
+    if (status != FWM_OK)
+        fem_problem_destroy(&p);
+    *problem = p;
+    return status;
+}
+
+void fem_problem_destroy(fem_problem **problem)
+{
+    fem_problem *p = *problem;
+    if (!p)
+        return;
+    *problem = NULL;
+    fem_customs_destroy(p);
+    fem_factor_destroy(&p->riesz);
+    fem_factor_destroy(&p->step);
+    fem_factor_destroy(&p->newton);
+    fem_symbolic_destroy(&p->symbolic);
+    for (int k = 0; k < FEM_MAX_PARAMETERS; k++) {
+        fwm_free(p->step_theta[k]);
+        fwm_free(p->step_theta64[k]);
+    }
+    for (int d = 0; d < 2; d++)
+        workspace_free(&p->work[d]);
+    void *arrays[] = {p->load_row, p->load_action, p->load_weight, p->load_weight_f32, p->ke,
+                      p->zero,     p->reference_theta, p->newton_row};
+    for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
+        fwm_free(arrays[k]);
+    fwm_free((void *)(uintptr_t)p->spec.source);
+    fwm_free(p);
+}
+
+const fem_equation *fem_problem_equation(const fem_problem *p)
+{
+    return p->equation;
+}
+
+const fem_mesh *fem_problem_mesh(const fem_problem *p)
+{
+    return p->mesh;
+}
+
+int fem_problem_actions(const fem_problem *p)
+{
+    return p->n_actions;
+}

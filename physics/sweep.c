@@ -1,0 +1,190 @@
+/* One lane block: its slots, the element sweep on them, and the residual of whole batches. */
+#include "physics/problem_impl.h"
+
+#include <omp.h>
+#include <string.h>
+
+static size_t slot_bytes(const fem_block *b)
+{
+    return (size_t)b->p->dof * (size_t)b->lane->lanes * fem_number_size(b->dtype);
+}
+
+void *fem_slot(const fem_block *b, int slot)
+{
+    return (char *)b->work->fields + (size_t)slot * slot_bytes(b);
+}
+
+void *fem_rows(const fem_block *b, const void *array, int64_t n)
+{
+    return (char *)(uintptr_t)array + (size_t)(b->first * n) * fem_number_size(b->dtype);
+}
+
+void fem_block_clear(const fem_block *b, int slot)
+{
+    memset(fem_slot(b, slot), 0, slot_bytes(b));
+}
+
+void fem_block_load_actions(const fem_block *b, const void *a)
+{
+    b->lane->pack(b->work->a, fem_rows(b, a, b->p->n_actions), b->p->n_actions, b->count);
+}
+
+/* The ambient actions follow the sources' in an array [A][lanes]. */
+static void *ambient_of(const fem_block *b, void *actions)
+{
+    return (char *)actions + (size_t)(b->p->n_sources * b->lane->lanes) * fem_number_size(b->dtype);
+}
+
+static fem_sweep sweep_of(const fem_block *b, int u1, int u0, double dt)
+{
+    const fem_problem *p = b->p;
+    fem_sweep s = {.tables = &p->mesh->impl->tables[b->dtype],
+                   .dt = dt,
+                   .u1 = fem_slot(b, u1),
+                   .u0 = fem_slot(b, u0),
+                   .ambient = ambient_of(b, b->work->a)};
+    for (int k = 0; k < p->equation->n_parameters; k++) {
+        s.theta[k] = b->theta->value[k];
+        s.theta_stride[k] = b->theta->count[k] > 1 ? 1 : 0;
+    }
+    return s;
+}
+
+void fem_block_residual(const fem_block *b, int r, int u1, int u0, double dt)
+{
+    const fem_problem *p = b->p;
+    fem_block_clear(b, r);
+    fem_sweep s = sweep_of(b, u1, u0, dt);
+    s.r = fem_slot(b, r);
+    p->form[b->dtype]->residual[p->mesh->element](&s);
+    b->lane->load(s.r, b->work->a, &p->loads[b->dtype]);
+}
+
+void fem_block_vjp(const fem_block *b, int v, int u1, int u0, double dt, int u1_bar, int u0_bar, bool a_bar, double *const *theta_bar)
+{
+    const fem_problem *p = b->p;
+    fem_sweep s = sweep_of(b, u1, u0, dt);
+    s.rbar = fem_slot(b, v);
+    s.u1_bar = u1_bar >= 0 ? fem_slot(b, u1_bar) : NULL;
+    s.u0_bar = u0_bar >= 0 ? fem_slot(b, u0_bar) : NULL;
+    s.ambient_bar = a_bar ? ambient_of(b, b->work->a_bar) : NULL;
+    for (int k = 0; theta_bar && k < p->equation->n_parameters; k++)
+        s.theta_bar[k] = theta_bar[k];
+    p->form[b->dtype]->vjp[p->mesh->element](&s);
+    if (a_bar)
+        b->lane->load_vjp(b->work->a_bar, s.rbar, &p->loads[b->dtype]);
+}
+
+void fem_block_solve(const fem_block *b, int x, int rhs, const fem_factor *factor)
+{
+    b->lane->solve(fem_slot(b, x), fem_slot(b, rhs), fem_slot(b, SLOT_WORK), fem_factor_triangles(factor, b->dtype));
+}
+
+void fem_block_valid(const fem_block *b, double valid[FEM_MAX_LANES])
+{
+    for (int l = 0; l < FEM_MAX_LANES; l++)
+        valid[l] = l < b->count ? 1 : 0;
+}
+
+static int64_t theta_total(const fem_problem *p, const fem_theta *theta)
+{
+    int64_t counts = 0;
+    for (int k = 0; k < p->equation->n_parameters; k++)
+        counts += theta->count[k];
+    return counts;
+}
+
+void fem_theta_bars_at(const fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t block, const fem_bars *bars,
+                       double *theta_bar[FEM_MAX_PARAMETERS])
+{
+    double *at = p->work[dtype].theta_bar + block * theta_total(p, theta);
+    for (int k = 0; k < p->equation->n_parameters; k++) {
+        theta_bar[k] = bars->theta[k] ? at : NULL;
+        at += theta->count[k];
+    }
+}
+
+void fem_block_theta_bars(const fem_block *b, int64_t block, const fem_bars *bars, double *theta_bar[FEM_MAX_PARAMETERS])
+{
+    int64_t total = theta_total(b->p, b->theta);
+    memset(b->p->work[b->dtype].theta_bar + block * total, 0, (size_t)total * sizeof(double));
+    fem_theta_bars_at(b->p, b->dtype, b->theta, block, bars, theta_bar);
+}
+
+void fem_reduce_theta_bars(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t blocks, const fem_bars *bars)
+{
+    int64_t counts = theta_total(p, theta), n = p->equation->n_parameters, offset = 0;
+    for (int k = 0; k < n; offset += theta->count[k++])
+        for (int64_t i = 0; bars->theta[k] && i < theta->count[k]; i++) {
+            double sum = 0;
+            for (int64_t b = 0; b < blocks; b++)
+                sum += p->work[dtype].theta_bar[b * counts + offset + i];
+            if (dtype == AD_F64)
+                ((double *)bars->theta[k])[i] = sum;
+            else
+                ((float *)bars->theta[k])[i] = (float)sum;
+        }
+}
+
+void fem_block_clear_actions(const fem_block *b)
+{
+    memset(b->work->a_bar, 0, (size_t)(b->p->n_actions * b->lane->lanes) * fem_number_size(b->dtype));
+}
+
+void fem_block_pull(const fem_block *b, int64_t block, const fem_bars *bars, double dt)
+{
+    const fem_problem *p = b->p;
+    double valid[FEM_MAX_LANES], *theta_bar[FEM_MAX_PARAMETERS];
+    fem_block_valid(b, valid);
+    void *v = fem_slot(b, SLOT_V);
+    b->lane->scale(v, v, valid, p->dof);
+    fem_block_theta_bars(b, block, bars, theta_bar);
+    if (bars->u1)
+        fem_block_clear(b, SLOT_U1_BAR);
+    if (bars->u0)
+        fem_block_clear(b, SLOT_U0_BAR);
+    fem_block_clear_actions(b);
+    fem_block_vjp(b, SLOT_V, SLOT_U1, SLOT_U0, dt, bars->u1 ? SLOT_U1_BAR : -1, bars->u0 ? SLOT_U0_BAR : -1, bars->a != NULL,
+                  theta_bar);
+    if (bars->u1)
+        b->lane->unpack(fem_rows(b, bars->u1, p->dof), fem_slot(b, SLOT_U1_BAR), p->dof, b->count);
+    if (bars->u0)
+        b->lane->unpack(fem_rows(b, bars->u0, p->dof), fem_slot(b, SLOT_U0_BAR), p->dof, b->count);
+    if (bars->a)
+        b->lane->unpack(fem_rows(b, bars->a, p->n_actions), b->work->a_bar, p->n_actions, b->count);
+}
+
+fwm_status fem_residual(fem_problem *p, ad_dtype dtype, void *r, const void *u1, const void *u0, const void *a,
+                        const fem_theta *theta, int64_t batch)
+{
+    FWM_TRY(fem_call_start(p, dtype, theta, batch));
+    int64_t blocks = fem_block_count(p, dtype, batch);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+    for (int64_t k = 0; k < blocks; k++) {
+        fem_block b = fem_block_at(p, dtype, theta, batch, k, omp_get_thread_num());
+        fem_block_load_actions(&b, a);
+        b.lane->pack(fem_slot(&b, SLOT_U1), fem_rows(&b, u1, p->dof), p->dof, b.count);
+        b.lane->pack(fem_slot(&b, SLOT_U0), fem_rows(&b, u0, p->dof), p->dof, b.count);
+        fem_block_residual(&b, SLOT_R, SLOT_U1, SLOT_U0, p->spec.dt);
+        b.lane->unpack(fem_rows(&b, r, p->dof), fem_slot(&b, SLOT_R), p->dof, b.count);
+    }
+    return FWM_OK;
+}
+
+fwm_status fem_residual_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const void *rbar, const void *u1, const void *u0,
+                            const void *a, const fem_theta *theta, int64_t batch)
+{
+    FWM_TRY(fem_call_start(p, dtype, theta, batch));
+    int64_t blocks = fem_block_count(p, dtype, batch);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+    for (int64_t k = 0; k < blocks; k++) {
+        fem_block b = fem_block_at(p, dtype, theta, batch, k, omp_get_thread_num());
+        fem_block_load_actions(&b, a);
+        b.lane->pack(fem_slot(&b, SLOT_U1), fem_rows(&b, u1, p->dof), p->dof, b.count);
+        b.lane->pack(fem_slot(&b, SLOT_U0), fem_rows(&b, u0, p->dof), p->dof, b.count);
+        b.lane->pack(fem_slot(&b, SLOT_V), fem_rows(&b, rbar, p->dof), p->dof, b.count);
+        fem_block_pull(&b, k, bars, p->spec.dt);
+    }
+    fem_reduce_theta_bars(p, dtype, theta, blocks, bars);
+    return FWM_OK;
+}

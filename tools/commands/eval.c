@@ -1,0 +1,173 @@
+/* fwm eval: open-loop rollouts of a checkpoint against the truth; metrics.json and report.html beside it. */
+#include "model/base/arena.h"
+#include "model/base/log.h"
+#include "model/base/threads.h"
+#include "tools/command.h"
+#include "tools/config_option.h"
+#include "tools/report/evaluation_report.h"
+#include "train/trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+static const struct argp_option options[] = {
+    {"data", 0, "FILE", 0, "The dataset (default: the one that the model was trained on)", 0},
+    {"split", 0, "NAME", 0, "train, validation, test or test_ood (default: eval.split)", 0},
+    {"horizon", 0, "N", 0, "Steps of a rollout (default: eval.horizon)", 0},
+    {"samples", 0, "K", 0, "Rollouts for each trajectory, averaged (default: eval.samples)", 0},
+    {"weights", 0, "KIND", 0, "ema or last (default: export.weights)", 0},
+    {"set", 0, "KEY=VALUE", 0, "Override a key of the checkpoint's configuration", 0},
+    {"out", 'o', "DIR", 0, "Where metrics and report go (default: the checkpoint's folder)", 0},
+    {"no-report", 0, NULL, 0, "Write no report.html", 0},
+    {0}};
+
+const fwm_command fwm_command_eval = {
+    .name = "eval",
+    .summary = "measure a checkpoint: metrics for each horizon beside persistence and the cheap simulation",
+    .arguments = "CKPT",
+    .doc = "Rolls the model out open loop over a split and prints VRMSE, PSNR and the physics residual under the true operator at each "
+           "horizon, with the same figures for persistence and for the cheap simulation alone, and fitted parameters beside the true ones. "
+           "Writes metrics_<split>.json, and report.html with curves and image strips.",
+    .options = options,
+    .min_arguments = 1,
+    .max_arguments = 1,
+};
+
+static fwm_status evaluate_options(fwm_call *call, const tr_trained *t, tr_evaluate_options *o)
+{
+    const tr_config *c = t->config;
+    const char *split = fwm_call_text(call, "split", tr_config_word("eval.split", c->eval.split));
+    if (ds_split_parse(split, &o->split) != FWM_OK)
+        return fwm_misuse(call, "--split: %s", fwm_error_message());
+    o->horizon = c->eval.horizon;
+    o->samples = c->eval.samples;
+    o->trajectories = c->eval.trajectories;
+    FWM_TRY(fwm_call_int(call, "horizon", 1, 100000, &o->horizon));
+    FWM_TRY(fwm_call_int(call, "samples", 1, 1024, &o->samples));
+    o->start = c->data.context - 1;
+    o->seed = (uint64_t)c->seed;
+    o->from_frame = c->eval.start == TR_START_FRAME;
+    o->frames = o->residual = true;
+    o->example = !fwm_call_has(call, "no-report");
+    return FWM_OK;
+}
+
+static void print_row(const tr_evaluation *e, const char *name, int64_t horizon, const int *at, int n, int method)
+{
+    (void)printf("  %-14s", name);
+    for (int k = 0; k < n; k++) {
+        int h = at[k];
+        double vrmse = tr_metrics_average(e->table[method], TR_VRMSE, h, TR_ALL_FIELDS, TR_MEAN);
+        double psnr = tr_metrics_average(e->table[method], TR_PSNR, h, TR_ALL_FIELDS, TR_MEAN);
+        (void)printf("  %8.4f", vrmse);
+        if (isfinite(psnr))
+            (void)printf(" %6.2f", psnr);
+        else
+            (void)printf("      -");
+        if (e->residual[method])
+            (void)printf(" %8.1e", e->residual[method][h - 1]);
+        else
+            (void)printf("        -");
+    }
+    (void)printf("\n");
+    (void)horizon;
+}
+
+static void print_table(const tr_evaluation *e, const tr_ints *horizons, const char *split)
+{
+    enum { MAX_COLUMNS = 8 };
+    int at[MAX_COLUMNS], n = 0;
+    for (int64_t k = 0; k < horizons->count && n < MAX_COLUMNS; k++)
+        if (horizons->items[k] <= e->horizon)
+            at[n++] = (int)horizons->items[k];
+    (void)printf("%s: %lld trajectories, open loop\n  %-14s", split, (long long)e->trajectories, "");
+    for (int k = 0; k < n; k++)
+        (void)printf("  %-24s", "");
+    (void)printf("\n  %-14s", "steps");
+    for (int k = 0; k < n; k++)
+        (void)printf("  %8d %6s %8s", at[k], "", "");
+    (void)printf("\n  %-14s", "");
+    for (int k = 0; k < n; k++)
+        (void)printf("  %8s %6s %8s", "VRMSE", "PSNR", "residual");
+    (void)printf("\n");
+    for (int m = 0; m < TR_METHOD_COUNT; m++)
+        print_row(e, tr_method_name(m), e->horizon, at, n, m);
+    for (int k = 0; k < e->n_fits; k++) {
+        (void)printf("  %-20s fitted %9.4f", e->fit[k].name, e->fit[k].fitted);
+        if (isfinite(e->fit[k].truth))
+            (void)printf("  true %9.4f", e->fit[k].truth);
+        if (isfinite(e->fit[k].iou))
+            (void)printf("  (median of %lld cells, IoU %.3f)", (long long)e->fit[k].cells, e->fit[k].iou);
+        (void)printf("\n");
+    }
+}
+
+static void folder_of(const char *path, char out[1024])
+{
+    const char *slash = strrchr(path, '/');
+    if (slash)
+        (void)snprintf(out, 1024, "%.*s", (int)(slash - path), path);
+    else
+        (void)snprintf(out, 1024, ".");
+}
+
+static fwm_status write_json(const json_t *o, const char *path)
+{
+    FWM_CHECK(json_dump_file(o, path, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) == 0, FWM_IO, "%s: cannot be written", path);
+    return FWM_OK;
+}
+
+static fwm_status publish(fwm_call *call, const tr_trained *t, const tr_evaluate_options *o, const tr_evaluation *e)
+{
+    const char *split = ds_split_name(o->split);
+    char folder[1024], path[1100];
+    folder_of(call->arguments[0], folder);
+    const char *out = fwm_call_text(call, "out", folder);
+    json_t *json = NULL;
+    FWM_TRY(tr_evaluation_json(e, &t->config->eval.horizons, &json));
+    (void)json_object_set_new(json, "checkpoint", json_string(call->arguments[0]));
+    (void)json_object_set_new(json, "data", json_string(ds_path(t->world->ds)));
+    (void)json_object_set_new(json, "split", json_string(split));
+    (void)snprintf(path, sizeof path, "%s/metrics_%s.json", out, split);
+    fwm_status status = fwm_make_parent(path);
+    if (status == FWM_OK)
+        status = write_json(json, path);
+    if (status == FWM_OK && o->example) {
+        (void)snprintf(path, sizeof path, "%s/report.html", out);
+        char log[1100];
+        (void)snprintf(log, sizeof log, "%s/metrics.jsonl", folder);
+        status = report_evaluation(path, t, e, split, log);
+        if (status == FWM_OK)
+            fwm_log(FWM_LOG_INFO, "%s", path);
+    }
+    if (status == FWM_OK && call->json)
+        return fwm_print_json(json);
+    if (status == FWM_OK)
+        print_table(e, &t->config->eval.horizons, split);
+    json_decref(json);
+    return status;
+}
+
+fwm_status fwm_run_eval(fwm_call *call)
+{
+    enum { BATCH = 16 };
+    const char *sets[FWM_MAX_SETS];
+    int64_t n = 0;
+    tr_trained t;
+    tr_evaluate_options o = {0};
+    tr_evaluation *e = NULL;
+    FWM_TRY(fwm_call_sets(call, sets, &n));
+    const char *weights = fwm_call_text(call, "weights", "ema");
+    if (strcmp(weights, "ema") != 0 && strcmp(weights, "last") != 0)
+        return fwm_misuse(call, "--weights: expected ema or last, found '%s'", weights);
+    FWM_TRY(fwm_threads_init(0));
+    FWM_TRY(tr_trained_open(&t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n, strcmp(weights, "ema") == 0, BATCH));
+    fwm_status status = evaluate_options(call, &t, &o);
+    if (status == FWM_OK)
+        status = tr_evaluate(&e, t.world, t.rollout, t.flat, &o);
+    if (status == FWM_OK)
+        status = publish(call, &t, &o, e);
+    tr_evaluation_destroy(&e);
+    tr_trained_close(&t);
+    return status;
+}

@@ -1,0 +1,185 @@
+/* Rules between keys: what no single row can say. */
+#include "train/config_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct rules {
+    const tr_config *config;
+    tr_errors *errors;
+} rules;
+
+/* One broken rule, reported at `path`, or where that is a default, at `other`. */
+static void broken(rules *r, const char *path, const char *other, const char *fmt, ...) FWM_PRINTF(4, 5);
+
+static void broken(rules *r, const char *path, const char *other, const char *fmt, ...)
+{
+    char text[256];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    const struct tr_config_own *own = r->config->own;
+    const tr_row *first = tr_row_find(path), *second = tr_row_find(other);
+    tr_place place = own->places[first - tr_config_rows];
+    if (place.file == NULL && second != NULL && own->places[second - tr_config_rows].file != NULL) {
+        place = own->places[second - tr_config_rows];
+        path = other;
+    }
+    if (place.file == NULL)
+        place = (tr_place){own->file, 1, 1};
+    tr_errors_add(r->errors, place, path, "%s", text);
+}
+
+static bool in_map(const tr_map *map, const char *name)
+{
+    for (int64_t i = 0; i < map->count; i++)
+        if (strcmp(map->items[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool in_list(const tr_strings *list, const char *name)
+{
+    for (int64_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], name) == 0)
+            return true;
+    return false;
+}
+
+static void hold_simulate(rules *r)
+{
+    const tr_config *c = r->config;
+    const bool quadrilateral = c->simulate.cell == TR_QUADRILATERAL;
+    const bool q = c->simulate.space == TR_Q1 || c->simulate.space == TR_Q2;
+    if (quadrilateral != q)
+        broken(r, "simulate.space", "simulate.cell", "expected %s on %s cells, found %s",
+               quadrilateral ? "Q1 or Q2" : "P1 or P2", tr_config_word("simulate.cell", c->simulate.cell),
+               tr_config_word("simulate.space", c->simulate.space));
+    for (int64_t i = 0; i < c->simulate.inclusions.rows; i++) {
+        const double *disc = c->simulate.inclusions.items + 4 * i;
+        if (disc[0] <= 0 || disc[3] <= 0)
+            broken(r, "simulate.inclusions", "", "expected k and radius above 0 in row %lld", (long long)i);
+    }
+    for (int64_t i = 0; i < c->simulate.heaters.rows; i++) {
+        const double *x = c->simulate.heaters.items + 2 * i;
+        if (x[0] > c->simulate.size[0] || x[1] > c->simulate.size[1])
+            broken(r, "simulate.heaters", "simulate.size",
+                   "expected heaters within simulate.size, found row %lld outside", (long long)i);
+    }
+    if (c->simulate.frame_range[0] >= c->simulate.frame_range[1])
+        broken(r, "simulate.frame_range", "", "expected two different temperatures");
+}
+
+static void hold_physics(rules *r)
+{
+    const tr_config *c = r->config;
+    for (int64_t i = 0; i < c->physics.learn.count; i++) {
+        const char *name = c->physics.learn.items[i];
+        if (!in_map(&c->physics.parameters, name))
+            broken(r, "physics.learn", "physics.parameters",
+                   "expected names out of physics.parameters, which gives the starting value, found %s", name);
+    }
+    for (int64_t i = 0; i < c->physics.field.count; i++)
+        if (!in_list(&c->physics.learn, c->physics.field.items[i]))
+            broken(r, "physics.field", "physics.learn", "expected names out of physics.learn, found %s",
+                   c->physics.field.items[i]);
+    for (int64_t i = 0; i < c->physics.parameters.count; i++)
+        if (in_list(&c->physics.learn, c->physics.parameters.items[i].name) &&
+            c->physics.parameters.items[i].value <= 0)
+            broken(r, "physics.parameters", "physics.learn",
+                   "expected a starting value above 0 for %s, which is learned as a logarithm",
+                   c->physics.parameters.items[i].name);
+    if (c->physics.equation == TR_EQUATION_NONE) {
+        if (c->model.predictor.prior == TR_PRIOR_FEM)
+            broken(r, "model.predictor.prior", "physics.equation",
+                   "expected none where physics.equation is none, found fem");
+        if (c->objective.physics > 0)
+            broken(r, "objective.physics", "physics.equation", "expected 0 where physics.equation is none");
+        if (c->physics.learn.count > 0)
+            broken(r, "physics.learn", "physics.equation", "expected [] where physics.equation is none");
+    } else if (!in_map(&c->physics.parameters, "conductivity")) {
+        broken(r, "physics.parameters", "physics.equation",
+               "expected at least conductivity, the law's first parameter");
+    }
+}
+
+static void hold_widths(rules *r, const char *path, const tr_ints *widths)
+{
+    for (int64_t i = 0; i < widths->count; i++)
+        if (widths->items[i] % r->config->model.groups != 0)
+            broken(r, path, "model.groups", "expected multiples of model.groups (%lld), found %lld",
+                   (long long)r->config->model.groups, (long long)widths->items[i]);
+}
+
+static void hold_model(rules *r)
+{
+    const tr_config *c = r->config;
+    hold_widths(r, "model.encoder.widths", &c->model.encoder.widths);
+    hold_widths(r, "model.predictor.widths", &c->model.predictor.widths);
+    const tr_ints decoder = {1, (int64_t[]){c->model.decoder.width}};
+    hold_widths(r, "model.decoder.width", &decoder);
+    const int64_t levels = c->model.predictor.widths.count;
+    if (c->model.predictor.grid % (INT64_C(1) << (levels - 1)) != 0)
+        broken(r, "model.predictor.grid", "model.predictor.widths",
+               "expected a multiple of 2^%lld, so that it halves once for each further width, found %lld",
+               (long long)levels - 1, (long long)c->model.predictor.grid);
+    if (c->model.latent.min_log_std >= c->model.latent.max_log_std)
+        broken(r, "model.latent.min_log_std", "model.latent.max_log_std", "expected it below max_log_std");
+    if (c->transport.ramp_start > c->transport.ramp_end)
+        broken(r, "transport.ramp_start", "transport.ramp_end", "expected it at most ramp_end");
+    if (c->transport.weight > 0 && c->transport.code == TR_CODE_LATENT && c->model.latent.size == 0)
+        broken(r, "transport.code", "model.latent.size", "expected feature or state where model.latent.size is 0");
+}
+
+static void hold_objective(rules *r)
+{
+    const tr_config *c = r->config;
+    const tr_ints *unroll = &c->objective.unroll;
+    const tr_reals *start = &c->objective.unroll_start;
+    if (unroll->count != start->count) {
+        broken(r, "objective.unroll_start", "objective.unroll",
+               "expected one fraction for each of the %lld horizons, found %lld", (long long)unroll->count,
+               (long long)start->count);
+        return;
+    }
+    if (start->items[0] > 0)
+        broken(r, "objective.unroll_start", "objective.unroll", "expected 0 first");
+    for (int64_t i = 1; i < unroll->count; i++)
+        if (start->items[i] <= start->items[i - 1])
+            broken(r, "objective.unroll_start", "objective.unroll", "expected increasing fractions");
+    for (int64_t i = 0; i < unroll->count; i++)
+        if (unroll->items[i] + c->data.context > c->data.clip)
+            broken(r, "data.clip", "objective.unroll",
+                   "expected at least data.context (%lld) + the longest horizon of objective.unroll (%lld) frames, "
+                   "found %lld",
+                   (long long)c->data.context, (long long)unroll->items[i], (long long)c->data.clip);
+}
+
+static void hold_run(rules *r)
+{
+    const tr_config *c = r->config;
+    if (c->experiment[0] == '\0' || c->experiment[0] == '.' || strchr(c->experiment, '/') != NULL)
+        broken(r, "experiment", "", "expected a name that can be a folder's (no /, no leading dot), found \"%.60s\"",
+               c->experiment);
+    if (c->data.file[0] == '\0')
+        broken(r, "data.file", "", "expected a file name, found an empty string");
+    if (c->trainer.steps > 0 && c->schedule.warmup > c->trainer.steps)
+        broken(r, "schedule.warmup", "trainer.steps", "expected at most trainer.steps (%lld), found %lld",
+               (long long)c->trainer.steps, (long long)c->schedule.warmup);
+    for (int64_t i = 0; i < c->eval.horizons.count; i++)
+        if (c->eval.horizons.items[i] > c->eval.horizon)
+            broken(r, "eval.horizons", "eval.horizon", "expected horizons within eval.horizon (%lld), found %lld",
+                   (long long)c->eval.horizon, (long long)c->eval.horizons.items[i]);
+}
+
+void tr_config_hold_rules(const tr_config *config, tr_errors *errors)
+{
+    rules r = {config, errors};
+    hold_simulate(&r);
+    hold_physics(&r);
+    hold_model(&r);
+    hold_objective(&r);
+    hold_run(&r);
+}

@@ -1,0 +1,346 @@
+/* The table of all keys. A key is one row here and one member of tr_config (config.h): nothing else needs to know it.
+ */
+#include "train/config_internal.h"
+
+#include <float.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PLACE(field) .path = #field, .offset = offsetof(tr_config, field)
+#define BOOL(field, value, ...)                                                                                        \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_BOOL, .count = 1, .text = value, .help = __VA_ARGS__                             \
+    }
+#define INT(field, value, low, high, units, ...)                                                                       \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_INT, .count = 1, .min = low, .max = high, .unit = units, .text = value,          \
+                      .help = __VA_ARGS__                                                                              \
+    }
+#define INT_OR(name, field, value, low, high, units, ...)                                                              \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_INT, .count = 1, .word = name, .min = low, .max = high, .unit = units,           \
+                      .text = value, .help = __VA_ARGS__                                                               \
+    }
+#define INT2(field, value, low, high, units, ...)                                                                      \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_INT, .count = 2, .min = low, .max = high, .unit = units, .text = value,          \
+                      .help = __VA_ARGS__                                                                              \
+    }
+#define INT_RANGE(field, value, low, high, units, ...)                                                                 \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_INT, .count = 2, .ordered = true, .min = low, .max = high, .unit = units,        \
+                      .text = value, .help = __VA_ARGS__                                                               \
+    }
+#define REAL(field, value, low, high, units, ...)                                                                      \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_REAL, .count = 1, .min = low, .max = high, .unit = units, .text = value,         \
+                      .help = __VA_ARGS__                                                                              \
+    }
+#define REAL_ABOVE(field, value, low, high, units, ...)                                                                \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_REAL, .count = 1, .above = true, .min = low, .max = high, .unit = units,         \
+                      .text = value, .help = __VA_ARGS__                                                               \
+    }
+#define REAL2(field, value, low, high, units, ...)                                                                     \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_REAL, .count = 2, .min = low, .max = high, .unit = units, .text = value,         \
+                      .help = __VA_ARGS__                                                                              \
+    }
+#define REAL2_ABOVE(field, value, low, high, units, ...)                                                               \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_REAL, .count = 2, .above = true, .min = low, .max = high, .unit = units,         \
+                      .text = value, .help = __VA_ARGS__                                                               \
+    }
+#define RANGE(field, value, low, high, units, ...)                                                                     \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_REAL, .count = 2, .ordered = true, .min = low, .max = high, .unit = units,       \
+                      .text = value, .help = __VA_ARGS__                                                               \
+    }
+#define STRING(field, value, ...)                                                                                      \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_STRING, .count = 1, .text = value, .help = __VA_ARGS__                           \
+    }
+#define ENUM(field, value, words, ...)                                                                                 \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_ENUM, .count = 1, .choices = words, .text = value, .help = __VA_ARGS__           \
+    }
+#define INTS(field, value, few, many, low, high, units, ...)                                                           \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_INTS, .at_least = few, .count = many, .min = low, .max = high, .unit = units,    \
+                      .text = value, .help = __VA_ARGS__                                                               \
+    }
+#define REALS(field, value, few, many, low, high, units, ...)                                                          \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_REALS, .at_least = few, .count = many, .min = low, .max = high, .unit = units,   \
+                      .text = value, .help = __VA_ARGS__                                                               \
+    }
+#define STRINGS(field, value, few, many, words, ...)                                                                   \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_STRINGS, .at_least = few, .count = many, .choices = words, .text = value,        \
+                      .help = __VA_ARGS__                                                                              \
+    }
+#define MATRIX(field, value, columns, low, high, units, ...)                                                           \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_MATRIX, .count = columns, .min = low, .max = high, .unit = units, .text = value, \
+                      .help = __VA_ARGS__                                                                              \
+    }
+#define MAP(field, value, words, low, high, units, ...)                                                                \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_MAP, .choices = words, .min = low, .max = high, .unit = units, .text = value,    \
+                      .help = __VA_ARGS__                                                                              \
+    }
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* Parameters of the equations' laws, by the names that the laws give them. */
+#define HEAT WORDS("conductivity", "loss", "radiation", "temperature")
+#define MANY 1e9
+
+/* clang-format off */
+const tr_block tr_config_blocks[] = {
+    {"simulate", "What `fwm simulate` generates: a fine finite-element truth, a cheap coarse simulation of it, frames"},
+    {"data", "The dataset and how it is read"},
+    {"physics", "The law that the model knows: its parameters, which of them are learned, and the physics loss"},
+    {"physics.identification", "Fitting the learned parameters to the training split, before the network is trained"},
+    {"physics.residual", "The physics loss: the law's residual on the predicted states"},
+    {"model", "The world model's parts"},
+    {"model.encoder", "PF-Enc: frame tower and physics tower, joined at H/2, H/4, H/8"},
+    {"model.predictor", "DF-Pred: the physics prior and the network that corrects it"},
+    {"model.latent", "Z: the latent variable of a transition, a diagonal Gaussian"},
+    {"model.decoder", "Dec: from state to frame"},
+    {"transport", "The optimal-transport boundary regulariser"},
+    {"objective", "Weights of the loss, and how far it is unrolled"},
+    {"optimizer", "The step"},
+    {"schedule", "The learning rate over the run"},
+    {"trainer", "The run"},
+    {"eval", "What is measured on held-out trajectories"},
+    {"export", "What `fwm export` writes"},
+};
+const int tr_config_block_count = sizeof tr_config_blocks / sizeof *tr_config_blocks;
+
+const tr_row tr_config_rows[] = {
+    STRING(experiment, "\?\?\?", "Name of the experiment; its run is written to checkpoints/NAME"),
+    INT(seed, "0", 0, 9007199254740991.0, "", "Seed of everything that is drawn at random"),
+
+    INT(simulate.train, "64", 1, MANY, "trajectories", "Training split"),
+    INT(simulate.validation, "16", 0, MANY, "trajectories", "Validation split"),
+    INT(simulate.test, "32", 0, MANY, "trajectories", "Test split"),
+    INT(simulate.test_ood, "32", 0, MANY, "trajectories", "Test split with heaters outside the training range (ood_power)"),
+    INT(simulate.steps, "41", 2, 100000, "frames", "Length of a trajectory, the start included"),
+    REAL_ABOVE(simulate.dt, "5.0e-4", 0, 1e6, "time", "Time between frames"),
+    INT(simulate.substeps, "4", 1, 10000, "steps", "Implicit steps of the truth between two frames; the cheap simulation takes one"),
+    ENUM(simulate.cell, "triangle", WORDS("triangle", "quadrilateral"), "Cells of both meshes"),
+    ENUM(simulate.space, "P1", WORDS("P1", "P2", "Q1", "Q2"), "Finite-element space: P on triangles, Q on quadrilaterals"),
+    INT2(simulate.cells, "[64, 64]", 1, 4096, "cells", "Cells of the truth's mesh along x and y (a square of triangles is two)"),
+    REAL2_ABOVE(simulate.size, "[1, 1]", 0, 1e6, "length", "Extent of the plate along x and y"),
+    INT2(simulate.coarse_cells, "[16, 16]", 1, 4096, "cells", "Cells of the cheap simulation's mesh"),
+    INT2(simulate.frame, "[64, 64]", 8, 4096, "pixels", "Height and width of a frame"),
+    MAP(simulate.truth, "{}", HEAT, 0, 1e9, "", "Parameters of the true law (the inclusions override conductivity where they are)"),
+    MAP(simulate.nominal, "{}", HEAT, 0, 1e9, "", "Parameters of the cheap simulation's law"),
+    MATRIX(simulate.inclusions, "[]", 4, 0, 1e9, "-, length", "Discs of another conductivity: [k, x, y, radius]"),
+    MATRIX(simulate.heaters, "[]", 2, 0, 1e6, "length", "Centres of the heaters: [x, y]; each is one action"),
+    REAL_ABOVE(simulate.heater_half_width, "0.1", 0, 1e6, "length", "Half the width of a square heater"),
+    REAL(simulate.heater_power, "300", 0, 1e9, "temperature/time", "Heating rate of a heater at full power"),
+    RANGE(simulate.ood_power, "[1, 2]", 0, 1e3, "-", "Range of the powers in test_ood, as a factor of full power"),
+    INT_RANGE(simulate.hold, "[4, 12]", 1, 100000, "frames", "Range of the time for which a power is held"),
+    REAL(simulate.on_probability, "0.7", 0, 1, "-", "Probability that a heater is on while a power is held"),
+    RANGE(simulate.ambient, "[-0.5, 0.5]", -1e6, 1e6, "temperature", "Range of the ambient temperature, the last action"),
+    RANGE(simulate.correlation_length, "[0.10, 0.25]", 1e-6, 1e6, "length", "Range of the initial field's correlation length"),
+    RANGE(simulate.deviation, "[0.4, 0.8]", 0, 1e6, "temperature", "Range of the initial field's standard deviation"),
+    RANGE(simulate.offset, "[-0.2, 0.2]", -1e6, 1e6, "temperature", "Range of the initial field's mean above ambient"),
+    RANGE(simulate.frame_range, "[-2, 4]", -1e6, 1e6, "temperature", "Temperatures at the two ends of the colour map"),
+    REAL(simulate.vignetting, "0.7", 0, 1, "-", "Darkening of the frame's corners: brightness is 1 - vignetting r^2"),
+    REAL(simulate.noise, "0.02", 0, 1, "-", "Standard deviation of the camera's noise, of full brightness"),
+    BOOL(simulate.compress, "false", "Compress frames (shuffle, gzip 1)"),
+
+    STRING(data.file, "\?\?\?", "The dataset, an HDF5 file; `fwm simulate` writes it, all else reads it"),
+    ENUM(data.layout, "auto", WORDS("auto", "fwm"), "Layout of the file; auto: recognised from its content"),
+    INT(data.clip, "8", 2, 4096, "frames", "Frames of a training clip"),
+    INT(data.batch, "8", 1, 4096, "clips", "Clips of a training step"),
+    INT(data.context, "1", 1, 4096, "frames", "Observed frames before a prediction begins"),
+    INT(data.prefetch, "3", 1, 64, "batches", "Batches that are read ahead"),
+    INT(data.trajectories, "0", 0, MANY, "trajectories", "Use the first N of the training split; 0: all"),
+    REAL(data.state_noise, "0", 0, 10, "deviations", "Noise added to the states of the training split, in units of their deviation"),
+
+    ENUM(physics.equation, "heat", WORDS("none", "heat"), "The governing equation; none: no physics in the model"),
+    MAP(physics.parameters, "{}", HEAT, 0, 1e9, "", "Starting values of the law's parameters as the model knows them; absent: 0, the term is not in the law"),
+    STRINGS(physics.learn, "[]", 0, 16, HEAT, "Parameters that are fitted to the data"),
+    STRINGS(physics.field, "[]", 0, 16, HEAT, "Learned parameters that have a value for each cell"),
+    INT(physics.substeps, "1", 1, 1000, "steps", "Implicit steps of the prior between two frames"),
+    INT(physics.identification.steps, "300", 0, MANY, "steps", "Optimisation steps; 0: none"),
+    INT(physics.identification.batch, "16", 1, 4096, "transitions", "Transitions a step"),
+    REAL_ABOVE(physics.identification.lr, "0.08", 0, 10, "-", "Learning rate of Adam, on logarithms of the parameters"),
+    REAL(physics.identification.total_variation, "1.0e-4", 0, 1e3, "-", "Weight of the total variation of fields"),
+    BOOL(physics.identification.freeze, "true", "Keep the fitted values while the network trains"),
+    ENUM(physics.residual.norm, "dual", WORDS("dual", "lumped", "step"), "Norm of the residual: Riesz (independent of the mesh), lumped mass (cheap), error of the step"),
+    INT(physics.residual.subset, "0", 0, MANY, "transitions", "Transitions of a batch that are judged, drawn at random; 0: all"),
+
+    INTS(model.encoder.widths, "[32, 64, 128]", 3, 3, 1, 4096, "channels", "Channels at H/2, H/4, H/8"),
+    BOOL(model.encoder.frame_tower, "true", "Look at the frame"),
+    BOOL(model.encoder.physics_tower, "true", "Look at the cheap simulation's state"),
+    ENUM(model.predictor.prior, "fem", WORDS("none", "fem"), "Next state before correction: the same state, or an implicit finite-element step"),
+    INT(model.predictor.grid, "32", 4, 1024, "pixels", "Side of the correction's first level; pictures of twice the side are folded into it"),
+    INTS(model.predictor.widths, "[24, 48, 48]", 1, 6, 1, 4096, "channels", "Channels of the correction at grid, grid/2, grid/4, ..."),
+    BOOL(model.predictor.position_bias, "true", "A learned bias for each place of the grid, in every block"),
+    INT(model.latent.size, "16", 1, 1024, "-", "Dimensions of z"),
+    REAL(model.latent.min_log_std, "-5", -20, 20, "-", "Lower bound of the log-deviation"),
+    REAL(model.latent.max_log_std, "2", -20, 20, "-", "Upper bound of the log-deviation"),
+    REAL(model.latent.free_nats, "1", 0, 1e3, "nats", "KL below this is not penalised"),
+    INT(model.decoder.width, "32", 1, 4096, "channels", "Channels at full resolution"),
+    INT(model.groups, "8", 1, 256, "groups", "Groups of the group normalisation; every width is a multiple of it"),
+
+    REAL(transport.weight, "0", 0, 1e6, "-", "Weight of the regulariser; 0: it is not built"),
+    ENUM(transport.code, "latent", WORDS("latent", "feature", "state"), "What is transported: the mean of Z(s,a), the features of s that Z computes, or s as a picture"),
+    INT(transport.size, "32", 1, 1024, "-", "Most dimensions of a code; longer ones are projected (fixed, random)"),
+    REAL_ABOVE(transport.blur, "0.05", 0, 1e3, "-", "Blur of the Sinkhorn divergence, in units of the codes' deviation"),
+    REAL(transport.scaling, "0.6", 0.1, 0.99, "-", "Ratio of successive blurs while annealing"),
+    INT(transport.extra, "2", 0, 1000, "iterations", "Iterations at the final blur"),
+    REAL(transport.ramp_start, "0.0", 0, 1, "of training", "The weight is 0 before this"),
+    REAL(transport.ramp_end, "0.1", 0, 1, "of training", "The weight is whole after this"),
+
+    REAL(objective.state, "1", 0, 1e6, "-", "Weight of the state loss"),
+    REAL(objective.frame, "1", 0, 1e6, "-", "Weight of the frame loss"),
+    REAL(objective.kl, "0.1", 0, 1e6, "-", "Weight of the KL divergence"),
+    REAL(objective.physics, "0.1", 0, 1e6, "-", "Weight of the physics residual"),
+    REAL(objective.start, "0.1", 0, 1e6, "-", "Weight of the state estimator's error at the first frame"),
+    INTS(objective.unroll, "[1]", 1, 16, 1, 4096, "steps", "Horizons of the curriculum"),
+    REALS(objective.unroll_start, "[0.0]", 1, 16, 0, 1, "of training", "When each horizon begins; the first is 0"),
+    ENUM(objective.balance, "none", WORDS("none"), "Balancing of the weights"),
+    REAL2(objective.kl_balance, "[1.0, 0.1]", 0, 1e3, "-", "Weights of the KL's two halves: towards the prior, towards the posterior"),
+
+    ENUM(optimizer.name, "adamw", WORDS("adamw"), "Optimiser"),
+    REAL_ABOVE(optimizer.lr, "1.0e-3", 0, 10, "-", "Learning rate at the top of the schedule"),
+    REAL2(optimizer.betas, "[0.9, 0.999]", 0, 0.999999, "-", "Decay of the two moments"),
+    REAL_ABOVE(optimizer.eps, "1.0e-8", 0, 1, "-", "Added to the root of the second moment"),
+    REAL(optimizer.weight_decay, "1.0e-4", 0, 10, "-", "Decoupled weight decay"),
+    REAL(optimizer.clip, "5", 0, 1e9, "-", "Largest norm of the gradient; 0: no limit"),
+    REAL(optimizer.ema, "0.995", 0, 0.999999, "-", "Decay of the moving average of the weights that evaluation uses"),
+
+    ENUM(schedule.name, "cosine", WORDS("cosine", "constant"), "Form after the warm-up"),
+    INT(schedule.warmup, "100", 0, MANY, "steps", "Linear rise from 0"),
+    REAL(schedule.final, "0.01", 0, 1, "-", "Learning rate at the end, as a fraction of the top"),
+
+    INT(trainer.steps, "2000", 0, MANY, "steps", "Length of the run; 0: identification only, the network stays as it starts"),
+    INT_OR("auto", trainer.threads, "auto", 1, 4096, "threads", "Threads of a process; auto: as many as it may use"),
+    INT(trainer.eval_every, "500", 0, MANY, "steps", "Validate every N steps; 0: at the end only"),
+    INT(trainer.save_every, "500", 0, MANY, "steps", "Save every N steps; 0: at the end only"),
+    INT(trainer.log_every, "10", 1, MANY, "steps", "A line of metrics.jsonl every N steps"),
+    INT(trainer.term_norms_every, "500", 0, MANY, "steps", "Log the gradient's norm of each term of the loss every N steps; 0: never"),
+    ENUM(trainer.isa, "auto", WORDS("auto", "x86-64", "avx2", "avx512"), "Instruction set of the kernels; auto: the best that the machine has"),
+
+    ENUM(eval.split, "test", WORDS("train", "validation", "test", "test_ood"), "Split that `fwm eval` measures"),
+    INT(eval.horizon, "20", 1, 100000, "steps", "Steps of an open-loop rollout"),
+    ENUM(eval.start, "state", WORDS("state", "frame"), "What a rollout starts from: the true state, or a frame and the cheap simulation alone"),
+    INT(eval.samples, "1", 1, 1024, "rollouts", "Rollouts for each trajectory; 1: the mean of z, more: drawn"),
+    INT(eval.trajectories, "0", 0, MANY, "trajectories", "Use the first N of the split; 0: all"),
+    INTS(eval.horizons, "[1, 5, 10, 20]", 1, 32, 1, 100000, "steps", "Horizons that the report names"),
+
+    ENUM(export.format, "safetensors", WORDS("safetensors"), "Format"),
+    ENUM(export.weights, "ema", WORDS("ema", "last"), "Moving average, or the last step's weights"),
+};
+/* clang-format on */
+const int tr_config_row_count = sizeof tr_config_rows / sizeof *tr_config_rows;
+
+const tr_row *tr_row_find(const char *path)
+{
+    for (int i = 0; i < tr_config_row_count; i++)
+        if (strcmp(tr_config_rows[i].path, path) == 0)
+            return &tr_config_rows[i];
+    return NULL;
+}
+
+const tr_block *tr_block_find(const char *path)
+{
+    for (int i = 0; i < tr_config_block_count; i++)
+        if (strcmp(tr_config_blocks[i].path, path) == 0)
+            return &tr_config_blocks[i];
+    return NULL;
+}
+
+int tr_choice_find(const char *const *choices, const char *word)
+{
+    for (int i = 0; choices[i] != NULL; i++)
+        if (strcmp(choices[i], word) == 0)
+            return i;
+    return -1;
+}
+
+const char *tr_config_word(const char *path, int choice)
+{
+    const tr_row *row = tr_row_find(path);
+    if (row == NULL || row->choices == NULL)
+        return NULL;
+    for (int i = 0; row->choices[i] != NULL; i++)
+        if (i == choice)
+            return row->choices[i];
+    return NULL;
+}
+
+/* ---- what a row expects, in words ---- */
+static void number_range(const tr_row *row, const char *noun, char *buf, size_t capacity)
+{
+    char low[TR_REAL_CAPACITY], high[TR_REAL_CAPACITY];
+    tr_real_format(row->min, low);
+    tr_real_format(row->max, high);
+    if (row->above)
+        (void)snprintf(buf, capacity, "%s above %s and at most %s", noun, low, high);
+    else
+        (void)snprintf(buf, capacity, "%s from %s to %s", noun, low, high);
+}
+
+static void choice_list(const char *const *choices, char *buf, size_t capacity)
+{
+    size_t n = 0;
+    buf[0] = '\0';
+    for (int i = 0; choices[i] != NULL && n < capacity; i++)
+        n += (size_t)snprintf(buf + n, capacity - n, "%s%s", i > 0 ? ", " : "", choices[i]);
+}
+
+void tr_row_expected(const tr_row *row, char *buf, size_t capacity)
+{
+    char inner[200] = "";
+    const bool whole = row->type == TR_TYPE_INT || row->type == TR_TYPE_INTS;
+    const bool single = row->type == TR_TYPE_INT || row->type == TR_TYPE_REAL ? row->count == 1 : false;
+    if (row->choices != NULL)
+        choice_list(row->choices, inner, sizeof inner);
+    else
+        number_range(row, single ? (whole ? "an integer" : "a number") : (whole ? "integers" : "numbers"), inner,
+                     sizeof inner);
+    switch (row->type) {
+    case TR_TYPE_BOOL:
+        (void)snprintf(buf, capacity, "true or false");
+        break;
+    case TR_TYPE_STRING:
+        (void)snprintf(buf, capacity, "a string");
+        break;
+    case TR_TYPE_INT:
+    case TR_TYPE_REAL:
+        if (single)
+            (void)snprintf(buf, capacity, "%s%s%s", inner, row->word != NULL ? ", or " : "",
+                           row->word != NULL ? row->word : "");
+        else
+            (void)snprintf(buf, capacity, "a list of %lld %s%s", (long long)row->count, inner,
+                           row->ordered ? ", the smaller first" : "");
+        break;
+    case TR_TYPE_ENUM:
+        (void)snprintf(buf, capacity, "%s%s", row->choices[1] != NULL ? "one of " : "", inner);
+        break;
+    case TR_TYPE_INTS:
+    case TR_TYPE_REALS:
+        if (row->at_least == row->count)
+            (void)snprintf(buf, capacity, "a list of %lld %s", (long long)row->count, inner);
+        else
+            (void)snprintf(buf, capacity, "a list of %lld to %lld %s", (long long)row->at_least, (long long)row->count,
+                           inner);
+        break;
+    case TR_TYPE_STRINGS:
+        (void)snprintf(buf, capacity, "a list out of %s", inner);
+        break;
+    case TR_TYPE_MATRIX:
+        (void)snprintf(buf, capacity, "a list of rows of %lld %s", (long long)row->count, inner);
+        break;
+    case TR_TYPE_MAP:
+        (void)snprintf(buf, capacity, "a mapping from %s to numbers", inner);
+        break;
+    }
+}

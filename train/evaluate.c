@@ -1,0 +1,399 @@
+#include "train/evaluate.h"
+
+#include "model/base/arena.h"
+#include "model/base/log.h"
+#include "model/base/threads.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *tr_method_name(int method)
+{
+    static const char *const names[TR_METHOD_COUNT] = {"model", "persistence", "physics_only"};
+    return method >= 0 && method < TR_METHOD_COUNT ? names[method] : "";
+}
+
+/* ---- the true operator ---- */
+
+typedef struct true_law {
+    fem_problem *problem;
+    double *value[FEM_MAX_PARAMETERS];
+    fem_theta theta;
+} true_law;
+
+static void true_law_destroy(true_law *t)
+{
+    fem_problem_destroy(&t->problem);
+    for (int k = 0; k < FEM_MAX_PARAMETERS; k++)
+        fwm_free(t->value[k]);
+}
+
+/* What the simulator kept under /truth for every parameter of the equation; *known false where something is missing. */
+static fwm_status true_law_create(true_law *t, const tr_world *w, bool *known)
+{
+    const fem_equation *eq = tr_law_equation(w->law);
+    *t = (true_law){0};
+    *known = false;
+    if (!eq)
+        return FWM_OK;
+    for (int k = 0; k < eq->n_parameters; k++) {
+        bool present = false;
+        for (int64_t i = 0; i < w->info->truths; i++)
+            present = present || strcmp(w->info->truth_names[i], eq->parameter[k].name) == 0;
+        if (!present)
+            return FWM_OK;
+        const double *values;
+        int64_t count;
+        FWM_TRY(ds_truth(w->ds, eq->parameter[k].name, &count, &values));
+        FWM_CHECK(count == 1 || count == tr_law_mesh(w->law)->n_cells, FWM_DATA, "%s: /truth/%s: expected 1 or %lld values, found %lld",
+                  ds_path(w->ds), eq->parameter[k].name, (long long)tr_law_mesh(w->law)->n_cells, (long long)count);
+        t->value[k] = fwm_malloc((size_t)count, sizeof(double));
+        FWM_CHECK(t->value[k], FWM_MEMORY, "evaluation: out of memory");
+        memcpy(t->value[k], values, (size_t)count * sizeof(double));
+        t->theta.value[k] = t->value[k];
+        t->theta.count[k] = count;
+    }
+    FWM_TRY(tr_law_true_problem(w->law, w->config, w->ds, w->model.state.std[0], &t->problem));
+    *known = true;
+    return FWM_OK;
+}
+
+/* ---- fitted parameters ---- */
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, int64_t n)
+{
+    qsort(x, (size_t)n, sizeof *x, compare_doubles);
+    return n == 0 ? (double)NAN : n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
+}
+
+static int nearest(const double *region, int n, double x)
+{
+    int best = 0;
+    for (int r = 1; r < n; r++)
+        if (fabs(log(x / region[r])) < fabs(log(x / region[best])))
+            best = r;
+    return best;
+}
+
+static fwm_status fit_regions(tr_evaluation *e, const char *name, double initial, int64_t n, const double *fitted,
+                              const double *truth, const double *region, int n_regions)
+{
+    double *scratch = fwm_malloc((size_t)n, sizeof *scratch);
+    FWM_CHECK(scratch, FWM_MEMORY, "evaluation: out of memory");
+    for (int r = 0; r < n_regions && e->n_fits < TR_MAX_FITS; r++) {
+        tr_fit *f = &e->fit[e->n_fits++];
+        int64_t inside = 0, either = 0, both = 0;
+        for (int64_t i = 0; i < n; i++) {
+            bool is = truth[i] == region[r], says = nearest(region, n_regions, fitted[i]) == r;
+            if (is)
+                scratch[inside++] = fitted[i];
+            either += is || says;
+            both += is && says;
+        }
+        *f = (tr_fit){.initial = initial, .fitted = median(scratch, inside), .truth = region[r], .cells = inside,
+                      .iou = either > 0 ? (double)both / (double)either : (double)NAN};
+        (void)snprintf(f->name, sizeof f->name, "%s[%g]", name, region[r]);
+    }
+    fwm_free(scratch);
+    return FWM_OK;
+}
+
+/* Distinct values of a field, at most `limit`; 0 when there are more. */
+static int distinct_values(const double *x, int64_t n, double *value, int limit)
+{
+    int count = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int k = 0;
+        while (k < count && value[k] != x[i])
+            k++;
+        if (k == count) {
+            if (count == limit)
+                return 0;
+            value[count++] = x[i];
+        }
+    }
+    return count;
+}
+
+static fwm_status fit_parameter(tr_evaluation *e, const tr_world *w, const float *flat, const true_law *t, bool known, int k)
+{
+    enum { MAX_REGIONS = 16 };
+    const char *name = tr_law_equation(w->law)->parameter[k].name;
+    int64_t n = tr_law_count(w->law, k);
+    double *fitted = fwm_malloc((size_t)n, sizeof *fitted), region[MAX_REGIONS];
+    FWM_CHECK(fitted, FWM_MEMORY, "evaluation: out of memory");
+    tr_law_values(w->law, w->store, AD_F32, flat, k, fitted);
+    fwm_status status = FWM_OK;
+    int regions = known && t->theta.count[k] == n && n > 1 ? distinct_values(t->value[k], n, region, MAX_REGIONS) : 0;
+    if (regions > 0) {
+        status = fit_regions(e, name, tr_law_initial(w->law, k), n, fitted, t->value[k], region, regions);
+    } else if (e->n_fits < TR_MAX_FITS) {
+        tr_fit *f = &e->fit[e->n_fits++];
+        *f = (tr_fit){.initial = tr_law_initial(w->law, k), .fitted = median(fitted, n), .iou = (double)NAN, .cells = n,
+                      .truth = known && t->theta.count[k] == 1 ? t->value[k][0] : (double)NAN};
+        (void)snprintf(f->name, sizeof f->name, "%s", name);
+    }
+    fwm_free(fitted);
+    return status;
+}
+
+/* ---- rollouts ---- */
+
+typedef struct scene {
+    tr_world *w;
+    tr_rollout *rollout;
+    const tr_evaluate_options *o;
+    tr_evaluation *e;
+    true_law truth;
+    bool known;
+    const ad_sparse *prolong;
+    int64_t n, c, H, pixels; /* nodes, fields, states a trajectory, values a frame */
+    float *states, *frames;  /* [B,H,...] of the model */
+    float *other, *mass;     /* [H,n,c], [n] */
+    double *residual;        /* [H-1] */
+} scene;
+
+static void prolong_states(const scene *s, const float *s_phy, float *out)
+{
+    int64_t c = s->c, m = s->w->model.coarse_nodes;
+    for (int64_t h = 0; h < s->H; h++)
+        for (int64_t i = 0; i < s->n; i++)
+            for (int64_t k = 0; k < c; k++) {
+                double sum = 0;
+                for (int64_t j = s->prolong->row_start[i]; j < s->prolong->row_start[i + 1]; j++)
+                    sum += s->prolong->weight[j] * (double)s_phy[(h * m + s->prolong->column[j]) * c + k];
+                out[(h * s->n + i) * c + k] = (float)sum;
+            }
+}
+
+static fwm_status add_states(const scene *s, int method, int64_t index, const float *x, const float *y, const float *actions)
+{
+    int64_t size = s->n * s->c;
+    for (int64_t h = 1; h < s->H; h++)
+        FWM_TRY(tr_metrics_add_state(s->e->table[method], index, (int)h, x + h * size, y + h * size, s->mass, s->n));
+    if (!s->known || !s->o->residual)
+        return FWM_OK;
+    FWM_TRY(fem_trajectory_residual(s->truth.problem, s->residual, x, actions, &s->truth.theta, s->H));
+    for (int64_t h = 0; h < s->H - 1; h++)
+        s->e->residual[method][h] += s->residual[h] / (double)s->e->trajectories;
+    return FWM_OK;
+}
+
+static fwm_status add_frames(const scene *s, int method, int64_t index, const float *x, int64_t stride, const float *y)
+{
+    const wm_config *c = &s->w->model;
+    for (int64_t h = 1; h < s->H; h++)
+        FWM_TRY(tr_metrics_add_frame(s->e->table[method], index, (int)h, x + h * stride, y + h * s->pixels, (int)c->height,
+                                     (int)c->width, (int)c->colors));
+    return FWM_OK;
+}
+
+static fwm_status keep(float **to, const float *from, int64_t n)
+{
+    *to = fwm_malloc((size_t)n, sizeof **to);
+    FWM_CHECK(*to, FWM_MEMORY, "evaluation: out of memory");
+    memcpy(*to, from, (size_t)n * sizeof **to);
+    return FWM_OK;
+}
+
+static fwm_status score_trajectory(scene *s, const ds_batch *batch, int64_t b, int64_t index)
+{
+    int64_t T = batch->length, size = s->n * s->c, t0 = s->o->start;
+    const float *truth = batch->clip.state + (b * T + t0) * size;
+    const float *actions = batch->clip.actions + (b * T + t0) * s->w->model.actions;
+    const float *states = s->states + b * s->H * size;
+    FWM_TRY(add_states(s, TR_METHOD_MODEL, index, states, truth, actions));
+    if (s->known && s->o->residual) {
+        FWM_TRY(fem_trajectory_residual(s->truth.problem, s->residual, truth, actions, &s->truth.theta, s->H));
+        for (int64_t h = 0; h < s->H - 1; h++)
+            s->e->truth_residual[h] += s->residual[h] / (double)s->e->trajectories;
+    }
+    for (int64_t h = 0; h < s->H; h++)
+        memcpy(s->other + h * size, truth, (size_t)size * sizeof *truth);
+    FWM_TRY(add_states(s, TR_METHOD_PERSISTENCE, index, s->other, truth, actions));
+    prolong_states(s, batch->clip.s_phy + (b * T + t0) * s->w->model.coarse_nodes * s->c, s->other);
+    FWM_TRY(add_states(s, TR_METHOD_PHYSICS, index, s->other, truth, actions));
+    const float *true_frames = batch->clip.frames + (b * T + t0) * s->pixels;
+    const float *frames = s->frames ? s->frames + b * s->H * s->pixels : NULL;
+    if (frames) {
+        FWM_TRY(add_frames(s, TR_METHOD_MODEL, index, frames, s->pixels, true_frames));
+        FWM_TRY(add_frames(s, TR_METHOD_PERSISTENCE, index, true_frames, 0, true_frames));
+    }
+    if (index == 0 && s->o->example) {
+        tr_example *x = &s->e->example;
+        x->trajectory = batch->trajectory[b];
+        FWM_TRY(keep(&x->truth_state, truth, s->H * size));
+        FWM_TRY(keep(&x->state, states, s->H * size));
+        FWM_TRY(keep(&x->physics_state, s->other, s->H * size));
+        FWM_TRY(keep(&x->truth_frame, true_frames, s->H * s->pixels));
+        if (frames)
+            FWM_TRY(keep(&x->frame, frames, s->H * s->pixels));
+    }
+    return FWM_OK;
+}
+
+static fwm_status score_split(scene *s, ds_sequence *sequence)
+{
+    tr_rollout_options ro = {.start = s->o->start, .horizon = s->o->horizon, .samples = s->o->samples, .seed = s->o->seed,
+                             .from_frame = s->o->from_frame};
+    int64_t index = 0;
+    for (;;) {
+        ds_batch batch;
+        FWM_TRY(ds_sequence_next(sequence, &batch));
+        if (batch.count == 0)
+            return FWM_OK;
+        FWM_TRY(tr_rollout_run(s->rollout, &batch, &ro, s->states, s->frames));
+        for (int64_t b = 0; b < batch.count; b++)
+            FWM_TRY(score_trajectory(s, &batch, b, index++));
+    }
+}
+
+static fwm_status allocate(scene *s, int64_t batch)
+{
+    const wm_config *c = &s->w->model;
+    s->n = c->nodes;
+    s->c = c->state.count;
+    s->H = s->o->horizon + 1;
+    s->pixels = c->height * c->width * c->colors;
+    size_t H = (size_t)s->H, size = (size_t)(s->n * s->c);
+    s->states = fwm_malloc((size_t)batch * H * size, sizeof(float));
+    s->frames = s->o->frames || s->o->example ? fwm_malloc((size_t)batch * H * (size_t)s->pixels, sizeof(float)) : NULL;
+    s->other = fwm_malloc(H * size, sizeof(float));
+    s->mass = fwm_malloc((size_t)s->n, sizeof(float));
+    s->residual = fwm_malloc(H, sizeof(double));
+    FWM_CHECK(s->states && s->other && s->mass && s->residual && (s->frames || !(s->o->frames || s->o->example)), FWM_MEMORY,
+              "evaluation: out of memory");
+    for (int64_t i = 0; i < s->n; i++)
+        s->mass[i] = (float)tr_law_physics(s->w->law, s->w->store)->mass[i];
+    s->e->truth_residual = fwm_calloc(H, sizeof(double));
+    FWM_CHECK(s->e->truth_residual, FWM_MEMORY, "evaluation: out of memory");
+    for (int k = 0; k < TR_METHOD_COUNT; k++) {
+        FWM_TRY(tr_metrics_create(&s->e->table[k], s->e->trajectories, (int)s->o->horizon, (int)s->c,
+                                  s->w->info->fields[DS_STATE].names));
+        if (s->known && s->o->residual) {
+            s->e->residual[k] = fwm_calloc(H, sizeof(double));
+            FWM_CHECK(s->e->residual[k], FWM_MEMORY, "evaluation: out of memory");
+        }
+    }
+    return tr_law_prolong(s->w->law, &s->prolong);
+}
+
+static fwm_status evaluate(scene *s, const float *flat, ds_sequence **sequence)
+{
+    const tr_evaluate_options *o = s->o;
+    FWM_CHECK(o->start + o->horizon < s->w->info->steps, FWM_CONFIG,
+              "eval.horizon: %lld steps from frame %lld need %lld frames, %s has %lld", (long long)o->horizon, (long long)o->start,
+              (long long)(o->start + o->horizon + 1), ds_path(s->w->ds), (long long)s->w->info->steps);
+    int64_t batch = tr_rollout_batch(s->rollout);
+    FWM_TRY(ds_sequence_create(sequence, s->w->ds, o->split, batch, o->trajectories, NULL));
+    s->e->trajectories = ds_sequence_count(*sequence);
+    FWM_CHECK(s->e->trajectories > 0, FWM_DATA, "%s: /split: no trajectory of split '%s'", ds_path(s->w->ds), ds_split_name(o->split));
+    FWM_TRY(true_law_create(&s->truth, s->w, &s->known));
+    FWM_TRY(allocate(s, batch));
+    for (int k = 0; tr_law_equation(s->w->law) && k < tr_law_equation(s->w->law)->n_parameters; k++)
+        if (tr_law_is_learned(s->w->law, k))
+            FWM_TRY(fit_parameter(s->e, s->w, flat, &s->truth, s->known, k));
+    return score_split(s, *sequence);
+}
+
+fwm_status tr_evaluate(tr_evaluation **out, tr_world *world, tr_rollout *rollout, const float *flat,
+                       const tr_evaluate_options *options)
+{
+    double start = fwm_seconds();
+    *out = NULL;
+    tr_evaluation *e = fwm_calloc(1, sizeof *e);
+    FWM_CHECK(e, FWM_MEMORY, "evaluation: out of memory");
+    e->context = options->start + 1;
+    e->horizon = options->horizon;
+    scene s = {.w = world, .rollout = rollout, .o = options, .e = e};
+    ds_sequence *sequence = NULL;
+    fwm_status status = evaluate(&s, flat, &sequence);
+    ds_sequence_destroy(&sequence);
+    true_law_destroy(&s.truth);
+    fwm_free(s.states);
+    fwm_free(s.frames);
+    fwm_free(s.other);
+    fwm_free(s.mass);
+    fwm_free(s.residual);
+    e->seconds = fwm_seconds() - start;
+    if (status != FWM_OK)
+        tr_evaluation_destroy(&e);
+    *out = e;
+    return status;
+}
+
+void tr_evaluation_destroy(tr_evaluation **out)
+{
+    tr_evaluation *e = out ? *out : NULL;
+    if (!e)
+        return;
+    for (int k = 0; k < TR_METHOD_COUNT; k++) {
+        tr_metrics_destroy(&e->table[k]);
+        fwm_free(e->residual[k]);
+    }
+    fwm_free(e->truth_residual);
+    fwm_free(e->example.truth_state);
+    fwm_free(e->example.state);
+    fwm_free(e->example.physics_state);
+    fwm_free(e->example.truth_frame);
+    fwm_free(e->example.frame);
+    fwm_free(e);
+    *out = NULL;
+}
+
+/* ---- JSON ---- */
+
+static json_t *residual_json(const double *residual, int64_t horizon, const int *at, int n)
+{
+    json_t *o = json_object();
+    for (int k = 0; k < n; k++) {
+        char key[32];
+        (void)snprintf(key, sizeof key, "%d", at[k]);
+        (void)json_object_set_new(o, key, tr_json_number(residual && at[k] <= horizon ? residual[at[k] - 1] : (double)NAN));
+    }
+    return o;
+}
+
+fwm_status tr_evaluation_json(const tr_evaluation *e, const tr_ints *horizons, json_t **json)
+{
+    enum { MAX_HORIZONS = 64 };
+    int at[MAX_HORIZONS], n = 0;
+    for (int64_t k = 0; k < horizons->count && n < MAX_HORIZONS; k++)
+        if (horizons->items[k] <= e->horizon)
+            at[n++] = (int)horizons->items[k];
+    json_t *o = json_object();
+    (void)json_object_set_new(o, "trajectories", json_integer(e->trajectories));
+    (void)json_object_set_new(o, "context", json_integer(e->context));
+    (void)json_object_set_new(o, "horizon", json_integer(e->horizon));
+    (void)json_object_set_new(o, "seconds", json_real(e->seconds));
+    for (int k = 0; k < TR_METHOD_COUNT; k++) {
+        json_t *table = NULL;
+        fwm_status status = tr_metrics_json(e->table[k], at, n, &table);
+        if (status != FWM_OK) {
+            json_decref(o);
+            return status;
+        }
+        (void)json_object_set_new(table, "physics_residual", residual_json(e->residual[k], e->horizon, at, n));
+        (void)json_object_set_new(o, tr_method_name(k), table);
+    }
+    (void)json_object_set_new(o, "truth_residual", residual_json(e->residual[0] ? e->truth_residual : NULL, e->horizon, at, n));
+    json_t *fits = json_object();
+    for (int k = 0; k < e->n_fits; k++) {
+        json_t *f = json_object();
+        (void)json_object_set_new(f, "fitted", tr_json_number(e->fit[k].fitted));
+        (void)json_object_set_new(f, "true", tr_json_number(e->fit[k].truth));
+        (void)json_object_set_new(f, "initial", tr_json_number(e->fit[k].initial));
+        (void)json_object_set_new(f, "iou", tr_json_number(e->fit[k].iou));
+        (void)json_object_set_new(fits, e->fit[k].name, f);
+    }
+    (void)json_object_set_new(o, "parameters", fits);
+    *json = o;
+    return FWM_OK;
+}

@@ -1,0 +1,225 @@
+/* What a run is made of, before it runs: graphs, plans, vectors, and the memory that they will take. */
+#include "train/trainer_internal.h"
+
+#include "model/base/arena.h"
+#include "model/base/log.h"
+#include "model/base/threads.h"
+
+#include <math.h>
+#include <string.h>
+
+size_t tr_resident_bytes(bool peak)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    if (!f)
+        return 0;
+    char line[256];
+    unsigned long kib = 0;
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, peak ? "VmHWM: %lu" : "VmRSS: %lu", &kib) == 1)
+            break;
+    (void)fclose(f);
+    return (size_t)kib * 1024;
+}
+
+int tr_run_stage_at(const tr_run *run, int64_t step)
+{
+    const tr_config *c = run->config;
+    int stage = 0;
+    for (int k = 1; k < run->n_stages; k++)
+        if ((double)step >= c->objective.unroll_start.items[k] * (double)c->trainer.steps)
+            stage = k;
+    return stage;
+}
+
+static fwm_status build_stages(tr_run *run)
+{
+    const tr_config *c = run->config;
+    FWM_CHECK(c->objective.unroll.count >= 1 && c->objective.unroll.count <= TR_MAX_STAGES, FWM_CONFIG,
+              "objective.unroll: expected 1 to %d lengths, found %lld", TR_MAX_STAGES, (long long)c->objective.unroll.count);
+    FWM_CHECK(c->objective.unroll_start.count == c->objective.unroll.count, FWM_CONFIG,
+              "objective.unroll_start: expected %lld fractions, one for each of objective.unroll, found %lld",
+              (long long)c->objective.unroll.count, (long long)c->objective.unroll_start.count);
+    for (int64_t k = 0; k < c->objective.unroll.count; k++) {
+        tr_objective_spec spec = {.config = c,
+                                  .model = &run->world->model,
+                                  .law = run->world->law,
+                                  .store = run->world->store,
+                                  .dtype = AD_F32,
+                                  .batch = c->data.batch,
+                                  .clip = c->data.clip,
+                                  .unroll = (int)c->objective.unroll.items[k],
+                                  .train_law = run->identify && !c->physics.identification.freeze};
+        FWM_TRY(tr_objective_create(&run->stage[k], &spec));
+        run->n_stages++;
+    }
+    return FWM_OK;
+}
+
+fwm_status tr_run_build(tr_run *run)
+{
+    const tr_world *w = run->world;
+    run->current = -1;
+    run->best = INFINITY;
+    FWM_TRY(tr_identify_create(&run->identify, run->config, w->law, w->store, w->model.nodes, w->model.state.count,
+                               w->model.actions, w->model.state.std));
+    run->law_size = tr_identify_size(run->identify);
+    FWM_TRY(build_stages(run));
+    int64_t count = ds_split_list(w->info, DS_VALIDATION, NULL);
+    if (count > 0)
+        FWM_TRY(tr_rollout_create(&run->validation, run->world, count < TR_VALIDATION_BATCH ? count : TR_VALIDATION_BATCH));
+    run->size = nn_store_size(w->store);
+    return FWM_OK;
+}
+
+fwm_status tr_run_allocate(tr_run *run)
+{
+    const tr_config *c = run->config;
+    float **vectors[] = {&run->p, &run->g, &run->m, &run->v, &run->ema};
+    for (size_t k = 0; k < sizeof vectors / sizeof *vectors; k++)
+        FWM_TRY(fwm_block_alloc((void **)vectors[k], (size_t)run->size * sizeof(float)));
+    ds_loader_options clips = {.split = DS_TRAIN,
+                               .clip = c->data.clip,
+                               .batch = c->data.batch,
+                               .limit = c->data.trajectories,
+                               .seed = (uint64_t)c->seed,
+                               .depth = (int)c->data.prefetch,
+                               .state_noise = c->data.state_noise};
+    FWM_TRY(ds_loader_create(&run->clips, run->world->ds, &clips));
+    if (!run->identify)
+        return FWM_OK;
+    ds_loader_options pairs = clips;
+    pairs.clip = 2;
+    pairs.batch = c->physics.identification.batch;
+    pairs.seed = (uint64_t)c->seed + 1;
+    pairs.skip[DS_FRAMES] = pairs.skip[DS_S_PHY] = true;
+    return ds_loader_create(&run->pairs, run->world->ds, &pairs);
+}
+
+fwm_status tr_run_enter_stage(tr_run *run, int stage)
+{
+    if (run->current == stage)
+        return FWM_OK;
+    if (run->current >= 0)
+        tr_objective_destroy(&run->stage[run->current]);
+    run->current = stage;
+    FWM_TRY(tr_objective_prepare(run->stage[stage], run->p, run->g));
+    tr_objective_set_scale(run->stage[stage], run->world->correction_scale);
+    if (run->options->profile)
+        ad_plan_profile(tr_objective_plan_mutable(run->stage[stage]), true);
+    return FWM_OK;
+}
+
+void tr_run_destroy(tr_run *run)
+{
+    ds_loader_destroy(&run->clips);
+    ds_loader_destroy(&run->pairs);
+    for (int k = 0; k < run->n_stages; k++)
+        tr_objective_destroy(&run->stage[k]);
+    tr_rollout_destroy(&run->validation);
+    tr_identify_destroy(&run->identify);
+    float *vectors[] = {run->p, run->g, run->m, run->v, run->ema};
+    for (size_t k = 0; k < sizeof vectors / sizeof *vectors; k++)
+        fwm_block_free(vectors[k], (size_t)run->size * sizeof(float));
+    if (tr_events_close(&run->events) != FWM_OK)
+        fwm_log(FWM_LOG_WARN, "%s", fwm_error_message());
+    tr_lock_release(run->lock);
+    tr_world_close(&run->world);
+}
+
+/* ---- printing ---- */
+
+static void print_parts(const tr_run *run)
+{
+    const nn_store *store = run->world->store;
+    enum { MAX_PARTS = 32 };
+    struct {
+        char name[64];
+        int64_t count;
+    } part[MAX_PARTS];
+    int n = 0;
+    for (int k = 0; k < nn_store_count(store); k++) {
+        const nn_slot *s = nn_store_slot(store, k);
+        char name[64];
+        (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(s->name, "/"), s->name);
+        int at = 0;
+        while (at < n && strcmp(part[at].name, name) != 0)
+            at++;
+        if (at == MAX_PARTS)
+            continue;
+        if (at == n) {
+            memcpy(part[n].name, name, sizeof name);
+            part[n++].count = 0;
+        }
+        part[at].count += s->count;
+    }
+    fprintf(run->out, "parameters: %lld\n", (long long)nn_store_parameters(store));
+    for (int k = 0; k < n; k++)
+        fprintf(run->out, "  %-12s %10lld%s\n", part[k].name, (long long)part[k].count,
+                strcmp(part[k].name, "law") == 0 ? "  (fitted first, through the adjoint of the step)" : "");
+}
+
+static size_t workspace_of(const ad_plan *plan)
+{
+    ad_memory memory;
+    ad_plan_memory(plan, &memory);
+    return memory.workspace;
+}
+
+static void print_plan(const tr_run *run, const char *name, const ad_plan *plan, bool whole)
+{
+    ad_memory memory;
+    ad_plan_memory(plan, &memory);
+    fprintf(run->out, "  %-22s %8.3f GFLOP  workspace %8.2f MB  (live bytes at most %8.2f MB)\n", name,
+            1e-9 * ad_plan_flops(plan), 1e-6 * (double)memory.workspace, 1e-6 * (double)memory.lower_bound);
+    if (whole)
+        ad_plan_print(plan, run->out);
+}
+
+static size_t ring_bytes(const tr_run *run, int64_t batch, int64_t clip, bool all)
+{
+    const ds_info *i = run->world->info;
+    double values = 0;
+    for (int f = 0; f < DS_FIELDS; f++)
+        if (all || f == DS_STATE || f == DS_ACTIONS)
+            values += (double)(i->fields[f].points * i->fields[f].channels);
+    return (size_t)(values * (double)(batch * clip * run->config->data.prefetch) * sizeof(float));
+}
+
+void tr_run_print(tr_run *run, bool plans)
+{
+    const tr_config *c = run->config;
+    const wm_config *m = &run->world->model;
+    fprintf(run->out, "model: frames %lldx%lldx%lld, state %lld nodes x %lld, cheap simulation %lld nodes, %lld actions, latent %lld\n",
+            (long long)m->height, (long long)m->width, (long long)m->colors, (long long)m->nodes, (long long)m->state.count,
+            (long long)m->coarse_nodes, (long long)m->actions, (long long)m->latent.size);
+    print_parts(run);
+    fprintf(run->out, "plans:\n");
+    size_t work = 0;
+    if (run->identify)
+        print_plan(run, "identification", tr_identify_plan(run->identify), plans);
+    for (int k = 0; k < run->n_stages; k++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "training, unroll %lld", (long long)c->objective.unroll.items[k]);
+        const ad_plan *plan = tr_objective_plan(run->stage[k]);
+        print_plan(run, name, plan, plans);
+        work = workspace_of(plan) > work ? workspace_of(plan) : work;
+    }
+    if (run->validation) {
+        print_plan(run, "validation step", tr_rollout_plan(run->validation), plans);
+        work += workspace_of(tr_rollout_plan(run->validation));
+        work += (size_t)(tr_rollout_batch(run->validation) * (c->eval.horizon + 1) * m->nodes * m->state.count) * sizeof(float);
+    }
+    if (run->identify)
+        work += workspace_of(tr_identify_plan(run->identify));
+    size_t vectors = 5 * (size_t)run->size * sizeof(float);
+    size_t rings = ring_bytes(run, c->data.batch, c->data.clip, true) +
+                   (run->identify ? ring_bytes(run, c->physics.identification.batch, 2, false) : 0);
+    size_t now = tr_resident_bytes(false);
+    run->predicted_peak = now + work + vectors + rings;
+    fprintf(run->out,
+            "memory: peak %.1f MB = process so far %.1f + workspaces %.1f + parameters, gradients, moments, average %.1f + "
+            "prefetched batches %.1f\n",
+            1e-6 * (double)run->predicted_peak, 1e-6 * (double)now, 1e-6 * (double)work, 1e-6 * (double)vectors, 1e-6 * (double)rings);
+    (void)fflush(run->out);
+}

@@ -1,0 +1,196 @@
+/* A run's state in a checkpoint: vectors by parameter name, positions, statistics, the mesh. */
+#include "train/trainer_internal.h"
+
+#include "model/base/arena.h"
+#include "model/base/log.h"
+#include "model/base/threads.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const vector_prefix[] = {TR_WEIGHTS, TR_EMA, "moment1/", "moment2/"};
+enum { VECTORS = 4, MESH_TENSORS = 4 };
+
+static float *const *vectors_of(const tr_run *run, float *list[VECTORS])
+{
+    list[0] = run->p;
+    list[1] = run->ema;
+    list[2] = run->m;
+    list[3] = run->v;
+    return list;
+}
+
+static int mesh_tensors(const tr_run *run, tr_tensor t[MESH_TENSORS])
+{
+    const fem_mesh *mesh[2] = {tr_law_mesh(run->world->law), tr_law_coarse_mesh(run->world->law)};
+    static const char *const names[2][2] = {{"mesh/vertices", "mesh/cells"}, {"coarse_mesh/vertices", "coarse_mesh/cells"}};
+    int n = 0;
+    for (int k = 0; k < 2; k++) {
+        if (!mesh[k])
+            continue;
+        t[n++] = (tr_tensor){.name = names[k][0], .dtype = TR_F64, .rank = 2, .shape = {mesh[k]->n_vertices, FEM_DIM},
+                             .data = mesh[k]->vertices};
+        t[n++] = (tr_tensor){.name = names[k][1], .dtype = TR_I32, .rank = 2, .shape = {mesh[k]->n_cells, mesh[k]->cell_vertices},
+                             .data = mesh[k]->cells};
+    }
+    return n;
+}
+
+static json_t *about(const tr_run *run)
+{
+    json_t *o = json_object(), *normalisation = NULL;
+    if (tr_world_normalisation(run->world, &normalisation) == FWM_OK)
+        (void)json_object_set_new(o, "normalisation", normalisation);
+    (void)json_object_set_new(o, "threads", json_integer(fwm_threads_count()));
+    (void)json_object_set_new(o, "ranks", json_integer(1));
+    (void)json_object_set_new(o, "isa", json_integer(fwm_isa_level()));
+    (void)json_object_set_new(o, "best", tr_json_number(run->best));
+    (void)json_object_set_new(o, "elapsed", json_real(run->elapsed));
+    (void)json_object_set_new(o, "data", json_string(ds_path(run->world->ds)));
+    (void)json_object_set_new(o, "element", json_string(fem_element_space(tr_law_mesh(run->world->law)->element)));
+    return o;
+}
+
+static fwm_status save_tensors(const tr_run *run, const char *path, tr_tensor *tensor, char (*name)[512], bool keep_previous)
+{
+    const nn_store *store = run->world->store;
+    float *list[VECTORS];
+    (void)vectors_of(run, list);
+    int n = 0;
+    for (int k = 0; k < nn_store_count(store); k++)
+        for (int j = 0; j < VECTORS; j++) {
+            const nn_slot *s = nn_store_slot(store, k);
+            (void)snprintf(name[n], sizeof name[n], "%s%s", vector_prefix[j], s->name);
+            tensor[n] = (tr_tensor){.name = name[n], .dtype = TR_F32, .rank = s->shape.rank, .data = list[j] + s->offset};
+            memcpy(tensor[n].shape, s->shape.dim, (size_t)s->shape.rank * sizeof *tensor[n].shape);
+            n++;
+        }
+    n += mesh_tensors(run, tensor + n);
+    json_t *position = json_pack("{s:I, s:I, s:I}", "step", (json_int_t)run->step, "identified", (json_int_t)run->identified, "seed",
+                                 (json_int_t)run->config->seed);
+    json_t *rest = about(run);
+    char *config = NULL;
+    fwm_status status = tr_config_dump(run->config, &config);
+    if (status == FWM_OK)
+        status = tr_checkpoint_save(path, &(tr_checkpoint_content){.tensors = tensor, .count = n, .position = position,
+                                                                   .about = rest, .config = config},
+                                    keep_previous);
+    fwm_free(config);
+    json_decref(position);
+    json_decref(rest);
+    return status;
+}
+
+fwm_status tr_run_save(const tr_run *run, const char *name, bool keep_previous)
+{
+    size_t n = (size_t)nn_store_count(run->world->store) * VECTORS + MESH_TENSORS;
+    char path[TR_PATH + 64];
+    (void)snprintf(path, sizeof path, "%s/%s", run->folder, name);
+    tr_tensor *tensor = fwm_malloc(n, sizeof *tensor);
+    char(*names)[512] = fwm_malloc(n, sizeof *names);
+    fwm_status status = tensor && names ? save_tensors(run, path, tensor, names, keep_previous)
+                                        : fwm_fail(FWM_MEMORY, "checkpoint: out of memory");
+    fwm_free(tensor);
+    fwm_free(names);
+    return status;
+}
+
+/* Do the two configurations decide the same future? Blocks that only say how a run is watched may differ. */
+static fwm_status check_same_run(const tr_run *run, const tr_checkpoint *ck)
+{
+    static const char *const watching[] = {"eval_every", "save_every", "log_every", "threads", "isa"};
+    tr_config *then = NULL;
+    const char *text = tr_checkpoint_config(ck);
+    FWM_TRY(tr_config_parse(&then, text, strlen(text), tr_checkpoint_path(ck), NULL, 0));
+    json_t *a = NULL, *b = NULL;
+    fwm_status status = tr_config_json(run->config, &a);
+    if (status == FWM_OK)
+        status = tr_config_json(then, &b);
+    tr_config_destroy(then);
+    json_t *both[2] = {a, b};
+    for (int k = 0; k < 2; k++) {
+        (void)json_object_del(both[k], "eval");
+        (void)json_object_del(both[k], "export");
+        (void)json_object_del(both[k], "simulate_jobs");
+        for (size_t i = 0; i < sizeof watching / sizeof *watching; i++)
+            (void)json_object_del(json_object_get(both[k], "trainer"), watching[i]);
+    }
+    char where[256] = "";
+    if (status == FWM_OK && !json_equal(a, b)) {
+        const char *block;
+        json_t *x;
+        json_object_foreach(a, block, x)
+        {
+            const json_t *y = json_object_get(b, block);
+            if (json_equal(x, (json_t *)(uintptr_t)y))
+                continue;
+            const char *key;
+            json_t *value;
+            (void)snprintf(where, sizeof where, "%s", block);
+            if (json_is_object(x))
+                json_object_foreach(x, key, value) if (!json_equal(value, json_object_get(y, key)))
+                    (void)snprintf(where, sizeof where, "%s.%s", block, key);
+        }
+        status = fwm_fail(FWM_CONFIG,
+                          "%s: was trained with another configuration (%s differs); go on with the old one, or choose another "
+                          "folder with --out",
+                          tr_checkpoint_path(ck), where);
+    }
+    json_decref(a);
+    json_decref(b);
+    return status;
+}
+
+static void warn_about_bits(const tr_checkpoint *ck)
+{
+    const json_t *o = tr_checkpoint_about(ck);
+    int64_t threads = json_integer_value(json_object_get(o, "threads")), isa = json_integer_value(json_object_get(o, "isa"));
+    if (threads != fwm_threads_count() || isa != fwm_isa_level())
+        fwm_log(FWM_LOG_WARN,
+                "the checkpoint was written with %lld threads and instruction set level %lld, this process has %d and %d: the run "
+                "goes on, but not to the same bits",
+                (long long)threads, (long long)isa, fwm_threads_count(), fwm_isa_level());
+}
+
+static fwm_status load_state(tr_run *run, const tr_checkpoint *ck)
+{
+    float *list[VECTORS];
+    (void)vectors_of(run, list);
+    FWM_TRY(check_same_run(run, ck));
+    warn_about_bits(ck);
+    for (int j = 0; j < VECTORS; j++)
+        FWM_TRY(tr_world_load(run->world, ck, vector_prefix[j], list[j]));
+    FWM_TRY(tr_checkpoint_int(ck, "step", &run->step));
+    FWM_TRY(tr_checkpoint_int(ck, "identified", &run->identified));
+    FWM_CHECK(run->step >= 0 && run->step <= run->config->trainer.steps && run->identified >= 0, FWM_DATA,
+              "%s: step %lld is outside 0..%lld", tr_checkpoint_path(ck), (long long)run->step, (long long)run->config->trainer.steps);
+    const json_t *o = tr_checkpoint_about(ck), *scale = json_object_get(json_object_get(o, "normalisation"), "correction_scale");
+    FWM_CHECK(json_array_size(scale) == (size_t)run->world->model.state.count, FWM_DATA,
+              "%s: normalisation.correction_scale: expected %lld numbers", tr_checkpoint_path(ck),
+              (long long)run->world->model.state.count);
+    for (int64_t k = 0; k < run->world->model.state.count; k++)
+        run->world->correction_scale[k] = json_number_value(json_array_get(scale, (size_t)k));
+    const json_t *best = json_object_get(o, "best");
+    run->best = json_is_number(best) ? json_number_value(best) : INFINITY;
+    run->elapsed = json_number_value(json_object_get(o, "elapsed"));
+    return FWM_OK;
+}
+
+fwm_status tr_run_resume(tr_run *run, bool *found)
+{
+    char path[TR_PATH + 64], previous[TR_PATH + 80];
+    (void)snprintf(path, sizeof path, "%s/last.ckpt", run->folder);
+    (void)snprintf(previous, sizeof previous, "%s.prev", path);
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        f = fopen(previous, "rb");
+    *found = f != NULL;
+    if (!f)
+        return FWM_OK;
+    (void)fclose(f);
+    tr_checkpoint *ck = NULL;
+    FWM_TRY(tr_checkpoint_load(&ck, path));
+    fwm_status status = load_state(run, ck);
+    tr_checkpoint_destroy(ck);
+    return status;
+}
