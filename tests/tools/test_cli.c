@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OUTPUT = 1 << 19, ARGUMENTS = 16 };
+enum { OUTPUT = 1 << 19, ARGUMENTS = 20 };
 
 typedef struct outcome {
     int status;
@@ -326,4 +326,49 @@ Test(cli, checkpoint, .timeout = 120)
     (void)unlink(previous);
     (void)unlink(exported);
     cr_expect_eq(rmdir(folder), 0);
+}
+
+/* ---- a dataset ---- */
+static double residual_of(const char *folder, const char *substeps)
+{
+    char path[64], set[64];
+    (void)snprintf(path, sizeof path, "%s/%s.h5", folder, substeps);
+    (void)snprintf(set, sizeof set, "simulate.substeps=%s", substeps);
+    outcome o =
+        fwm("simulate", "configs/heat_plate_small.yaml", "--out", path, "--set", set, "--set", "simulate.train=2",
+            "--set", "simulate.validation=0", "--set", "simulate.test=1", "--set", "simulate.test_ood=0", NULL);
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    done(&o);
+    o = fwm("inspect", path, "--json", NULL);
+    cr_assert_eq(o.status, 0, "%s", o.err);
+    json_t *report = json_loads(o.out, 0, NULL);
+    cr_expect_str_eq(json_string_value(json_object_get(report, "kind")), "dataset");
+    cr_expect_str_eq(json_string_value(json_object_get(report, "layout")), "fwm");
+    cr_expect_eq(json_integer_value(json_object_get(report, "trajectories")), 3);
+    cr_expect_eq(json_integer_value(json_object_get(report, "steps")), 13);
+    cr_expect_eq(json_integer_value(json_object_get(report, "actions")), 5);
+    cr_expect_eq(json_integer_value(json_object_get(report, "nan")), 0);
+    cr_expect_eq(json_array_size(json_object_get(report, "frames")), 3);
+    cr_expect_eq(json_real_value(json_object_get(report, "dt")), 5e-4);
+    const json_t *residual = json_object_get(report, "residual");
+    cr_assert(json_is_real(residual), "%s", o.err);
+    const double value = json_real_value(residual);
+    json_decref(report);
+    done(&o);
+    (void)unlink(path);
+    return value;
+}
+
+/* The residual is that of one implicit step between frames. Data simulated by one such step are on it but for the
+ * rounding of states to float32: R = (M/dt) d with |d| <= 2^-24 |u|, so that the dual norm is about |d|^2 / s^2 <=
+ * (6e-8 * 4 / 0.3)^2 = 6e-13. With four substeps a frame the data are another scheme's: the residual is the
+ * time-stepping error, far above. */
+Test(cli, residual_of_a_dataset, .timeout = 120)
+{
+    char folder[] = "/tmp/fwm_cli_XXXXXX";
+    cr_assert_not_null(mkdtemp(folder));
+    const double same = residual_of(folder, "1"), other = residual_of(folder, "4");
+    cr_expect(same >= 0 && same < 6e-13, "%g", same);
+    cr_expect(other > 1e-6 && other < 1e-2, "%g", other);
+    (void)rmdir(folder);
 }

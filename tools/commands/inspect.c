@@ -3,6 +3,7 @@
 #include "tools/command.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/true_law.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -134,12 +135,19 @@ static fwm_status inspect_tensors(const char *path, json_t **out)
     return inspect_checkpoint(path, out); /* knows the one before, should this one be damaged or missing */
 }
 
+enum { RESIDUAL_TRAJECTORIES = 8 };
+
 static fwm_status inspect_dataset(const char *path, json_t **out)
 {
     ds_dataset *ds;
     *out = NULL;
     FWM_TRY(ds_open(&ds, path, "auto"));
     const fwm_status status = ds_inspect(ds, out);
+    double residual;
+    if (status == FWM_OK && tr_data_residual(ds, RESIDUAL_TRAJECTORIES, &residual) == FWM_OK)
+        (void)json_object_set_new(*out, "residual", fwm_json_number(residual));
+    else if (status == FWM_OK) /* all else is known: the file is shown without it */
+        fwm_log(FWM_LOG_WARN, "%s: its residual is not known: %s", path, fwm_error_message());
     ds_close(&ds);
     return status;
 }
