@@ -73,7 +73,8 @@ FEM_INLINE void clear_local(fem_local u, int nodes)
 }
 
 /* Gradient along reference axes, then along x: out[c][e] = sum_d J^-1[d][e] sum_i dphi_i/dxi_d u_i. */
-FEM_INLINE void gradient_at(vec out[FEM_FIELDS][FEM_DIM], const fem_local u, const real *dphi, const real *geometry, int nodes)
+FEM_INLINE void gradient_at(vec out[FEM_FIELDS][FEM_DIM], const fem_local u, const real *dphi, const real *geometry,
+                            int nodes)
 {
     for (int c = 0; c < FEM_FIELDS; c++) {
         vec reference[FEM_DIM];
@@ -100,7 +101,8 @@ FEM_INLINE void value_at(vec out[FEM_FIELDS], const fem_local u, const real *phi
 }
 
 /* Transposes of the two above, with a weight. */
-FEM_INLINE void gradient_add(fem_local r, vec g[FEM_FIELDS][FEM_DIM], real weight, const real *dphi, const real *geometry, int nodes)
+FEM_INLINE void gradient_add(fem_local r, vec g[FEM_FIELDS][FEM_DIM], real weight, const real *dphi,
+                             const real *geometry, int nodes)
 {
     for (int c = 0; c < FEM_FIELDS; c++)
         for (int d = 0; d < FEM_DIM; d++) {
@@ -195,8 +197,9 @@ FEM_INLINE void sweep_residual(const fem_sweep *s, fem_qf qf, fem_sizes z)
 }
 
 /* The transpose on one cell: bars of u1, u0 (added to), ambient and theta (added to). */
-FEM_INLINE void cell_vjp(const fem_sweep *s, fem_qb qb, fem_sizes z, int64_t cell, const fem_local u1, const fem_local u0,
-                         const fem_local v, fem_local u1_bar, fem_local u0_bar, vec *a_bar, vec *theta_bar)
+FEM_INLINE void cell_vjp(const fem_sweep *s, fem_qb qb, fem_sizes z, int64_t cell, const fem_local u1,
+                         const fem_local u0, const fem_local v, fem_local u1_bar, fem_local u0_bar, vec *a_bar,
+                         vec *theta_bar)
 {
     const fem_tables *t = s->tables;
     fem_point p;
@@ -314,31 +317,30 @@ FEM_INLINE void sweep_jacobian(const fem_sweep *s, double *ke, fem_qb qb, fem_si
 #define FEM_SIZES_P2 ((fem_sizes){6, 6, false})
 #define FEM_SIZES_Q2 ((fem_sizes){9, 9, false})
 
-#define FEM_ELEMENT_KERNELS(E, qf, qb)                                      \
-    static void residual_##E(const fem_sweep *s)                            \
-    {                                                                       \
-        sweep_residual(s, qf, FEM_SIZES_##E);                               \
-    }                                                                       \
-    static void vjp_##E(const fem_sweep *s)                                 \
-    {                                                                       \
-        sweep_vjp(s, qb, FEM_SIZES_##E);                                    \
-    }                                                                       \
-    static void jacobian_##E(const fem_sweep *s, double *ke)                \
-    {                                                                       \
-        sweep_jacobian(s, ke, qb, FEM_SIZES_##E);                           \
+#define FEM_ELEMENT_KERNELS(E, qf, qb)                                                                                 \
+    static void residual_##E(const fem_sweep *s)                                                                       \
+    {                                                                                                                  \
+        sweep_residual(s, qf, FEM_SIZES_##E);                                                                          \
+    }                                                                                                                  \
+    static void vjp_##E(const fem_sweep *s)                                                                            \
+    {                                                                                                                  \
+        sweep_vjp(s, qb, FEM_SIZES_##E);                                                                               \
+    }                                                                                                                  \
+    static void jacobian_##E(const fem_sweep *s, double *ke)                                                           \
+    {                                                                                                                  \
+        sweep_jacobian(s, ke, qb, FEM_SIZES_##E);                                                                      \
     }
 
 #define FEM_FORM_SYMBOL FWM_V(FWM_PASTE(fem_form_kernels, FEM_NAME))
-#define FEM_FORM_KERNELS(qf, qb)                                            \
-    FEM_ELEMENT_KERNELS(P1, qf, qb)                                         \
-    FEM_ELEMENT_KERNELS(Q1, qf, qb)                                         \
-    FEM_ELEMENT_KERNELS(P2, qf, qb)                                         \
-    FEM_ELEMENT_KERNELS(Q2, qf, qb)                                         \
-    extern const fem_form_kernels FEM_FORM_SYMBOL;                          \
-    const fem_form_kernels FEM_FORM_SYMBOL = {                              \
-        FEM_LANES,                                                          \
-        {residual_P1, residual_Q1, residual_P2, residual_Q2},               \
-        {vjp_P1, vjp_Q1, vjp_P2, vjp_Q2},                                   \
-        {jacobian_P1, jacobian_Q1, jacobian_P2, jacobian_Q2}};
+#define FEM_FORM_KERNELS(qf, qb)                                                                                       \
+    FEM_ELEMENT_KERNELS(P1, qf, qb)                                                                                    \
+    FEM_ELEMENT_KERNELS(Q1, qf, qb)                                                                                    \
+    FEM_ELEMENT_KERNELS(P2, qf, qb)                                                                                    \
+    FEM_ELEMENT_KERNELS(Q2, qf, qb)                                                                                    \
+    extern const fem_form_kernels FEM_FORM_SYMBOL;                                                                     \
+    const fem_form_kernels FEM_FORM_SYMBOL = {FEM_LANES,                                                               \
+                                              {residual_P1, residual_Q1, residual_P2, residual_Q2},                    \
+                                              {vjp_P1, vjp_Q1, vjp_P2, vjp_Q2},                                        \
+                                              {jacobian_P1, jacobian_Q1, jacobian_P2, jacobian_Q2}};
 
 #endif

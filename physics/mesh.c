@@ -63,7 +63,8 @@ static void vertex_functions(int vertices, const double r[FEM_DIM], double *valu
     }
 }
 
-void fem_cell_map(const fem_mesh *mesh, int64_t cell, const double reference[FEM_DIM], double x[FEM_DIM], double *jacobian)
+void fem_cell_map(const fem_mesh *mesh, int64_t cell, const double reference[FEM_DIM], double x[FEM_DIM],
+                  double *jacobian)
 {
     double value[4], slope[4][FEM_DIM];
     vertex_functions(mesh->cell_vertices, reference, value, slope);
@@ -81,7 +82,8 @@ void fem_cell_map(const fem_mesh *mesh, int64_t cell, const double reference[FEM
         memcpy(jacobian, j, sizeof j);
 }
 
-bool fem_cell_inverse(const fem_mesh *mesh, int64_t cell, const double x[FEM_DIM], double slack, double reference[FEM_DIM])
+bool fem_cell_inverse(const fem_mesh *mesh, int64_t cell, const double x[FEM_DIM], double slack,
+                      double reference[FEM_DIM])
 {
     enum { ITERATIONS = 20 };
     double r[FEM_DIM] = {mesh->cell_vertices == 3 ? -1.0 / 3 : 0, mesh->cell_vertices == 3 ? -1.0 / 3 : 0};
@@ -177,8 +179,9 @@ static fwm_status make_space(fem_mesh *m)
     FWM_CHECK(cells, FWM_MEMORY, "out of memory for a mesh of %lld cells", (long long)m->n_cells);
     for (int64_t i = 0; i < m->n_cells * e->cell_vertices; i++)
         cells[i] = m->cells[i];
-    PetscErrorCode code = DMPlexCreateFromCellListPetsc(PETSC_COMM_SELF, FEM_DIM, (PetscInt)m->n_cells, (PetscInt)m->n_vertices,
-                                                        e->cell_vertices, PETSC_TRUE, cells, FEM_DIM, m->vertices, &p->dm);
+    PetscErrorCode code =
+        DMPlexCreateFromCellListPetsc(PETSC_COMM_SELF, FEM_DIM, (PetscInt)m->n_cells, (PetscInt)m->n_vertices,
+                                      e->cell_vertices, PETSC_TRUE, cells, FEM_DIM, m->vertices, &p->dm);
     fwm_free(cells);
     FEM_PETSC(code);
     PetscBool simplex = e->cell_vertices == 3 ? PETSC_TRUE : PETSC_FALSE;
@@ -205,7 +208,8 @@ static fwm_status make_nodes(fem_mesh *m)
     m->cell_nodes = fwm_malloc((size_t)(m->n_cells * m->cell_node_count), sizeof *m->cell_nodes);
     m->nodes = fwm_calloc((size_t)m->n_nodes * FEM_DIM, sizeof *m->nodes);
     m->lumped = fwm_calloc((size_t)m->n_nodes, sizeof *m->lumped);
-    FWM_CHECK(m->cell_nodes && m->nodes && m->lumped, FWM_MEMORY, "out of memory for a mesh of %lld nodes", (long long)m->n_nodes);
+    FWM_CHECK(m->cell_nodes && m->nodes && m->lumped, FWM_MEMORY, "out of memory for a mesh of %lld nodes",
+              (long long)m->n_nodes);
     double at[FEM_MAX_CELL_NODES][FEM_DIM];
     PetscDualSpace dual;
     FEM_PETSC(PetscFEGetDualSpace(p->fe, &dual));
@@ -219,13 +223,14 @@ static fwm_status make_nodes(fem_mesh *m)
     for (int64_t c = 0; c < m->n_cells; c++) {
         PetscInt n, *index = NULL;
         FEM_PETSC(DMPlexGetClosureIndices(p->dm, section, section, (PetscInt)c, PETSC_TRUE, &n, &index, NULL, NULL));
-        FWM_CHECK(n == m->cell_node_count, FWM_INTERNAL, "mesh: cell %lld has %d nodes, expected %d", (long long)c, (int)n,
-                  m->cell_node_count);
+        FWM_CHECK(n == m->cell_node_count, FWM_INTERNAL, "mesh: cell %lld has %d nodes, expected %d", (long long)c,
+                  (int)n, m->cell_node_count);
         for (int i = 0; i < n; i++) {
             m->cell_nodes[c * n + i] = index[i];
             fem_cell_map(m, c, at[i], m->nodes + FEM_DIM * (int64_t)index[i], NULL);
         }
-        FEM_PETSC(DMPlexRestoreClosureIndices(p->dm, section, section, (PetscInt)c, PETSC_TRUE, &n, &index, NULL, NULL));
+        FEM_PETSC(
+            DMPlexRestoreClosureIndices(p->dm, section, section, (PetscInt)c, PETSC_TRUE, &n, &index, NULL, NULL));
     }
     return FWM_OK;
 }
@@ -234,7 +239,8 @@ static int face_label(const fem_mesh *m, const double *a, const double *b)
 {
     static const struct {
         int axis, upper, label;
-    } sides[] = {{0, 0, FEM_BOUNDARY_LEFT}, {0, 1, FEM_BOUNDARY_RIGHT}, {1, 0, FEM_BOUNDARY_BOTTOM}, {1, 1, FEM_BOUNDARY_TOP}};
+    } sides[] = {
+        {0, 0, FEM_BOUNDARY_LEFT}, {0, 1, FEM_BOUNDARY_RIGHT}, {1, 0, FEM_BOUNDARY_BOTTOM}, {1, 1, FEM_BOUNDARY_TOP}};
     for (size_t s = 0; s < sizeof sides / sizeof *sides; s++) {
         int d = sides[s].axis;
         double line = sides[s].upper ? m->upper[d] : m->lower[d], slack = 1e-9 * (m->upper[d] - m->lower[d]);
@@ -268,8 +274,8 @@ static fwm_status make_edges(fem_mesh *m)
             memcpy(m->pair + 2 * m->n_pairs, (int32_t[2]){support[0], support[1]}, 2 * sizeof *m->pair);
             m->pair_length[m->n_pairs++] = hypot(b[0] - a[0], b[1] - a[1]);
         } else {
-            FWM_CHECK(cells == 1, FWM_DATA, "mesh: the edge between vertices %d and %d has %d cells, expected 1 or 2", v[0], v[1],
-                      (int)cells);
+            FWM_CHECK(cells == 1, FWM_DATA, "mesh: the edge between vertices %d and %d has %d cells, expected 1 or 2",
+                      v[0], v[1], (int)cells);
             memcpy(m->faces + 2 * m->n_faces, v, sizeof v);
             m->face_label[m->n_faces++] = face_label(m, a, b);
         }
@@ -292,7 +298,8 @@ static fwm_status tabulate_cells(const fem_mesh *m, raw_tables *t)
     PetscInt points;
     PetscTabulation table;
     FEM_PETSC(PetscQuadratureGetData(p->quadrature, NULL, NULL, &points, NULL, &weight));
-    FWM_CHECK(points == e->points, FWM_INTERNAL, "quadrature of %s has %d points, expected %d", e->space, (int)points, e->points);
+    FWM_CHECK(points == e->points, FWM_INTERNAL, "quadrature of %s has %d points, expected %d", e->space, (int)points,
+              e->points);
     FEM_PETSC(PetscFEGetCellTabulation(p->fe, 1, &table));
     memcpy(t->weight, weight, (size_t)points * sizeof *weight);
     memcpy(t->basis, table->T[0], (size_t)(points * e->nodes) * sizeof(double));
@@ -307,13 +314,15 @@ static fwm_status tabulate_cells(const fem_mesh *m, raw_tables *t)
             memcpy(g, inverse + 4 * q, 4 * sizeof *g);
             g[4] = det[q];
             for (int i = 0; i < FEM_GEOMETRY; i++)
-                affine = affine && fabs(g[i] - g[i - q * FEM_GEOMETRY]) <= 1e-12 * (fabs(inverse[0]) + fabs(inverse[3]));
+                affine =
+                    affine && fabs(g[i] - g[i - q * FEM_GEOMETRY]) <= 1e-12 * (fabs(inverse[0]) + fabs(inverse[3]));
         }
         memcpy(t->point + c * points * FEM_DIM, x, (size_t)(points * FEM_DIM) * sizeof *x);
     }
     t->geometry_points = affine ? 1 : points;
     for (int64_t c = 1; affine && c < m->n_cells; c++)
-        memmove(t->geometry + c * FEM_GEOMETRY, t->geometry + c * points * FEM_GEOMETRY, FEM_GEOMETRY * sizeof *t->geometry);
+        memmove(t->geometry + c * FEM_GEOMETRY, t->geometry + c * points * FEM_GEOMETRY,
+                FEM_GEOMETRY * sizeof *t->geometry);
     return FWM_OK;
 }
 
@@ -369,11 +378,12 @@ static fwm_status make_pattern(fem_mesh *m)
 {
     int64_t n = m->n_nodes, k = m->cell_node_count, entries = m->n_cells * k;
     int64_t *start = fwm_calloc((size_t)n + 2, sizeof *start);
-    int32_t *around = fwm_malloc((size_t)entries, sizeof *around), *list = fwm_malloc((size_t)(entries * k), sizeof *list);
+    int32_t *around = fwm_malloc((size_t)entries, sizeof *around),
+            *list = fwm_malloc((size_t)(entries * k), sizeof *list);
     int64_t *row_start = fwm_calloc((size_t)n + 1, sizeof *row_start);
     fwm_status status = FWM_OK;
-    FWM_CHECK_GOTO(status, start && around && list && row_start, FWM_MEMORY, "out of memory for the pattern of %lld nodes",
-                   (long long)n);
+    FWM_CHECK_GOTO(status, start && around && list && row_start, FWM_MEMORY,
+                   "out of memory for the pattern of %lld nodes", (long long)n);
     for (int64_t e = 0; e < entries; e++)
         start[m->cell_nodes[e] + 2]++;
     for (int64_t i = 0; i <= n; i++)
@@ -404,8 +414,8 @@ done:
     return status;
 }
 
-/* The consistent mass, and the lumped one: each cell's diagonal, scaled to the cell's area (Hinton, Rock & Zienkiewicz 1976;
- * the row sum for P1 and Q1, and positive where P2's row sum is not). */
+/* The consistent mass, and the lumped one: each cell's diagonal, scaled to the cell's area (Hinton, Rock & Zienkiewicz
+ * 1976; the row sum for P1 and Q1, and positive where P2's row sum is not). */
 static void assemble_mass(fem_mesh *m)
 {
     const fem_tables *t = &m->impl->tables[AD_F64];
@@ -483,7 +493,8 @@ static fwm_status allocate(fem_mesh **mesh, fem_element element, int64_t n_verti
 {
     *mesh = NULL;
     FWM_CHECK((int)element >= 0 && element < FEM_ELEMENT_COUNT, FWM_INVALID, "mesh: unknown element %d", (int)element);
-    FWM_CHECK(n_vertices >= 3 && n_vertices < (INT64_C(1) << 26) && n_cells >= 1 && n_cells < (INT64_C(1) << 26), FWM_INVALID,
+    FWM_CHECK(n_vertices >= 3 && n_vertices < (INT64_C(1) << 26) && n_cells >= 1 && n_cells < (INT64_C(1) << 26),
+              FWM_INVALID,
               "mesh: expected at least 3 vertices and 1 cell and fewer than 2^26 of each, found %lld and %lld",
               (long long)n_vertices, (long long)n_cells);
     FWM_TRY(fem_init());
@@ -503,7 +514,8 @@ static fwm_status allocate(fem_mesh **mesh, fem_element element, int64_t n_verti
             m->impl->cell_size = fwm_malloc((size_t)n_cells, sizeof *m->impl->cell_size);
         }
     }
-    if (!m || !m->impl || !m->impl->petsc || !m->impl->cell_size || !m->vertices || !m->cells || !m->cell_area || !m->centroid) {
+    if (!m || !m->impl || !m->impl->petsc || !m->impl->cell_size || !m->vertices || !m->cells || !m->cell_area ||
+        !m->centroid) {
         fem_mesh_destroy(&m);
         return fwm_fail(FWM_MEMORY, "out of memory for a mesh of %lld cells", (long long)n_cells);
     }
@@ -530,7 +542,8 @@ fwm_status fem_mesh_create(fem_mesh **mesh, const fem_mesh_spec *spec)
     enum { MAX_CELLS = 4096 };
     *mesh = NULL;
     FWM_CHECK(spec->nx >= 1 && spec->nx <= MAX_CELLS && spec->ny >= 1 && spec->ny <= MAX_CELLS, FWM_INVALID,
-              "mesh: expected nx and ny from 1 to %d, found %lld and %lld", MAX_CELLS, (long long)spec->nx, (long long)spec->ny);
+              "mesh: expected nx and ny from 1 to %d, found %lld and %lld", MAX_CELLS, (long long)spec->nx,
+              (long long)spec->ny);
     FWM_CHECK(isfinite(spec->lx) && isfinite(spec->ly) && spec->lx > 0 && spec->ly > 0, FWM_INVALID,
               "mesh: expected positive edges lx and ly, found %g and %g", spec->lx, spec->ly);
     FWM_CHECK((int)spec->element >= 0 && spec->element < FEM_ELEMENT_COUNT, FWM_INVALID, "mesh: unknown element %d",
