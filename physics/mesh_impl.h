@@ -21,6 +21,9 @@ typedef struct fem_element_sizes {
 } fem_element_sizes;
 extern const fem_element_sizes fem_element_table[FEM_ELEMENT_COUNT];
 
+/* Fills impl's tables, the mass matrix and the lumped mass, once space and nodes stand. */
+fwm_status fem_tables_create(fem_mesh *mesh) FWM_MUST_USE;
+
 /* Values (and derivatives along reference axes when derivative is not NULL) of the element's functions at reference
  * points [m,2]: value [m,nodes], derivative [m,nodes,2]. */
 fwm_status fem_tabulate(const fem_mesh *mesh, int64_t m, const double *reference, double *value,
