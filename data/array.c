@@ -91,7 +91,7 @@ static fwm_status check_claim(const ds_array *a, const hsize_t *chunk, size_t si
 static fwm_status plan_reads(ds_array *a, hid_t create, H5D_layout_t layout, const hsize_t *chunk, bool filtered)
 {
     a->direct = false;
-    if (a->file->fd < 0 || filtered || a->number == DS_OTHER_NUMBER || a->rank <= a->axis)
+    if (a->file->fd < 0 || a->file->base != 0 || filtered || a->number == DS_OTHER_NUMBER || a->rank <= a->axis)
         return FWM_OK;
     int64_t c[2] = {1, 1}, g[2] = {1, 1}, count;
     for (int i = 0; i <= a->axis; i++) {
@@ -200,34 +200,41 @@ static fwm_status pread_all(const ds_array *a, void *out, int64_t size, int64_t 
     return FWM_OK;
 }
 
-/* The address of chunk (row, column), asked for once. The lock is held. */
-static int64_t chunk_address(ds_array *a, int64_t row, int64_t column, int64_t inner)
+/* Looks up the address of chunk (row, column), once. The lock is held. */
+static fwm_status find_chunk(ds_array *a, int64_t row, int64_t column, int64_t inner)
 {
     int64_t *slot = &a->address[row * a->grid[1] + column];
-    if (*slot == ADDRESS_UNKNOWN) {
-        hsize_t at[DS_RANK_MAX] = {0}, size = 0;
-        haddr_t address = HADDR_UNDEF;
-        unsigned mask = 0;
-        if (a->axis == 1)
-            at[0] = (hsize_t)(row * a->chunk[0]);
-        at[a->axis] = (hsize_t)(column * a->chunk[1]);
-        bool known = H5Dget_chunk_info_by_coord(a->id, at, &mask, &address, &size) >= 0 && address != HADDR_UNDEF &&
-                     size == (hsize_t)(a->chunk[0] * a->chunk[1] * inner) && size <= (hsize_t)a->file->size &&
-                     address <= (haddr_t)a->file->size - size;
-        *slot = known ? (int64_t)address : ADDRESS_NONE;
-    }
-    return *slot;
+    hsize_t at[DS_RANK_MAX] = {0}, size = 0;
+    haddr_t address = HADDR_UNDEF;
+    unsigned mask = 0;
+    if (*slot != ADDRESS_UNKNOWN)
+        return FWM_OK;
+    if (a->axis == 1)
+        at[0] = (hsize_t)(row * a->chunk[0]);
+    at[a->axis] = (hsize_t)(column * a->chunk[1]);
+    FWM_CHECK(H5Dget_chunk_info_by_coord(a->id, at, &mask, &address, &size) >= 0, FWM_DATA,
+              "%s: %s: a chunk cannot be found, HDF5 says: %s", a->file->path, a->name, ds_h5_reason());
+    FWM_CHECK(address != HADDR_UNDEF, FWM_DATA, "%s: %s: expected a chunk at member %lld, step %lld, but it was never written",
+              a->file->path, a->name, (long long)(row * a->chunk[0]), (long long)(column * a->chunk[1]));
+    bool plain = size == (hsize_t)(a->chunk[0] * a->chunk[1] * inner) && size <= (hsize_t)a->file->size &&
+                 address <= (haddr_t)a->file->size - size;
+    *slot = plain ? (int64_t)address : ADDRESS_NONE;
+    return FWM_OK;
 }
 
-/* True where every chunk of the range is at a known address. */
-static bool locate(ds_array *a, int64_t index, int64_t start, int64_t length, int64_t inner)
+/* *direct: every chunk of the range is at a known address. */
+static fwm_status locate(ds_array *a, int64_t index, int64_t start, int64_t length, int64_t inner, bool *direct)
 {
-    bool all = true;
+    fwm_status status = FWM_OK;
+    int64_t row = index / a->chunk[0];
+    *direct = true;
     ds_h5_lock();
-    for (int64_t c = start / a->chunk[1]; c <= (start + length - 1) / a->chunk[1] && all; c++)
-        all = chunk_address(a, index / a->chunk[0], c, inner) != ADDRESS_NONE;
+    for (int64_t c = start / a->chunk[1]; c <= (start + length - 1) / a->chunk[1] && status == FWM_OK; c++) {
+        status = find_chunk(a, row, c, inner);
+        *direct = *direct && a->address[row * a->grid[1] + c] != ADDRESS_NONE;
+    }
     ds_h5_unlock();
-    return all;
+    return status;
 }
 
 /* inner: bytes of a step. */
@@ -290,7 +297,10 @@ fwm_status ds_array_read_steps(ds_array *a, int64_t index, int64_t start, int64_
     bool bytes = a->number == DS_U8;
     int64_t step_bytes = bytes ? inner : inner * (int64_t)sizeof(float);
     void *to = bytes ? (void *)((uint8_t *)(out + n) - n) : (void *)out;
-    if (a->direct && locate(a, index, start, length, step_bytes))
+    bool direct = false;
+    if (a->direct)
+        FWM_TRY(locate(a, index, start, length, step_bytes, &direct));
+    if (direct)
         FWM_TRY(read_direct(a, index, start, length, step_bytes, to));
     else
         FWM_TRY(read_library(a, index, start, length, bytes ? H5T_NATIVE_UCHAR : H5T_NATIVE_FLOAT, to));

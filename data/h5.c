@@ -90,19 +90,23 @@ static fwm_status check_kind(const char *path, int64_t *size)
     return FWM_OK;
 }
 
-/* The descriptor for positioned reads: only where HDF5's addresses are offsets in the file. */
-static int plain_descriptor(hid_t file)
+/* What positioned reads need: descriptor, where addresses begin, how wide they are. */
+static void learn_addressing(ds_h5 *file)
 {
     int *handle = NULL;
-    hsize_t userblock = 1;
-    hid_t create = H5Fget_create_plist(file);
+    hsize_t userblock = 0;
+    size_t address = 0, length = 0;
+    file->fd = -1;
+    hid_t create = H5Fget_create_plist(file->id);
     if (create < 0)
-        return -1;
-    bool plain = H5Pget_userblock(create, &userblock) >= 0 && userblock == 0;
+        return;
+    if (H5Pget_userblock(create, &userblock) >= 0 && H5Pget_sizes(create, &address, &length) >= 0 &&
+        userblock <= (hsize_t)file->size && H5Fget_vfd_handle(file->id, H5P_DEFAULT, (void **)&handle) >= 0 && handle) {
+        file->fd = *handle;
+        file->base = (int64_t)userblock;
+        file->offset_bytes = address == length ? (int)address : 0;
+    }
     H5Pclose(create);
-    if (!plain || H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&handle) < 0 || !handle)
-        return -1;
-    return *handle;
 }
 
 fwm_status ds_h5_open(ds_h5 **out, const char *path)
@@ -122,7 +126,7 @@ fwm_status ds_h5_open(ds_h5 **out, const char *path)
         fwm_free(file);
         return status;
     }
-    file->fd = plain_descriptor(file->id);
+    learn_addressing(file);
     *out = file;
     return FWM_OK;
 }
@@ -232,46 +236,40 @@ static void attr_close(hid_t id, hid_t type)
         H5Aclose(id);
 }
 
-/* `count` texts, variable or fixed in length, into the arena. */
-static fwm_status attr_read_texts(const ds_h5 *file, const char *object, const char *name, hid_t id, hid_t type,
-                                  int64_t count, fwm_arena *arena, const char **out)
+/* `count` texts of fixed length into the arena. */
+static fwm_status attr_fixed_texts(const ds_h5 *file, hid_t id, hid_t type, int64_t count, fwm_arena *arena, const char **out)
 {
-    FWM_CHECK(H5Tget_class(type) == H5T_STRING, FWM_DATA, "%s: %s@%s: expected text, found another type", file->path, object,
-              name);
-    bool variable = H5Tis_variable_str(type) > 0;
     size_t width = H5Tget_size(type), bytes = 0;
-    FWM_CHECK(width > 0 && fwm_mul_size(width, (size_t)count, &bytes) && bytes <= TEXT_MAX_BYTES &&
-                  (int64_t)bytes <= file->size,
-              FWM_DATA, "%s: %s@%s: %lld texts of %zu bytes do not fit in a file of %lld bytes", file->path, object, name,
-              (long long)count, width, (long long)file->size);
+    FWM_CHECK(width > 0 && fwm_mul_size(width, (size_t)count, &bytes) && bytes <= TEXT_MAX_BYTES && (int64_t)bytes <= file->size,
+              FWM_DATA, "%lld texts of %zu bytes do not fit in a file of %lld bytes", (long long)count, width, (long long)file->size);
     char *raw = fwm_calloc(bytes + 1, 1);
-    FWM_CHECK(raw, FWM_MEMORY, "%s: %s@%s: out of memory", file->path, object, name);
+    FWM_CHECK(raw, FWM_MEMORY, "out of memory for texts of %zu bytes", bytes);
     fwm_status status = FWM_OK;
-    FWM_CHECK_GOTO(status, H5Aread(id, type, raw) >= 0, FWM_DATA, "%s: %s@%s: cannot be read, HDF5 says: %s", file->path,
-                   object, name, ds_h5_reason());
-    for (int64_t i = 0; i < count && status == FWM_OK; i++) {
+    bool padded = H5Tget_strpad(type) == H5T_STR_SPACEPAD;
+    FWM_CHECK_GOTO(status, H5Aread(id, type, raw) >= 0, FWM_DATA, "cannot be read, HDF5 says: %s", ds_h5_reason());
+    for (int64_t i = 0; i < count; i++) {
         const char *text = raw + (size_t)i * width;
-        char *copy = NULL;
-        if (variable) {
-            char *pointer;
-            memcpy(&pointer, text, sizeof pointer);
-            copy = fwm_arena_strdup(arena, pointer ? pointer : "");
-            (void)H5free_memory(pointer);
-        } else {
-            size_t n = strnlen(text, width);
-            while (n > 0 && H5Tget_strpad(type) == H5T_STR_SPACEPAD && text[n - 1] == ' ')
-                n--;
-            copy = fwm_arena_alloc(arena, n + 1);
-            if (copy)
-                memcpy(copy, text, n);
-        }
-        if (!copy)
-            status = fwm_fail(FWM_MEMORY, "%s: %s@%s: out of memory", file->path, object, name);
+        size_t n = strnlen(text, width);
+        while (padded && n > 0 && text[n - 1] == ' ')
+            n--;
+        char *copy = fwm_arena_alloc(arena, n + 1);
+        FWM_CHECK_GOTO(status, copy, FWM_MEMORY, "out of memory for a text of %zu bytes", n);
+        memcpy(copy, text, n);
         out[i] = copy;
     }
 done:
     fwm_free(raw);
     return status;
+}
+
+static fwm_status attr_read_texts(const ds_h5 *file, const char *object, const char *name, hid_t id, hid_t type,
+                                  int64_t count, fwm_arena *arena, const char **out)
+{
+    FWM_CHECK(H5Tget_class(type) == H5T_STRING, FWM_DATA, "%s: %s@%s: expected text, found another type", file->path, object,
+              name);
+    fwm_status status = H5Tis_variable_str(type) > 0 ? ds_h5_attr_heap_texts(file, id, count, arena, out)
+                                                     : attr_fixed_texts(file, id, type, count, arena, out);
+    return status == FWM_OK ? FWM_OK : fwm_fail_within(status, "%s: %s@%s", file->path, object, name);
 }
 
 fwm_status ds_h5_attr_text(const ds_h5 *file, const char *object, const char *name, bool required, fwm_arena *arena,

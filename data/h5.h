@@ -27,7 +27,9 @@ typedef struct ds_h5 {
     hid_t id;
     char *path;
     int64_t size; /* bytes */
-    int fd;       /* HDF5's own descriptor, for positioned reads; -1 where addresses are not file offsets */
+    int fd;       /* HDF5's own descriptor, for positioned reads; -1 where there is none */
+    int64_t base; /* where HDF5's addresses begin in the file */
+    int offset_bytes; /* of an address */
 } ds_h5;
 
 /* Opens for reading. What is not HDF5 (a git-lfs pointer, a web page, an archive) is named for what it is. */
@@ -48,6 +50,9 @@ fwm_status ds_h5_attr_i64(const ds_h5 *file, const char *object, const char *nam
 /* A list of `count` texts (a scalar is a list of one). Absent: *out is left as it was. */
 fwm_status ds_h5_attr_texts(const ds_h5 *file, const char *object, const char *name, int64_t count, fwm_arena *arena,
                             const char *const **out) FWM_MUST_USE;
+
+/* The `count` texts of variable length that an open attribute holds, into the arena. Its message does not name the place. */
+fwm_status ds_h5_attr_heap_texts(const ds_h5 *file, hid_t attribute, int64_t count, fwm_arena *arena, const char **out) FWM_MUST_USE;
 
 typedef enum ds_number { DS_U8, DS_F32, DS_OTHER_NUMBER } ds_number;
 

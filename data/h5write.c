@@ -56,7 +56,7 @@ fwm_status ds_h5_put_number(const ds_h5_sink *sink, const char *object, const ch
 fwm_status ds_h5_create_array(const ds_h5_sink *sink, const char *name, hid_t stored, int rank, const int64_t *dims,
                               const int64_t *chunk, int gzip, hid_t *out)
 {
-    hsize_t extent[DS_RANK_MAX], chunk_extent[DS_RANK_MAX];
+    hsize_t extent[DS_RANK_MAX] = {0}, chunk_extent[DS_RANK_MAX] = {0};
     bool empty = false;
     for (int i = 0; i < rank; i++) {
         extent[i] = (hsize_t)dims[i];
@@ -65,8 +65,8 @@ fwm_status ds_h5_create_array(const ds_h5_sink *sink, const char *name, hid_t st
     }
     hid_t space = H5Screate_simple(rank, extent, NULL), create = H5Pcreate(H5P_DATASET_CREATE);
     bool ok = space >= 0 && create >= 0;
-    /* Every value is written, so filling first would write twice. Extents of 0 have no chunks. */
-    ok = ok && H5Pset_fill_time(create, H5D_FILL_TIME_NEVER) >= 0;
+    /* Extents of 0 have no chunks. The fill time stays at its default: with H5D_FILL_TIME_NEVER, HDF5 1.10.8 forgets a dataset's
+     * only chunk when that is larger than the chunk cache. */
     if (ok && chunk && !empty)
         ok = H5Pset_chunk(create, rank, chunk_extent) >= 0 &&
              (gzip == 0 || (H5Pset_shuffle(create) >= 0 && H5Pset_deflate(create, (unsigned)gzip) >= 0));

@@ -148,6 +148,7 @@ static fwm_status read_stats(ds_dataset *ds, ds_field f)
 static fwm_status open_fwm(ds_dataset *ds)
 {
     const char **names = NULL;
+    FWM_CHECK(ds->file, FWM_DATA, "%s: expected a file of layout fwm, found a folder", ds->path);
     ds->self = fwm_calloc(1, sizeof(fwm_file));
     FWM_CHECK(ds->self, FWM_MEMORY, "%s: out of memory", ds->path);
     FWM_TRY(read_header(ds));

@@ -16,14 +16,14 @@ static const double default_scaling = 0.5, weight_tolerance = 1e-4;
 
 struct ot_sinkhorn {
     ad_dtype dtype;
-    int64_t M, N, d;
+    int64_t M, N, d, dp; /* dp: coordinates of the copies, padded with zeros */
     ot_sinkhorn_options options;
     const ot_kernels *kernels;
     void *block;
     size_t size;
     ot_pair pair[N_PAIRS];
-    void *x, *y, *xt, *yt;                /* centred clouds and their padded transposes */
-    void *bar_xy, *bar_yx, *bar_xx, *bar_yy; /* barycentres; bar_yx is transposed */
+    void *x, *y, *x_panels, *y_panels;       /* centred clouds, by points and by panels of points */
+    void *bar_xy, *bar_yx, *bar_xx, *bar_yy; /* barycentres, by points */
     double *a, *b, *log_a, *log_b;
     double *f, *g, *p, *q, *ft, *gt, *pt, *qt;
     ot_sinkhorn_result last;
@@ -32,9 +32,14 @@ struct ot_sinkhorn {
 
 /* ---- workspace ---- */
 
+static int64_t round_up(int64_t n, int64_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
 static int64_t padded(int64_t n)
 {
-    return (n + OT_PAD - 1) / OT_PAD * OT_PAD;
+    return round_up(n, OT_PAD);
 }
 
 /* Hands out places in the block; the first time round `base` is NULL and only the size grows. */
@@ -67,19 +72,18 @@ static void place_pair(ot_sinkhorn *s, cursor *c, ot_pair *pair, bool self, int6
 
 static void place(ot_sinkhorn *s, cursor *c)
 {
-    int64_t M = s->M, N = s->N, d = s->d, ldm = padded(M), ldn = padded(N);
+    int64_t M = s->M, N = s->N, d = s->d, dp = s->dp, ldm = padded(M), ldn = padded(N);
     size_t element = ad_dtype_size(s->dtype);
     place_pair(s, c, &s->pair[XY], false, M, N);
     place_pair(s, c, &s->pair[XX], true, M, M);
     place_pair(s, c, &s->pair[YY], true, N, N);
-    s->x = take(c, M, d, element);
-    s->y = take(c, N, d, element);
-    s->xt = take(c, d, ldm, element);
-    s->yt = take(c, d, ldn, element);
-    s->bar_xy = take(c, M, d, element);
-    s->bar_yx = take(c, d, ldn, element);
-    s->bar_xx = take(c, M, d, element);
-    s->bar_yy = take(c, N, d, element);
+    s->x_panels = take(c, ldm, d, element);
+    s->y_panels = take(c, ldn, d, element);
+    void **of_x[] = {&s->x, &s->bar_xy, &s->bar_xx}, **of_y[] = {&s->y, &s->bar_yx, &s->bar_yy};
+    for (size_t k = 0; k < sizeof of_x / sizeof *of_x; k++) {
+        *of_x[k] = take(c, ldm, dp, element);
+        *of_y[k] = take(c, ldn, dp, element);
+    }
     double **rows[] = {&s->a, &s->log_a, &s->f, &s->p, &s->ft, &s->pt};
     double **columns[] = {&s->b, &s->log_b, &s->g, &s->q, &s->gt, &s->qt};
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
@@ -112,7 +116,7 @@ fwm_status ot_sinkhorn_create(ot_sinkhorn **out, ad_dtype dtype, int64_t M, int6
               o->extra, o->tol);
     ot_sinkhorn *s = fwm_calloc(1, sizeof *s);
     FWM_CHECK(s, FWM_MEMORY, "Sinkhorn: out of memory");
-    s->dtype = dtype, s->M = M, s->N = N, s->d = d;
+    s->dtype = dtype, s->M = M, s->N = N, s->d = d, s->dp = round_up(d, OT_PAD_D);
     s->options = *o;
     if (o->scaling == 0)
         s->options.scaling = default_scaling;
@@ -221,16 +225,14 @@ static extent measure(const ot_sinkhorn *s, const void *x, const void *y, int64_
     return e;
 }
 
-static void centre(const ot_sinkhorn *s, int64_t n, int64_t ld, int64_t k, double mean, const void *from, void *to,
-                   void *transposed)
+/* Coordinate k of the copies; what pads them stays the zeros of the block. */
+static void centre(const ot_sinkhorn *s, int64_t n, int64_t k, double mean, const void *from, void *to, void *panels)
 {
     for (int64_t i = 0; i < n; i++) {
         double c = number(s->dtype, from, i * s->d + k) - mean;
-        put(s->dtype, to, i * s->d + k, c);
-        put(s->dtype, transposed, k * ld + i, c);
+        put(s->dtype, to, i * s->dp + k, c);
+        put(s->dtype, panels, i / OT_PAD * OT_PAD * s->d + k * OT_PAD + i % OT_PAD, c);
     }
-    for (int64_t i = n; i < ld; i++)
-        put(s->dtype, transposed, k * ld + i, 0);
 }
 
 /* Centres both clouds on the joint mean; diameter: of the joint bounding box; spread: root mean square distance. */
@@ -241,8 +243,8 @@ static fwm_status load_clouds(ot_sinkhorn *s, const void *x, const void *y, doub
     FWM_TRY(check_cloud(s, "y", s->N, y));
     for (int64_t k = 0; k < s->d; k++) {
         extent e = measure(s, x, y, k);
-        centre(s, s->M, padded(s->M), k, e.mean, x, s->x, s->xt);
-        centre(s, s->N, padded(s->N), k, e.mean, y, s->y, s->yt);
+        centre(s, s->M, k, e.mean, x, s->x, s->x_panels);
+        centre(s, s->N, k, e.mean, y, s->y, s->y_panels);
         box += (e.hi - e.lo) * (e.hi - e.lo);
         square += e.spread;
     }
@@ -317,10 +319,10 @@ static void finish(ot_sinkhorn *s, bool want_x, bool want_y)
     double eps = s->last.blur * s->last.blur;
     const ot_kernels *k = s->kernels;
     if (want_x || want_y) {
-        k->barycentre(&s->pair[XY], eps, s->ft, s->gt, s->bar_xy, want_y ? s->bar_yx : NULL, s->d, s->x, s->yt);
-        k->barycentre(&s->pair[XX], eps, s->pt, NULL, s->bar_xx, NULL, s->d, s->x, s->xt);
+        k->barycentre(&s->pair[XY], eps, s->ft, s->gt, s->bar_xy, want_y ? s->bar_yx : NULL, s->dp, s->x, s->y);
+        k->barycentre(&s->pair[XX], eps, s->pt, NULL, s->bar_xx, NULL, s->dp, s->x, s->x);
         if (want_y)
-            k->barycentre(&s->pair[YY], eps, s->qt, NULL, s->bar_yy, NULL, s->d, s->y, s->yt);
+            k->barycentre(&s->pair[YY], eps, s->qt, NULL, s->bar_yy, NULL, s->dp, s->y, s->y);
         else
             k->softmin(&s->pair[YY], eps, s->qt, NULL);
     } else {
@@ -348,14 +350,14 @@ static void weight_gradient(int64_t n, double *out, const double *v, const doubl
         out[i] -= mean;
 }
 
-static void write_gradients(const ot_sinkhorn *s, void *dx, void *dy)
+/* w_i (self barycentre - barycentre over the other cloud). */
+static void write_gradient(const ot_sinkhorn *s, int64_t n, void *out, const double *w, const void *self, const void *other)
 {
-    int64_t d = s->d, ld = padded(s->N);
-    for (int64_t i = 0; dx && i < s->M * d; i++)
-        put(s->dtype, dx, i, s->a[i / d] * (number(s->dtype, s->bar_xx, i) - number(s->dtype, s->bar_xy, i)));
-    for (int64_t j = 0; dy && j < s->N * d; j++)
-        put(s->dtype, dy, j,
-            s->b[j / d] * (number(s->dtype, s->bar_yy, j) - number(s->dtype, s->bar_yx, j % d * ld + j / d)));
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < s->d; k++) {
+            int64_t at = i * s->dp + k;
+            put(s->dtype, out, i * s->d + k, w[i] * (number(s->dtype, self, at) - number(s->dtype, other, at)));
+        }
 }
 
 fwm_status ot_sinkhorn_run(ot_sinkhorn *s, ot_sinkhorn_result *result, void *dx, void *dy, double *da, double *db,
@@ -368,15 +370,18 @@ fwm_status ot_sinkhorn_run(ot_sinkhorn *s, ot_sinkhorn_result *result, void *dx,
     s->last = (ot_sinkhorn_result){.blur = s->options.blur};
     if (s->options.relative) /* where all points are one, every blur gives the value 0 */
         s->last.blur *= spread > 0 ? spread : 1.0;
-    s->kernels->cost(&s->pair[XY], s->d, s->x, s->yt);
-    s->kernels->cost(&s->pair[XX], s->d, s->x, s->xt);
-    s->kernels->cost(&s->pair[YY], s->d, s->y, s->yt);
+    s->kernels->cost(&s->pair[XY], s->d, s->dp, s->x, s->y_panels);
+    s->kernels->cost(&s->pair[XX], s->d, s->dp, s->x, s->x_panels);
+    s->kernels->cost(&s->pair[YY], s->d, s->dp, s->y, s->y_panels);
     anneal(s, diameter);
     finish(s, dx != NULL, dy != NULL);
     FWM_CHECK(isfinite(s->last.value), FWM_NUMERIC,
               "Sinkhorn: the value is %g at blur %g and diameter %g; take a larger blur or float64", s->last.value,
               s->last.blur, diameter);
-    write_gradients(s, dx, dy);
+    if (dx)
+        write_gradient(s, s->M, dx, s->a, s->bar_xx, s->bar_xy);
+    if (dy)
+        write_gradient(s, s->N, dy, s->b, s->bar_yy, s->bar_yx);
     if (da)
         weight_gradient(s->M, da, s->ft, s->pt);
     if (db)

@@ -5,7 +5,16 @@
 
 #include <math.h>
 
-enum { BLOCK = 64, ROWS = 4 };
+/* One register of numbers. */
+#if FWM_ISA_LEVEL >= 4
+enum { REGISTER = 64 };
+#elif FWM_ISA_LEVEL >= 3
+enum { REGISTER = 32 };
+#else
+enum { REGISTER = 16 };
+#endif
+typedef real vec __attribute__((vector_size(REGISTER)));
+enum { LANES = REGISTER / sizeof(real), ROWS = 4, TILE = 64 };
 
 #if FWM_REAL_BITS == 64
 static const double smallest_sum = 1e-290, largest_sum = 1e290;
@@ -23,29 +32,45 @@ static bool is_large(const ot_pair *p)
 
 /* ---- cost ---- */
 
-static void cost_row(const ot_pair *p, int64_t d, const real *restrict x, const real *restrict y, real *restrict c)
+/* ROWS rows against one panel: the sums stay in registers. Rows past the last are given as the last. */
+static void cost_tile(int64_t d, const real *const x[ROWS], const real *restrict panel, real *const c[ROWS])
 {
-    for (int64_t j = 0; j < p->ld; j += OT_PAD) {
-        real sum[OT_PAD] = {0};
-        for (int64_t k = 0; k < d; k++)
-            for (int t = 0; t < OT_PAD; t++) {
-                real delta = x[k] - y[k * p->ld + j + t];
-                sum[t] += delta * delta;
-            }
-        for (int t = 0; t < OT_PAD; t++)
-            c[j + t] = (real)0.5 * sum[t];
+    const real *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
+    for (int first = 0; first < OT_PAD; first += 2 * LANES) {
+        vec a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0}, b0 = {0}, b1 = {0}, b2 = {0}, b3 = {0};
+        for (int64_t k = 0; k < d; k++) {
+            vec a = *(const vec *)(panel + k * OT_PAD + first), b = *(const vec *)(panel + k * OT_PAD + first + LANES);
+            a0 += (a - x0[k]) * (a - x0[k]);
+            b0 += (b - x0[k]) * (b - x0[k]);
+            a1 += (a - x1[k]) * (a - x1[k]);
+            b1 += (b - x1[k]) * (b - x1[k]);
+            a2 += (a - x2[k]) * (a - x2[k]);
+            b2 += (b - x2[k]) * (b - x2[k]);
+            a3 += (a - x3[k]) * (a - x3[k]);
+            b3 += (b - x3[k]) * (b - x3[k]);
+        }
+        const vec low[ROWS] = {a0, a1, a2, a3}, high[ROWS] = {b0, b1, b2, b3};
+        for (int r = 0; r < ROWS; r++) {
+            *(vec *)(c[r] + first) = low[r] * (real)0.5;
+            *(vec *)(c[r] + first + LANES) = high[r] * (real)0.5;
+        }
     }
 }
 
-static void cost(const ot_pair *p, int64_t d, const void *x, const void *y_transposed)
+static void cost(const ot_pair *p, int64_t d, int64_t dp, const void *x, const void *y_panels)
 {
 #pragma omp parallel for schedule(static) if (is_large(p))
-    for (int64_t i = 0; i < p->M; i++) {
-        real *row = (real *)p->C + i * p->ld;
-        cost_row(p, d, (const real *)x + i * d, y_transposed, row);
-        for (int64_t j = p->N; j < p->ld; j++)
-            row[j] = 0;
-    }
+    for (int64_t i = 0; i < p->M; i += ROWS)
+        for (int64_t j = 0; j < p->ld; j += OT_PAD) {
+            const real *from[ROWS];
+            real *to[ROWS];
+            for (int64_t r = 0; r < ROWS; r++) {
+                int64_t row = i + r < p->M ? i + r : p->M - 1;
+                from[r] = (const real *)x + row * dp;
+                to[r] = (real *)p->C + row * p->ld + j;
+            }
+            cost_tile(d, from, (const real *)y_panels + j * d, to);
+        }
 }
 
 /* ---- the plan's sums ---- */
@@ -213,100 +238,97 @@ static void softmin(const ot_pair *p, double eps, double *ft, double *gt)
 
 /* ---- barycentres ---- */
 
-/* e[r][t] = exp(k_i + h_j - C_ij/eps) of a tile of ROWS x BLOCK; rows past the last and columns past ld repeat a valid place
- * with weight 0. */
-static int64_t plan_tile(const ot_pair *p, real scale, int64_t i, int64_t j, real e[ROWS][BLOCK])
+/* e[r][t] = exp(k_i + h_j - C_ij/eps) of rows x width, width a multiple of OT_PAD. */
+static void plan_tile(const ot_pair *p, real scale, int64_t i, int64_t rows, int64_t j, int64_t width, real e[][TILE])
 {
-    const real *k = p->k, *h = p->h;
-    int64_t width = p->ld - j < BLOCK ? p->ld - j : BLOCK;
-    for (int64_t r = 0; r < ROWS; r++) {
-        if (i + r >= p->M) {
-            for (int64_t t = 0; t < BLOCK; t++)
-                e[r][t] = 0;
-            continue;
-        }
+    const real *k = p->k, *restrict h = (const real *)p->h + j;
+    for (int64_t r = 0; r < rows; r++) {
         const real *restrict c = (const real *)p->C + (i + r) * p->ld + j;
+        real *restrict to = e[r];
 #pragma omp simd
         for (int64_t t = 0; t < width; t++)
-            e[r][t] = ot_exp(k[i + r] + h[j + t] - c[t] * scale);
+            to[t] = ot_exp(k[i + r] + h[t] - c[t] * scale);
     }
-    return width;
 }
 
-static void barycentre_rows(const ot_pair *p, double eps, real *bar, int64_t d, const real *y)
+/* to[r] += sum_t w[r][t] y[t] for ROWS rows of dp numbers; w[r][t] = weight[r * row + t * column]. */
+static inline void accumulate(real *to, int64_t dp, const real *weight, int64_t row, int64_t column, const real *y, int64_t n)
+{
+    for (int64_t k = 0; k < dp; k += LANES) {
+        vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+        for (int64_t t = 0; t < n; t++) {
+            vec v = *(const vec *)(y + t * dp + k);
+            const real *w = weight + t * column;
+            s0 += v * w[0];
+            s1 += v * w[row];
+            s2 += v * w[2 * row];
+            s3 += v * w[3 * row];
+        }
+        *(vec *)(to + k) += s0;
+        *(vec *)(to + dp + k) += s1;
+        *(vec *)(to + 2 * dp + k) += s2;
+        *(vec *)(to + 3 * dp + k) += s3;
+    }
+}
+
+static void divide(real *to, int64_t n, double sum)
+{
+    for (int64_t k = 0; k < n; k++)
+        to[k] = (real)((double)to[k] / sum);
+}
+
+static void barycentre_rows(const ot_pair *p, double eps, real *bar, int64_t dp, const real *y)
 {
     real scale = (real)(1.0 / eps);
 #pragma omp parallel for schedule(static) if (is_large(p))
     for (int64_t i = 0; i < p->M; i += ROWS) {
-        real e[ROWS][BLOCK], *to = bar + i * d;
+        real e[ROWS][TILE] __attribute__((aligned(64))) = {{0}};
+        real *to = bar + i * dp; /* bar has room for a multiple of ROWS rows */
         double sum[ROWS] = {0};
         int64_t rows = p->M - i < ROWS ? p->M - i : ROWS;
-        for (int64_t n = 0; n < rows * d; n++)
+        for (int64_t n = 0; n < ROWS * dp; n++)
             to[n] = 0;
-        for (int64_t j = 0; j < p->ld; j += BLOCK) {
-            int64_t width = plan_tile(p, scale, i, j, e);
-            for (int r = 0; r < ROWS; r++) {
+        for (int64_t j = 0; j < p->ld; j += TILE) {
+            int64_t width = p->ld - j < TILE ? p->ld - j : TILE;
+            plan_tile(p, scale, i, rows, j, width, e);
+            for (int64_t r = 0; r < rows; r++) {
                 real part = 0;
 #pragma omp simd reduction(+ : part)
                 for (int64_t t = 0; t < width; t++)
                     part += e[r][t];
                 sum[r] += (double)part;
             }
-            for (int64_t k = 0; k < d; k++) {
-                const real *restrict from = y + k * p->ld + j;
-                real s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-                for (int64_t t = 0; t < width; t++) {
-                    s0 += e[0][t] * from[t];
-                    s1 += e[1][t] * from[t];
-                    s2 += e[2][t] * from[t];
-                    s3 += e[3][t] * from[t];
-                }
-                real s[ROWS] = {s0, s1, s2, s3};
-                for (int64_t r = 0; r < rows; r++)
-                    to[r * d + k] += s[r];
-            }
+            accumulate(to, dp, &e[0][0], TILE, 1, y + j * dp, width);
         }
         for (int64_t r = 0; r < rows; r++) {
             p->row_sum[i + r] = sum[r];
-            for (int64_t k = 0; k < d; k++)
-                to[r * d + k] = (real)((double)to[r * d + k] / sum[r]);
+            divide(to + r * dp, dp, sum[r]);
         }
     }
 }
 
-/* A thread owns a block of columns, so nothing is shared. */
-static void barycentre_columns(const ot_pair *p, double eps, real *bar, int64_t d, const real *x)
+/* A thread owns a panel of columns, so nothing is shared. */
+static void barycentre_columns(const ot_pair *p, double eps, real *bar, int64_t dp, const real *x)
 {
     real scale = (real)(1.0 / eps);
 #pragma omp parallel for schedule(static) if (is_large(p))
-    for (int64_t j = 0; j < p->ld; j += BLOCK) {
-        real e[ROWS][BLOCK], sum[BLOCK] = {0};
-        int64_t width = p->ld - j < BLOCK ? p->ld - j : BLOCK;
-        for (int64_t k = 0; k < d; k++)
-            for (int64_t t = 0; t < width; t++)
-                bar[k * p->ld + j + t] = 0;
-        for (int64_t i = 0; i < p->M; i += ROWS) {
-            (void)plan_tile(p, scale, i, j, e);
-            /* Rows past the last have weight 0: any valid row will do. */
-            const real *row[ROWS];
-            for (int64_t r = 0; r < ROWS; r++)
-                row[r] = x + (i + r < p->M ? i + r : i) * d;
-#pragma omp simd
-            for (int64_t t = 0; t < width; t++)
-                sum[t] += (e[0][t] + e[1][t]) + (e[2][t] + e[3][t]);
-            for (int64_t k = 0; k < d; k++) {
-                real *restrict to = bar + k * p->ld + j;
-                real x0 = row[0][k], x1 = row[1][k], x2 = row[2][k], x3 = row[3][k];
-#pragma omp simd
-                for (int64_t t = 0; t < width; t++)
-                    to[t] += (e[0][t] * x0 + e[1][t] * x1) + (e[2][t] * x2 + e[3][t] * x3);
-            }
+    for (int64_t j = 0; j < p->ld; j += OT_PAD) {
+        real e[TILE][TILE] __attribute__((aligned(64))), *to = bar + j * dp;
+        double sum[OT_PAD] = {0};
+        for (int64_t n = 0; n < OT_PAD * dp; n++)
+            to[n] = 0;
+        for (int64_t i = 0; i < p->M; i += TILE) {
+            int64_t rows = p->M - i < TILE ? p->M - i : TILE;
+            plan_tile(p, scale, i, rows, j, OT_PAD, e);
+            for (int64_t r = 0; r < rows; r++)
+                for (int t = 0; t < OT_PAD; t++)
+                    sum[t] += (double)e[r][t];
+            for (int t = 0; t < OT_PAD; t += ROWS)
+                accumulate(to + t * dp, dp, &e[0][t], 1, TILE, x + i * dp, rows);
         }
-        for (int64_t t = 0; t < width && j + t < p->N; t++) {
-            p->col_sum[j + t] = (double)sum[t];
-            for (int64_t k = 0; k < d; k++)
-                bar[k * p->ld + j + t] /= sum[t];
+        for (int64_t t = 0; t < OT_PAD && j + t < p->N; t++) {
+            p->col_sum[j + t] = sum[t];
+            divide(to + t * dp, dp, sum[t]);
         }
     }
 }
@@ -324,27 +346,27 @@ static void normalise_columns(const ot_pair *p, double eps, const double *gt)
         ((real *)p->h)[j] = (real)(gt[j] / eps);
 }
 
-static void barycentre(const ot_pair *p, double eps, double *ft, double *gt, void *bar_x, void *bar_y, int64_t d,
-                       const void *x, const void *y_transposed)
+static void barycentre(const ot_pair *p, double eps, double *ft, double *gt, void *bar_x, void *bar_y, int64_t dp,
+                       const void *x, const void *y)
 {
     load_potentials(p, eps);
-    barycentre_rows(p, eps, bar_x, d, y_transposed);
+    barycentre_rows(p, eps, bar_x, dp, y);
     if (!rows_from_sums(p, eps, ft)) {
         normalise_rows(p, eps, ft);
-        barycentre_rows(p, eps, bar_x, d, y_transposed);
+        barycentre_rows(p, eps, bar_x, dp, y);
         load_potentials(p, eps);
     }
     if (p->self)
         return;
-    if (bar_y) {
-        barycentre_columns(p, eps, bar_y, d, x);
-        if (!columns_from_sums(p, eps, gt)) {
-            normalise_columns(p, eps, gt);
-            barycentre_columns(p, eps, bar_y, d, x);
-        }
-    } else {
+    if (!bar_y) {
         sweep(p, eps);
         (void)columns_from_sums(p, eps, gt);
+        return;
+    }
+    barycentre_columns(p, eps, bar_y, dp, x);
+    if (!columns_from_sums(p, eps, gt)) {
+        normalise_columns(p, eps, gt);
+        barycentre_columns(p, eps, bar_y, dp, x);
     }
 }
 

@@ -14,8 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Rows of C and arrays over columns are padded to a multiple of OT_PAD elements; row sums are split over OT_CHUNKS parts. */
-enum { OT_PAD = 16, OT_CHUNKS = 16 };
+/* Rows of C and arrays over columns are padded to a multiple of OT_PAD elements, coordinates to a multiple of OT_PAD_D (with
+ * zeros); column sums are split over OT_CHUNKS parts. */
+enum { OT_PAD = 32, OT_PAD_D = 16, OT_CHUNKS = 16 };
 
 /* M x N with row length ld. `real` arrays are void here. k [M], h [ld], partial [OT_CHUNKS][ld] and row_sum [M], col_sum [ld]
  * are workspace. In a cloud against itself (self) M = N, and everything on the column side repeats the row side. */
@@ -29,14 +30,14 @@ typedef struct ot_pair {
 } ot_pair;
 
 typedef struct ot_kernels {
-    /* C_ij = |x_i - y_j|^2 / 2 from x [M,d] and the transposed y [d][ld]; padding 0. */
-    void (*cost)(const ot_pair *p, int64_t d, const void *x, const void *y_transposed);
+    /* C_ij = |x_i - y_j|^2 / 2 from x [M][dp] and panels of y [ld/OT_PAD][d][OT_PAD], dp = d padded. */
+    void (*cost)(const ot_pair *p, int64_t d, int64_t dp, const void *x, const void *y_panels);
     /* ft [M], gt [N] (not for self) from the pair's potentials. */
     void (*softmin)(const ot_pair *p, double eps, double *ft, double *gt);
-    /* As softmin, and the barycentres of the normalised rows, sum_j P_ij y_j / sum_j P_ij, to bar_x [M,d], and of the
-     * columns to bar_y [d][ld] (NULL: not wanted; never for self). */
-    void (*barycentre)(const ot_pair *p, double eps, double *ft, double *gt, void *bar_x, void *bar_y, int64_t d,
-                       const void *x, const void *y_transposed);
+    /* As softmin, and the barycentres of the normalised rows, sum_j P_ij y_j / sum_j P_ij, to bar_x [M][dp], and of the
+     * columns to bar_y [N][dp] (NULL: not wanted; never for self). x [M][dp], y [ld][dp]. */
+    void (*barycentre)(const ot_pair *p, double eps, double *ft, double *gt, void *bar_x, void *bar_y, int64_t dp,
+                       const void *x, const void *y);
 } ot_kernels;
 
 /* The kernels for 4- or 8-byte numbers and this machine's instruction set. */
