@@ -109,6 +109,18 @@ static void learn_addressing(ds_h5 *file)
     H5Pclose(create);
 }
 
+/* Opens for reading; on file systems that have no locks, without one. */
+static hid_t open_for_reading(const char *path)
+{
+    static hid_t access = -1; /* for the life of the process: closing it after a failure would clear the reason */
+    if (access < 0) {
+        access = H5Pcreate(H5P_FILE_ACCESS);
+        if (access < 0 || H5Pset_file_locking(access, true, true) < 0)
+            return -1;
+    }
+    return H5Fopen(path, H5F_ACC_RDONLY, access);
+}
+
 fwm_status ds_h5_open(ds_h5 **out, const char *path)
 {
     *out = NULL;
@@ -118,7 +130,7 @@ fwm_status ds_h5_open(ds_h5 **out, const char *path)
     FWM_CHECK(file, FWM_MEMORY, "%s: out of memory", path);
     file->size = size;
     file->path = fwm_strdup(path);
-    file->id = file->path ? H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT) : -1;
+    file->id = file->path ? open_for_reading(path) : -1;
     if (file->id < 0) {
         fwm_status status =
             fwm_fail(FWM_DATA, "%s: expected a whole HDF5 file of %lld bytes, HDF5 says: %s (truncated or damaged?)",
