@@ -6,13 +6,19 @@
  *
  * Shapes: u [B,n,c], a [B,A], row-major, all of one type (f32 or f64). theta: one array for each parameter of the
  * equation, in the order of fem_equation.parameter, of count 1 or one value a cell, shared by the batch. The residual
- * is the weak form integrated against each shape function: R_i(u1,u0,a;theta) = int (u1-u0)/dt phi_i + (flux terms)(u1)
- * - sum_j a_j int Q_j q_j phi_i     [unit of u * L^2 / time] Bits: a sample's result depends on its own inputs, dtype
- * and instruction set only, never on the batch around it or on threads; theta's gradients sum over the batch in a fixed
- * order. Owner: the caller. A problem serves one thread at a time and uses OpenMP inside. No call after creation enters
- * PETSc. Memory: workspace grows to the largest batch seen (fem_problem_reserve sizes it ahead); nothing is allocated
- * after that. Sources: weak forms and Riesz norms are textbook (Ern & Guermond); sparse factorisation: Liu 1986, Davis
- * 2006. */
+ * is the weak form integrated against each shape function [unit of u * L^2 / time]:
+ *
+ *     R_i(u1,u0,a;theta) = int (u1-u0)/dt phi_i + (flux terms)(u1) - sum_j a_j int Q_j q_j phi_i
+ *
+ * Bits: a sample's result depends on its own inputs, dtype and instruction set only, never on the batch around it or on
+ * threads; theta's gradients sum over the batch in a fixed order.
+ *
+ * Owner: the caller. A problem serves one thread at a time and uses OpenMP inside. No call after creation enters PETSc.
+ *
+ * Memory: workspace grows to the largest batch seen (fem_problem_reserve sizes it ahead); nothing is allocated after
+ * that, but once more when a sample first needs Newton's method.
+ *
+ * Sources: weak forms and Riesz norms are textbook (Ern & Guermond); sparse factorisation: Liu 1986, Davis 2006. */
 #ifndef FWM_PHYSICS_FEM_H
 #define FWM_PHYSICS_FEM_H
 
@@ -25,7 +31,7 @@ typedef struct fem_parameter {
     const char *name, *unit, *about;
     double preset;    /* value when nobody gives one */
     double lo, hi;    /* accepted range, ends included */
-    double reference; /* value in the constant operator P of the dual norm, and where Newton starts */
+    double reference; /* value in the constant operator P of the dual norm */
     bool per_cell;    /* may be given one value for each cell */
 } fem_parameter;
 
@@ -130,10 +136,13 @@ fwm_status fem_trajectory_residual(fem_problem *p, double *out, const float *sta
 
 /* ---- in the graph ---- */
 
-/* Custom operators for one batch size; the problem owns them and must outlive the plans. Inputs: step (u0, a,
- * theta...), residual and loss (u1, u0, a, theta...), theta being one value for each parameter of the equation, of
- * shape [count[k]], 1 or n_cells. Outputs: step [B,n,c]; residual [B,n,c], divided by the lumped mass [unit of u /
- * time]; loss [B]. Equal requests give the same object. Room is made here, so that running allocates nothing. */
+/* Custom operators for one batch size; the problem owns them and must outlive the plans. Equal requests give the same
+ * object. Room is made here, so that running allocates nothing.
+ *
+ * Inputs: step (u0, a, theta...), residual and loss (u1, u0, a, theta...), theta being one value for each parameter of
+ * the equation, of shape [count[k]], 1 or n_cells.
+ *
+ * Outputs: step [B,n,c]; residual [B,n,c], divided by the lumped mass [unit of u / time]; loss [B]. */
 typedef enum fem_custom_kind {
     FEM_CUSTOM_STEP,
     FEM_CUSTOM_RESIDUAL,

@@ -12,7 +12,9 @@
  * pixel value i of frame t is the i-th normal of key (seed, noise stream) at step (split, index, t).
  *
  * Owner: the arrays given to the sink are the simulator's, valid during the call. Calls come in order of split and
- * index, on the calling thread. Cost: two cores, 160 trajectories of 41 frames at 64x64 P1: see physics/README.md. */
+ * index, on the calling thread.
+ *
+ * Cost: 144 trajectories of 41 frames on 64x64 P1 cells, four substeps a frame: 3.8 s on two cores. */
 #ifndef FWM_PHYSICS_SIMULATE_H
 #define FWM_PHYSICS_SIMULATE_H
 

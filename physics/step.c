@@ -16,8 +16,7 @@
 
 enum { CHORD_ITERATIONS = 40 };
 static const double CONTRACTION = 0.5;
-/* A second solve of an affine residual must change the answer by no more than this fraction of the first: float32's is
- * the rounding of the residual times the condition number of J0. */
+/* How far a new factor may be from a known answer of size 1: rounding times the condition number of J0, with room. */
 static const double CHECK[2] = {[AD_F32] = 2e-2, [AD_F64] = 1e-8};
 
 void fem_jacobian(fem_problem *p, double *ke, const double *u1, const double *u0, const double *ambient,
