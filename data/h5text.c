@@ -1,6 +1,7 @@
-/* Texts of variable length. HDF5 keeps them in global heaps, which carry no checksum and which HDF5 1.10 follows without checking: a
- * damaged one crashes it. So HDF5 is asked for the raw references only (by a conversion to opaque bytes that copies them),
- * and the heap is read here, every length checked. Source: HDF5 File Format Specification 3.0, III.E and VIII.B. */
+/* Texts of variable length. HDF5 keeps them in global heaps, which carry no checksum and which HDF5 1.10 follows
+ * without checking: a damaged one crashes it. So HDF5 is asked for the raw references only (by a conversion to opaque
+ * bytes that copies them), and the heap is read here, every length checked. Source: HDF5 File Format Specification
+ * 3.0, III.E and VIII.B. */
 #include "data/h5.h"
 
 #include "model/base/checked.h"
@@ -10,8 +11,8 @@
 
 enum { REFERENCE_BYTES = 16, HEAP_HEADER = 16, OBJECT_HEADER = 16, HEAP_MAX = 1 << 26 };
 
-static herr_t keep_bytes(hid_t from, hid_t to, H5T_cdata_t *data, size_t n, size_t stride, size_t back_stride, void *buffer,
-                         void *background, hid_t transfer)
+static herr_t keep_bytes(hid_t from, hid_t to, H5T_cdata_t *data, size_t n, size_t stride, size_t back_stride,
+                         void *buffer, void *background, hid_t transfer)
 {
     (void)from, (void)to, (void)n, (void)stride, (void)back_stride, (void)buffer, (void)background, (void)transfer;
     if (data->command == H5T_CONV_INIT)
@@ -64,7 +65,8 @@ static const unsigned char *find_object(const unsigned char *heap, uint64_t size
 /* Copies one text into the arena; NULL with *status set otherwise. */
 static const char *fetch(const ds_h5 *file, const unsigned char *reference, fwm_arena *arena, fwm_status *status)
 {
-    uint64_t length = little(reference, 4), address = little(reference + 4, 8), index = little(reference + 12, 4), size = 0;
+    uint64_t length = little(reference, 4), address = little(reference + 4, 8), index = little(reference + 12, 4),
+             size = 0;
     unsigned char header[HEAP_HEADER], *heap = NULL;
     const unsigned char *data;
     char *text = NULL;
@@ -90,9 +92,11 @@ static const char *fetch(const ds_h5 *file, const unsigned char *reference, fwm_
     if (text)
         memcpy(text, data, (size_t)length);
     else
-        *status = data ? fwm_fail(FWM_MEMORY, "out of memory for a text of %llu bytes", (unsigned long long)length)
-                       : fwm_fail(FWM_DATA, "its text of %llu bytes is not where it should be (heap at byte %llu): the file is damaged",
-                                  (unsigned long long)length, (unsigned long long)address);
+        *status =
+            data ? fwm_fail(FWM_MEMORY, "out of memory for a text of %llu bytes", (unsigned long long)length)
+                 : fwm_fail(FWM_DATA,
+                            "its text of %llu bytes is not where it should be (heap at byte %llu): the file is damaged",
+                            (unsigned long long)length, (unsigned long long)address);
     fwm_free(heap);
     return text;
 }
@@ -101,7 +105,8 @@ fwm_status ds_h5_attr_heap_texts(const ds_h5 *file, hid_t attribute, int64_t cou
 {
     hid_t type = -1;
     size_t bytes = 0;
-    FWM_CHECK(file->fd >= 0 && file->offset_bytes == 8, FWM_UNSUPPORTED, "texts of variable length in such a file are not read");
+    FWM_CHECK(file->fd >= 0 && file->offset_bytes == 8, FWM_UNSUPPORTED,
+              "texts of variable length in such a file are not read");
     FWM_CHECK(fwm_mul_size((size_t)count, REFERENCE_BYTES, &bytes) && (int64_t)bytes <= file->size, FWM_DATA,
               "%lld texts do not fit in a file of %lld bytes", (long long)count, (long long)file->size);
     unsigned char *references = fwm_calloc(bytes + 1, 1);

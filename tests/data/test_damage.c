@@ -1,4 +1,5 @@
-/* Files that are not what they should be: named errors, never a crash, never more memory than the file could ask for. */
+/* Files that are not what they should be: named errors, never a crash, never more memory than the file
+ * could ask for. */
 #include "data/dataset.h"
 #include "data/h5.h"
 #include "model/base/random.h"
@@ -45,7 +46,8 @@ static void expect_failure(fwm_status code, const char *part)
 {
     ds_dataset *ds = NULL;
     fwm_status status = ds_open(&ds, folder.file, "auto");
-    cr_assert_eq(status, code, "expected '%s', found '%s': %s", fwm_status_text(code), fwm_status_text(status), fwm_error_message());
+    cr_assert_eq(status, code, "expected '%s', found '%s': %s", fwm_status_text(code), fwm_status_text(status),
+                 fwm_error_message());
     cr_assert_null(ds);
     cr_assert(strstr(fwm_error_message(), folder.file), "no file name in: %s", fwm_error_message());
     cr_assert(strstr(fwm_error_message(), part), "no '%s' in: %s", part, fwm_error_message());
@@ -86,7 +88,7 @@ Test(data_damage, an_unknown_layout_is_refused_and_the_known_ones_listed)
     cr_assert(strstr(fwm_error_message(), "fwm") && strstr(fwm_error_message(), "'fmw'"), "%s", fwm_error_message());
 }
 
-/* ---- files that are HDF5, but not right --------------------------------------------------------------------------- */
+/* ---- files that are HDF5, but not right ------------------------------------------------------------------------ */
 
 static hid_t edit_sample(void)
 {
@@ -109,7 +111,8 @@ static void put_dataset(hid_t file, const char *name, hid_t type, int rank, cons
 }
 
 /* Replaces one dataset of the sample, or only deletes it where rank is 0, and expects an error with `part`. */
-static void expect_replaced(const char *name, hid_t type, int rank, const hsize_t *dims, const hsize_t *chunk, const char *part)
+static void expect_replaced(const char *name, hid_t type, int rank, const hsize_t *dims, const hsize_t *chunk,
+                            const char *part)
 {
     hid_t file = edit_sample();
     cr_assert(H5Ldelete(file, name, H5P_DEFAULT) >= 0);
@@ -126,16 +129,22 @@ Test(data_damage, missing_misshaped_and_mistyped_parts_are_named)
     expect_replaced("/split", H5T_IEEE_F32LE, 1, n, NULL, "/split: expected integers");
     expect_replaced("/state", H5T_IEEE_F32LE, 3, n, NULL, "/state: expected 4 axes, found 3");
     expect_replaced("/state", H5T_C_S1, 4, n, NULL, "/state: expected numbers");
-    expect_replaced("/state", H5T_IEEE_F32LE, 4, (hsize_t[]){SAMPLE_N - 1, SAMPLE_T, 6, 2}, NULL, "/state: expected extent 12 on axis 0");
-    expect_replaced("/state", H5T_IEEE_F32LE, 4, (hsize_t[]){SAMPLE_N, SAMPLE_T - 1, 6, 2}, NULL, "/state: expected extent 11 on axis 1");
-    expect_replaced("/state", H5T_IEEE_F32LE, 4, (hsize_t[]){SAMPLE_N, SAMPLE_T, 5, 2}, NULL, "/state: expected the 6 nodes of /mesh, found 5");
-    expect_replaced("/frames", H5T_STD_I32LE, 5, (hsize_t[]){SAMPLE_N, SAMPLE_T, 6, 5, 1}, NULL, "/frames: expected bytes or floating");
+    expect_replaced("/state", H5T_IEEE_F32LE, 4, (hsize_t[]){SAMPLE_N - 1, SAMPLE_T, 6, 2}, NULL,
+                    "/state: expected extent 12 on axis 0");
+    expect_replaced("/state", H5T_IEEE_F32LE, 4, (hsize_t[]){SAMPLE_N, SAMPLE_T - 1, 6, 2}, NULL,
+                    "/state: expected extent 11 on axis 1");
+    expect_replaced("/state", H5T_IEEE_F32LE, 4, (hsize_t[]){SAMPLE_N, SAMPLE_T, 5, 2}, NULL,
+                    "/state: expected the 6 nodes of /mesh, found 5");
+    expect_replaced("/frames", H5T_STD_I32LE, 5, (hsize_t[]){SAMPLE_N, SAMPLE_T, 6, 5, 1}, NULL,
+                    "/frames: expected bytes or floating");
     expect_replaced("/key_state", H5T_IEEE_F64LE, 2, n, NULL, "/key_state: expected 0 or 1");
     expect_replaced("/parameters", H5T_IEEE_F32LE, 2, (hsize_t[]){3, 2}, NULL, "/parameters: expected extent 12");
     expect_replaced("/mesh/cells", H5T_STD_I32LE, 0, NULL, NULL, "/mesh/cells: expected a dataset");
     expect_replaced("/mesh/cells", H5T_STD_I32LE, 2, (hsize_t[]){4, 4}, NULL, "/mesh: cells: a mesh of triangles");
-    expect_replaced("/mesh/vertices", H5T_IEEE_F64LE, 2, (hsize_t[]){3, 2}, NULL, "/mesh: cells: expected indices from 0 to 2");
-    expect_replaced("/stats/state/std", H5T_IEEE_F64LE, 1, (hsize_t[]){3}, NULL, "/stats/state/std: expected 2 channels, found 3");
+    expect_replaced("/mesh/vertices", H5T_IEEE_F64LE, 2, (hsize_t[]){3, 2}, NULL,
+                    "/mesh: cells: expected indices from 0 to 2");
+    expect_replaced("/stats/state/std", H5T_IEEE_F64LE, 1, (hsize_t[]){3}, NULL,
+                    "/stats/state/std: expected 2 channels, found 3");
     expect_replaced("/stats/state/mean", H5T_IEEE_F64LE, 0, NULL, NULL, "/stats/state/mean: expected a dataset");
 }
 
@@ -156,7 +165,8 @@ Test(data_damage, absurd_extents_are_refused_before_anything_is_allocated)
 Test(data_damage, a_chunk_that_was_never_written_is_an_error)
 {
     static float state[SAMPLE_T * SAMPLE_NODES * SAMPLE_FIELDS];
-    const hsize_t dims[4] = {SAMPLE_N, SAMPLE_T, SAMPLE_NODES, SAMPLE_FIELDS}, chunk[4] = {1, SAMPLE_T, SAMPLE_NODES, SAMPLE_FIELDS};
+    const hsize_t dims[4] = {SAMPLE_N, SAMPLE_T, SAMPLE_NODES, SAMPLE_FIELDS},
+                  chunk[4] = {1, SAMPLE_T, SAMPLE_NODES, SAMPLE_FIELDS};
     ds_dataset *ds = NULL;
     hid_t file = edit_sample();
     cr_assert(H5Ldelete(file, "/state", H5P_DEFAULT) >= 0);
@@ -169,7 +179,8 @@ Test(data_damage, a_chunk_that_was_never_written_is_an_error)
 }
 
 /* Replaces an attribute by an integer, or only deletes it, and expects an error with `part`. */
-static void expect_attribute(const char *object, const char *name, bool replace, int64_t value, fwm_status code, const char *part)
+static void expect_attribute(const char *object, const char *name, bool replace, int64_t value, fwm_status code,
+                             const char *part)
 {
     hid_t file = edit_sample();
     cr_assert(H5Adelete_by_name(file, object, name, H5P_DEFAULT) >= 0);
@@ -194,16 +205,17 @@ Test(data_damage, attributes_are_checked)
     expect_attribute("/mesh", "cell", false, 0, FWM_DATA, "/mesh@cell: expected an attribute");
 }
 
-/* ---- cut and flipped ---------------------------------------------------------------------------------------------- */
+/* ---- cut and flipped ------------------------------------------------------------------------------------------- */
 
 /* Reads everything there is; true when all of it could be. */
 static bool read_all(void)
 {
-    static float frames[SAMPLE_T * SAMPLE_H * SAMPLE_W * SAMPLE_C], actions[SAMPLE_T * SAMPLE_A], state[SAMPLE_T * SAMPLE_NODES * SAMPLE_FIELDS],
-        s_phy[SAMPLE_T * SAMPLE_COARSE], parameters[SAMPLE_P];
+    static float frames[SAMPLE_T * SAMPLE_H * SAMPLE_W * SAMPLE_C], actions[SAMPLE_T * SAMPLE_A],
+        state[SAMPLE_T * SAMPLE_NODES * SAMPLE_FIELDS], s_phy[SAMPLE_T * SAMPLE_COARSE], parameters[SAMPLE_P];
     static uint8_t key[SAMPLE_T];
     float *room[DS_FIELDS] = {frames, actions, state, s_phy};
-    const int64_t capacity[DS_FIELDS] = {SAMPLE_H * SAMPLE_W * SAMPLE_C, SAMPLE_A, SAMPLE_NODES * SAMPLE_FIELDS, SAMPLE_COARSE};
+    const int64_t capacity[DS_FIELDS] = {SAMPLE_H * SAMPLE_W * SAMPLE_C, SAMPLE_A, SAMPLE_NODES * SAMPLE_FIELDS,
+                                         SAMPLE_COARSE};
     ds_dataset *ds = NULL;
     if (ds_open(&ds, folder.file, "auto") != FWM_OK)
         return false;
@@ -253,7 +265,8 @@ Test(data_damage, a_compressed_file_cut_at_any_byte_is_an_error)
     cut_everywhere(&(ds_writer_options){.gzip = 1});
 }
 
-/* 400 cases of 1 to 8 flipped bytes: an error or data, never a crash. Metadata carries checksums, so most are errors. */
+/* 400 cases of 1 to 8 flipped bytes: an error or data, never a crash. Metadata carries checksums, so
+ * most are errors. */
 static void flip_bytes(const ds_writer_options *options, uint64_t seed)
 {
     size_t size;

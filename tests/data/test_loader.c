@@ -1,4 +1,5 @@
-/* The loader's promises: each clip once an epoch; batch k a function of (seed, k) alone; errors passed on; bounded memory. */
+/* The loader's promises: each clip once an epoch; batch k a function of (seed, k) alone; errors passed on; bounded
+ * memory. */
 #include "data/loader.h"
 #include "model/base/arena.h"
 #include "tests/data/folder.h"
@@ -57,7 +58,8 @@ Test(data_loader, batches_hold_the_clips_that_they_name)
             cr_assert(i % 4 != 3 && i >= 0 && i < SAMPLE_N && b.start[r] >= 0 && b.start[r] < STARTS);
             for (int64_t s = 0; s < CLIP; s++) {
                 int64_t t = b.start[r] + s, row = r * CLIP + s;
-                cr_assert_eq(b.clip.frames[((row * SAMPLE_H + 2) * SAMPLE_W + 1) * SAMPLE_C + 2], (float)sample_frame(i, t, 2, 1, 2) / 255.0F);
+                cr_assert_eq(b.clip.frames[((row * SAMPLE_H + 2) * SAMPLE_W + 1) * SAMPLE_C + 2],
+                             (float)sample_frame(i, t, 2, 1, 2) / 255.0F);
                 cr_assert_eq(b.clip.actions[row * SAMPLE_A + 1], sample_action(i, t, 1));
                 cr_assert_eq(b.clip.state[(row * SAMPLE_NODES + 5) * SAMPLE_FIELDS + 1], sample_state(i, t, 5, 1));
                 cr_assert_eq(b.clip.s_phy[row * SAMPLE_COARSE + 3], sample_s_phy(i, t, 3));
@@ -70,7 +72,8 @@ Test(data_loader, batches_hold_the_clips_that_they_name)
     cr_assert_null(loader);
 }
 
-/* Counts how often each clip comes in `epochs` epochs from step `first` on. BATCH does not divide CLIPS: batches straddle epochs. */
+/* Counts how often each clip comes in `epochs` epochs from step `first` on. BATCH does not divide CLIPS: batches
+ * straddle epochs. */
 Test(data_loader, every_clip_comes_once_an_epoch)
 {
     int seen[SAMPLE_N][STARTS], before[CLIPS] = {0}, differs = 0;
@@ -139,7 +142,8 @@ Test(data_loader, a_batch_depends_on_seed_and_step_alone)
             cr_assert_eq(ds_loader_seek(loader, seeks[s]), FWM_OK);
             for (int64_t k = seeks[s]; k < STEPS && k < seeks[s] + 3; k++) {
                 take(loader, &found);
-                cr_assert_arr_eq(&found, &reference[k], sizeof found, "depth %d, seek %zu, step %lld", depth, s, (long long)k);
+                cr_assert_arr_eq(&found, &reference[k], sizeof found, "depth %d, seek %zu, step %lld", depth, s,
+                                 (long long)k);
             }
         }
         ds_loader_destroy(&loader);
@@ -171,7 +175,8 @@ Test(data_loader, ranks_share_each_step_between_them)
     ds_loader_destroy(&whole);
 }
 
-/* Noise belongs to the data: the same (trajectory, step) always carries the same, of the deviation that was asked for. */
+/* Noise belongs to the data: the same (trajectory, step) always carries the same, of the deviation that was asked
+ * for. */
 Test(data_loader, state_noise_is_part_of_the_data)
 {
     static float noise[SAMPLE_N][SAMPLE_T][SAMPLE_NODES][SAMPLE_FIELDS];
@@ -201,8 +206,8 @@ Test(data_loader, state_noise_is_part_of_the_data)
     }
     /* n = 9 x 11 x 12 standard normals: mean within 4 / sqrt(n) = 0.116, mean square within 4 sqrt(2 / n) = 0.164. */
     cr_assert_eq(n, TRAIN * SAMPLE_T * SAMPLE_NODES * SAMPLE_FIELDS);
-    cr_assert(fabs(sum / (double)n) < 4 / sqrt((double)n) && fabs(squares / (double)n - 1) < 4 * sqrt(2 / (double)n), "%g %g", sum / (double)n,
-              squares / (double)n);
+    cr_assert(fabs(sum / (double)n) < 4 / sqrt((double)n) && fabs(squares / (double)n - 1) < 4 * sqrt(2 / (double)n),
+              "%g %g", sum / (double)n, squares / (double)n);
     ds_loader_destroy(&loader);
 }
 
@@ -245,7 +250,8 @@ Test(data_loader, unusable_options_are_refused)
         {{.clip = INT64_MAX, .batch = 2}, FWM_DATA},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        cr_assert_eq(ds_loader_create(&loader, ds, &cases[i].options), cases[i].code, "case %zu: %s", i, fwm_error_message());
+        cr_assert_eq(ds_loader_create(&loader, ds, &cases[i].options), cases[i].code, "case %zu: %s", i,
+                     fwm_error_message());
         cr_assert_null(loader);
     }
 }
@@ -256,7 +262,8 @@ Test(data_loader, nothing_is_allocated_after_creation)
     const size_t floats = SAMPLE_H * SAMPLE_W * SAMPLE_C + SAMPLE_A + SAMPLE_NODES * SAMPLE_FIELDS + SAMPLE_COARSE;
     /* Three batches by default; each array is rounded up to 64 bytes. */
     size_t least = 3 * BATCH * (CLIP * (floats * sizeof(float) + 1) + SAMPLE_P * sizeof(float) + 2 * sizeof(int64_t));
-    cr_assert(ds_loader_memory(loader) >= least && ds_loader_memory(loader) <= least + 3 * 8 * 64, "%zu %zu", ds_loader_memory(loader), least);
+    cr_assert(ds_loader_memory(loader) >= least && ds_loader_memory(loader) <= least + 3 * 8 * 64, "%zu %zu",
+              ds_loader_memory(loader), least);
     (void)next(loader);
     size_t before = fwm_allocation_count();
     for (int k = 0; k < 100; k++)
@@ -269,8 +276,8 @@ Test(data_loader, nothing_is_allocated_after_creation)
 
 Test(data_loader, an_error_of_the_thread_reaches_the_consumer)
 {
-    /* After an epoch every place in the file is known; then it is cut, and reads beyond its new end fail. What was read ahead
-     * is still delivered: at most `depth` batches. */
+    /* After an epoch every place in the file is known; then it is cut, and reads beyond its new end fail. What was
+     * read ahead is still delivered: at most `depth` batches. */
     enum { DEPTH = 3 };
     ds_batch batch;
     ds_loader *loader = open_loader((ds_loader_options){.seed = 1, .depth = DEPTH});
@@ -281,14 +288,16 @@ Test(data_loader, an_error_of_the_thread_reaches_the_consumer)
     for (int k = 0; k <= DEPTH && status == FWM_OK; k++)
         status = ds_loader_next(loader, &batch);
     cr_assert_eq(status, FWM_IO, "%s", fwm_error_message());
-    cr_assert(strstr(fwm_error_message(), folder.file) && strstr(fwm_error_message(), "truncated"), "%s", fwm_error_message());
+    cr_assert(strstr(fwm_error_message(), folder.file) && strstr(fwm_error_message(), "truncated"), "%s",
+              fwm_error_message());
     ds_loader_destroy(&loader);
 }
 
 Test(data_loader, two_loaders_and_a_reader_share_a_dataset)
 {
     static float state[SAMPLE_T][SAMPLE_NODES][SAMPLE_FIELDS];
-    ds_loader *a = open_loader((ds_loader_options){.seed = 9, .depth = 2}), *b = open_loader((ds_loader_options){.seed = 9, .depth = 5});
+    ds_loader *a = open_loader((ds_loader_options){.seed = 9, .depth = 2}),
+              *b = open_loader((ds_loader_options){.seed = 9, .depth = 5});
     for (int k = 0; k < STEPS; k++) {
         record x, y;
         take(a, &x);
@@ -316,7 +325,8 @@ Test(data_loader, sequence_gives_whole_trajectories_in_order)
             int64_t i = seen + seen / 3; /* 3, 7 and 11 are held out */
             cr_assert(b.trajectory[r] == i && b.start[r] == 0 && b.length == SAMPLE_T);
             for (int64_t t = 0; t < SAMPLE_T; t++)
-                cr_assert_eq(b.clip.state[((r * SAMPLE_T + t) * SAMPLE_NODES + 1) * SAMPLE_FIELDS], sample_state(i, t, 1, 0));
+                cr_assert_eq(b.clip.state[((r * SAMPLE_T + t) * SAMPLE_NODES + 1) * SAMPLE_FIELDS],
+                             sample_state(i, t, 1, 0));
             cr_assert_eq(b.clip.parameters[r * SAMPLE_P], (float)(1 + i));
         }
     }

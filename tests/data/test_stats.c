@@ -34,8 +34,9 @@ static void fill_values(void)
         for (uint32_t t = 0; t < T; t++)
             for (uint32_t p = 0; p < POINTS; p++)
                 for (uint32_t c = 0; c < CHANNELS; c++)
-                    values[i][t][p][c] = (float)(offset[c] + 0.1 * t + (1 + i) * spread[c] *
-                                                 fwm_random_normal((fwm_key){5, c}, i * T + t, p));
+                    values[i][t][p][c] =
+                        (float)(offset[c] + 0.1 * t +
+                                (1 + i) * spread[c] * fwm_random_normal((fwm_key){5, c}, i * T + t, p));
 }
 
 static bool counted(int i, const uint8_t *splits)
@@ -64,9 +65,9 @@ static void direct(int c, int step, const uint8_t *splits, double *mean, double 
     *std = (double)sqrtl(squares / (long double)n);
 }
 
-/* n <= 1e5 values: block sums of 1024 in float64 err by at most 1024 eps of the sum of magnitudes (|x| <= 1e4 + 50), merges by
- * a few eps more: 1024 * 2.2e-16 * 1e4 = 2.3e-9 in the mean of the worst channel. A deviation errs by that mean's error
- * to second order and by 1024 eps relative (deviations are at most 8): 1e-11 is wide. */
+/* n <= 1e5 values: block sums of 1024 in float64 err by at most 1024 eps of the sum of magnitudes (|x| <= 1e4 + 50),
+ * merges by a few eps more: 1024 * 2.2e-16 * 1e4 = 2.3e-9 in the mean of the worst channel. A deviation errs by that
+ * mean's error to second order and by 1024 eps relative (deviations are at most 8): 1e-11 is wide. */
 static void check_stats(const ds_stats *stats, const uint8_t *splits)
 {
     for (int c = 0; c < CHANNELS; c++) {
@@ -83,7 +84,10 @@ static void check_stats(const ds_stats *stats, const uint8_t *splits)
 /* Writes the values as a state without a mesh, in the given order. */
 static void write_values(const uint8_t *splits, int first, int stride)
 {
-    ds_info info = {.trajectories = N, .steps = T, .splits = splits, .fields = {[DS_STATE] = {.points = POINTS, .channels = CHANNELS}}};
+    ds_info info = {.trajectories = N,
+                    .steps = T,
+                    .splits = splits,
+                    .fields = {[DS_STATE] = {.points = POINTS, .channels = CHANNELS}}};
     ds_writer *writer = NULL;
     cr_assert_eq(ds_writer_create(&writer, folder.file, &info, NULL), FWM_OK, "%s", fwm_error_message());
     for (int k = 0; k < N; k++) {
@@ -157,8 +161,8 @@ Test(data_stats, do_not_depend_on_the_order_of_arrival)
 
 Test(data_stats, long_trajectories_are_streamed_in_overlapping_stretches)
 {
-    /* 4 M values at a time: 3 steps of 1.5 M values do not fit in one stretch. The whole is a single chunk of 30 MB, which HDF5
-     * once lost: see ds_h5_create_array. */
+    /* 4 M values at a time: 3 steps of 1.5 M values do not fit in one stretch. The whole is a single chunk of 30 MB,
+     * which HDF5 once lost: see ds_h5_create_array. */
     enum { STEPS = 5, WIDE = 1500000 };
     ds_info info = {.trajectories = 1, .steps = STEPS, .fields = {[DS_STATE] = {.points = WIDE, .channels = 1}}};
     float *x = malloc((size_t)STEPS * WIDE * sizeof *x);
@@ -175,9 +179,9 @@ Test(data_stats, long_trajectories_are_streamed_in_overlapping_stretches)
     delete_stats();
     cr_assert_eq(ds_open(&ds, folder.file, "auto"), FWM_OK);
     cr_assert_eq(ds_ensure_stats(ds), FWM_OK);
-    /* t^2 has mean 6 and variance (0+1+16+81+256)/5 - 36 = 34.8; p mod 3 mean 1 and variance 2/3, independent. Increments
-     * 1, 3, 5, 7: mean 4, variance 5. Some 7300 blocks are merged, each adding at most a few eps of 18: 7300 * 4 * 18 * 1.1e-16
-     * = 6e-11. */
+    /* t^2 has mean 6 and variance (0+1+16+81+256)/5 - 36 = 34.8; p mod 3 mean 1 and variance 2/3, independent.
+     * Increments 1, 3, 5, 7: mean 4, variance 5. Some 7300 blocks are merged, each adding at most a few eps of 18:
+     * 7300 * 4 * 18 * 1.1e-16 = 6e-11. */
     const ds_stats *stats = &ds_get_info(ds)->fields[DS_STATE].stats;
     cr_assert_float_eq(stats->mean[0], 7, 6e-11, "%.17g", stats->mean[0]);
     cr_assert_float_eq(stats->std[0], sqrt(34.8 + 2.0 / 3), 6e-11);

@@ -39,8 +39,8 @@ static inline float *to_float(const double *x, int64_t n)
 }
 
 /* Two heaters, k in [0.5,2] cell by cell, lam 3, eps `radiation`, T0 `temperature`. */
-static inline plate plate_make(fem_element element, int64_t nx, int64_t ny, double dt, int substeps, fem_norm norm, double radiation,
-                               double temperature)
+static inline plate plate_make(fem_element element, int64_t nx, int64_t ny, double dt, int substeps, fem_norm norm,
+                               double radiation, double temperature)
 {
     static const fem_source heaters[2] = {{.x = 0.3, .y = 0.4, .half_width = 0.13, .power = 20},
                                           {.x = 0.7, .y = 0.6, .half_width = 0.21, .power = 10}};
@@ -72,7 +72,6 @@ static inline void plate_free(plate *p)
     free(p->scalar);
     fem_problem_destroy(&p->problem);
     fem_mesh_destroy(&p->mesh);
-    fem_finalize();
 }
 
 static inline double dot(const double *x, const double *y, int64_t n)

@@ -1,6 +1,8 @@
-/* Taylor tests: for f(x) = <w, F(x)> and g = (dF/dx)^T w, the remainder |f(x+hd) - f(x) - h <g,d>| falls as h^2 (factor 4 when h
- * halves), or is rounding where F is affine. A wrong gradient leaves a remainder of order h: factor 2. */
+/* Taylor tests: for f(x) = <w, F(x)> and g = (dF/dx)^T w, the remainder |f(x+hd) - f(x) - h <g,d>| falls as h^2 (factor
+ * 4 when h halves), or is rounding where F is affine. A wrong gradient leaves a remainder of order h: factor 2. */
 #include "support.h"
+
+TestSuite(gradients, .fini = fem_finalize);
 
 enum { BATCH = 11 }; /* a full block of every width and a ragged one */
 enum input { U1, U0, ACTIONS, FIRST_PARAMETER, INPUTS = FIRST_PARAMETER + PARAMETERS };
@@ -55,7 +57,8 @@ static void pull(const subject *s, double *const *g)
     free(y);
 }
 
-static subject subject_make(what kind, fem_element element, int substeps, fem_norm norm, double radiation, double temperature)
+static subject subject_make(what kind, fem_element element, int substeps, fem_norm norm, double radiation,
+                            double temperature)
 {
     subject s = {.p = plate_make(element, 4, 3, 2e-3, substeps, norm, radiation, temperature), .kind = kind};
     int64_t field = BATCH * s.p.n;
@@ -91,7 +94,8 @@ static double value(const subject *s, double *y)
 static void check_input(subject *s, int input, const double *g, double first_step)
 {
     int64_t n = s->count[input];
-    double *d = noise(20 + (uint32_t)input, n, -1, 1), *keep = malloc((size_t)n * sizeof *keep), *y = malloc((size_t)s->out * sizeof *y);
+    double *d = noise(20 + (uint32_t)input, n, -1, 1), *keep = malloc((size_t)n * sizeof *keep),
+           *y = malloc((size_t)s->out * sizeof *y);
     memcpy(keep, s->x[input], (size_t)n * sizeof *keep);
     double size = largest(keep, n), f0 = value(s, y), scale = 0, slope = dot(g, d, n) * size, before = 0;
     for (int64_t i = 0; i < s->out; i++)
@@ -104,8 +108,9 @@ static void check_input(subject *s, int input, const double *g, double first_ste
         /* Rounding of f: the solver's tolerance (1e-11) and sums of `scale`. */
         bool rounding = remainder <= 1e-10 * (scale + fabs(slope));
         if (k > 0 && !rounding)
-            cr_expect(log2(before / remainder) > 1.9 && log2(before / remainder) < 2.1, "%s: order %.4f at step %g (remainder %g)",
-                      input_name[input], log2(before / remainder), h, remainder);
+            cr_expect(log2(before / remainder) > 1.9 && log2(before / remainder) < 2.1,
+                      "%s: order %.4f at step %g (remainder %g)", input_name[input], log2(before / remainder), h,
+                      remainder);
         before = remainder;
         if (k == 0 && rounding)
             cr_expect(remainder <= 1e-10 * (scale + fabs(slope)));
@@ -181,7 +186,8 @@ Test(gradients, step_with_substeps)
     check_all(subject_make(STEP, FEM_Q1, 3, FEM_NORM_DUAL, 0.1, 3), 0.03125);
 }
 
-/* Without radiation the gradient towards radiation and temperature is still asked for; towards temperature it is zero. */
+/* Without radiation the gradient towards radiation and temperature is still asked for; towards temperature it is zero.
+ */
 Test(gradients, step_of_the_linear_law)
 {
     subject s = subject_make(STEP, FEM_P1, 2, FEM_NORM_DUAL, 0, 3);
@@ -197,7 +203,8 @@ Test(gradients, step_of_the_linear_law)
     subject_free(&s);
 }
 
-/* T0 = 0 and strong radiation: the factor at u = 0 knows nothing of it, so samples go to Newton with their own factor. */
+/* T0 = 0 and strong radiation: the factor at u = 0 knows nothing of it, so samples go to Newton with their own factor.
+ */
 Test(gradients, step_that_needs_newton)
 {
     subject s = subject_make(STEP, FEM_P1, 2, FEM_NORM_DUAL, 600, 0.2);

@@ -1,8 +1,11 @@
 /* The heat equation against closed forms: manufactured solutions and their orders. */
 #include "support.h"
 
-/* Exact field u = s phi, phi = cos(pi x) cos(pi y) on the unit square (insulated), with k, lam, eps, T0 constant and ua = 0.
- * eps ((T0+u)^4 - T0^4) is four powers of u, so the source is four densities phi^1 .. phi^4 with amplitudes in time. */
+TestSuite(heat, .fini = fem_finalize);
+
+/* Exact field u = s phi, phi = cos(pi x) cos(pi y) on the unit square (insulated), with k, lam, eps, T0 constant and ua
+ * = 0. eps ((T0+u)^4 - T0^4) is four powers of u, so the source is four densities phi^1 .. phi^4 with amplitudes in
+ * time. */
 enum { SOURCES = 4, SAMPLES = 101 };
 static const double K = 0.7, LAM = 3, EPS = 0.05, T0 = 3;
 
@@ -40,7 +43,9 @@ static solution solution_make(fem_element element, int64_t n, double dt)
     solution s = {.theta = {K, LAM, EPS, T0}};
     MUST(fwm_threads_init(1));
     MUST(fem_mesh_create(&s.mesh, &(fem_mesh_spec){element, n, n, 1, 1}));
-    MUST(fem_problem_create(&s.problem, &(fem_problem_spec){.equation = "heat", .mesh = s.mesh, .dt = dt, .n_sources = SOURCES, .source = source}));
+    MUST(fem_problem_create(
+        &s.problem,
+        &(fem_problem_spec){.equation = "heat", .mesh = s.mesh, .dt = dt, .n_sources = SOURCES, .source = source}));
     return s;
 }
 
@@ -58,11 +63,12 @@ static double *field_at(const solution *s, double amplitude)
     return u;
 }
 
-/* Root mean squares over SAMPLES x SAMPLES points of the error and of its gradient: the norms to within a percent, equally on
- * every mesh (101 shares no factor with the numbers of cells). */
+/* Root mean squares over SAMPLES x SAMPLES points of the error and of its gradient: the norms to within a percent,
+ * equally on every mesh (101 shares no factor with the numbers of cells). */
 static void errors(const solution *s, const double *u, double amplitude, double *l2, double *h1)
 {
-    double *point = malloc(SAMPLES * SAMPLES * 2 * sizeof *point), *v = malloc(SAMPLES * SAMPLES * sizeof *v), sum[3] = {0};
+    double *point = malloc(SAMPLES * SAMPLES * 2 * sizeof *point), *v = malloc(SAMPLES * SAMPLES * sizeof *v),
+           sum[3] = {0};
     for (int i = 0; i < SAMPLES * SAMPLES; i++) {
         point[2 * i] = (i % SAMPLES + 0.5) / SAMPLES;
         point[2 * i + 1] = (i / SAMPLES + 0.5) / SAMPLES;
@@ -85,7 +91,8 @@ static void errors(const solution *s, const double *u, double amplitude, double 
     free(v);
 }
 
-/* One implicit step of the time-discrete problem, whose source holds (s1-s0)/dt exactly: what is left is the error in space. */
+/* One implicit step of the time-discrete problem, whose source holds (s1-s0)/dt exactly: what is left is the error in
+ * space. */
 static void space_errors(fem_element element, int64_t n, double *l2, double *h1)
 {
     const double dt = 0.05, s0 = 0.9, s1 = 0.6;
@@ -107,11 +114,11 @@ static void check_space(fem_element element, double order)
     space_errors(element, 24, &l2[1], &h1[1]);
     double rate = log2(l2[0] / l2[1]), gradient_rate = log2(h1[0] / h1[1]);
     /* Theory: order p+1 in L2, p in H1, reached from below or above by a few hundredths at these sizes. */
-    cr_expect(rate > order - 0.1 && rate < order + 0.25, "%s: L2 order %.3f, expected %g", fem_element_space(element), rate, order);
-    cr_expect(gradient_rate > order - 1.1 && gradient_rate < order - 0.75, "%s: H1 order %.3f, expected %g", fem_element_space(element),
-              gradient_rate, order - 1);
+    cr_expect(rate > order - 0.1 && rate < order + 0.25, "%s: L2 order %.3f, expected %g", fem_element_space(element),
+              rate, order);
+    cr_expect(gradient_rate > order - 1.1 && gradient_rate < order - 0.75, "%s: H1 order %.3f, expected %g",
+              fem_element_space(element), gradient_rate, order - 1);
     cr_expect(l2[1] < 4e-3, "error %g", l2[1]); /* of a field of size 0.3: the orders are not those of a wrong answer */
-    fem_finalize();
 }
 
 Test(heat, p1_converges_in_space)
@@ -134,7 +141,8 @@ Test(heat, q2_converges_in_space)
     check_space(FEM_Q2, 3);
 }
 
-/* u = cos(12 t) phi to t = 0.2, fast enough for the error of the steps (1e-2) to hide the mesh's (1e-5): order 1 of implicit Euler. */
+/* u = cos(12 t) phi to t = 0.2, fast enough for the error of the steps (1e-2) to hide the mesh's (1e-5): order 1 of
+ * implicit Euler. */
 Test(heat, implicit_euler_converges_in_time)
 {
     double error[3];
@@ -159,17 +167,18 @@ Test(heat, implicit_euler_converges_in_time)
     for (int k = 0; k < 2; k++)
         cr_expect(log2(error[k] / error[k + 1]) > 0.93 && log2(error[k] / error[k + 1]) < 1.07, "order %.3f",
                   log2(error[k] / error[k + 1]));
-    fem_finalize();
 }
 
-/* Insulated, without loss or sources: heat is conserved by every step. Without conduction gradients either, a uniform plate
- * relaxes by its own ordinary differential equation: one implicit step of u' = -lam (u - ua) is (u + dt lam ua) / (1 + dt lam). */
+/* Insulated, without loss or sources: heat is conserved by every step. Without conduction gradients either, a uniform
+ * plate relaxes by its own ordinary differential equation: one implicit step of u' = -lam (u - ua) is (u + dt lam ua) /
+ * (1 + dt lam). */
 Test(heat, heat_is_conserved_and_uniform_plates_relax)
 {
     plate p = plate_make(FEM_P1, 6, 5, 1e-2, 1, FEM_NORM_DUAL, 0, 3);
     double *u0 = noise(5, p.n, -1, 1), *u1 = malloc((size_t)p.n * sizeof *u1), *k = p.k, none = 0, lam = 4, t0 = 3;
     const double off[3] = {0, 0, 0.25};
-    fem_theta kept = {{k, &none, &none, &t0}, {p.mesh->n_cells, 1, 1, 1}}, lossy = {{k, &lam, &none, &t0}, {p.mesh->n_cells, 1, 1, 1}};
+    fem_theta kept = {{k, &none, &none, &t0}, {p.mesh->n_cells, 1, 1, 1}},
+              lossy = {{k, &lam, &none, &t0}, {p.mesh->n_cells, 1, 1, 1}};
     MUST(fem_step(p.problem, AD_F64, u1, u0, off, &kept, 1));
     double before = 0, after = 0;
     for (int64_t i = 0; i < p.n; i++) {
@@ -195,8 +204,11 @@ Test(heat, heaters_give_their_exact_power_on_any_mesh)
             MUST(fwm_threads_init(1));
             const fem_source heater = {.x = 0.37, .y = 0.41, .half_width = 0.1, .power = 300};
             MUST(fem_mesh_create(&p.mesh, &(fem_mesh_spec){(fem_element)e, n, n + 1, 1, 1}));
-            MUST(fem_problem_create(&p.problem, &(fem_problem_spec){.equation = "heat", .mesh = p.mesh, .dt = 1, .n_sources = 1, .source = &heater}));
-            double *zero = calloc((size_t)p.mesh->n_nodes, sizeof *zero), *r = malloc((size_t)p.mesh->n_nodes * sizeof *r), sum = 0, mx = 0;
+            MUST(fem_problem_create(
+                &p.problem,
+                &(fem_problem_spec){.equation = "heat", .mesh = p.mesh, .dt = 1, .n_sources = 1, .source = &heater}));
+            double *zero = calloc((size_t)p.mesh->n_nodes, sizeof *zero),
+                   *r = malloc((size_t)p.mesh->n_nodes * sizeof *r), sum = 0, mx = 0;
             const double one = 1, none = 0, a[2] = {1, 0};
             fem_theta theta = {{&one, &none, &none, &none}, {1, 1, 1, 1}};
             MUST(fem_residual(p.problem, AD_F64, r, zero, zero, a, &theta, 1));
@@ -211,7 +223,6 @@ Test(heat, heaters_give_their_exact_power_on_any_mesh)
             fem_problem_destroy(&p.problem);
             fem_mesh_destroy(&p.mesh);
         }
-    fem_finalize();
 }
 
 Test(heat, equations_and_parameters_are_found_by_name)

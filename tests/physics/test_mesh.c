@@ -1,5 +1,7 @@
 #include "support.h"
 
+TestSuite(mesh, .fini = fem_finalize);
+
 static fem_mesh *box(fem_element element, int64_t nx, int64_t ny)
 {
     fem_mesh *mesh = NULL;
@@ -34,11 +36,10 @@ Test(mesh, boxes_have_the_counts_and_measures_of_their_geometry)
         int labels[FEM_BOUNDARY_COUNT] = {0};
         for (int64_t f = 0; f < m->n_faces; f++)
             labels[m->face_label[f]]++;
-        cr_assert(labels[FEM_BOUNDARY_LEFT] == 3 && labels[FEM_BOUNDARY_RIGHT] == 3 && labels[FEM_BOUNDARY_BOTTOM] == 4 &&
-                  labels[FEM_BOUNDARY_TOP] == 4 && labels[FEM_BOUNDARY_OTHER] == 0);
+        cr_assert(labels[FEM_BOUNDARY_LEFT] == 3 && labels[FEM_BOUNDARY_RIGHT] == 3 &&
+                  labels[FEM_BOUNDARY_BOTTOM] == 4 && labels[FEM_BOUNDARY_TOP] == 4 && labels[FEM_BOUNDARY_OTHER] == 0);
         fem_mesh_destroy(&m);
     }
-    fem_finalize();
 }
 
 Test(mesh, nodes_of_linear_elements_are_the_vertices_row_by_row)
@@ -49,7 +50,6 @@ Test(mesh, nodes_of_linear_elements_are_the_vertices_row_by_row)
         cr_assert_float_eq(m->nodes[2 * i + 1], (double)(i / 5) / 3, 1e-15);
     }
     fem_mesh_destroy(&m);
-    fem_finalize();
 }
 
 Test(mesh, arrays_of_a_mesh_rebuild_it_even_with_clockwise_cells)
@@ -68,7 +68,6 @@ Test(mesh, arrays_of_a_mesh_rebuild_it_even_with_clockwise_cells)
     free(cells);
     fem_mesh_destroy(&m);
     fem_mesh_destroy(&again);
-    fem_finalize();
 }
 
 Test(mesh, bad_meshes_are_refused_by_name)
@@ -93,5 +92,4 @@ Test(mesh, bad_meshes_are_refused_by_name)
     cr_assert_eq(fem_element_parse(NULL, "P7", &element), FWM_INVALID);
     MUST(fem_element_parse("quadrilateral", "Q2", &element));
     cr_assert_eq(element, FEM_Q2);
-    fem_finalize();
 }

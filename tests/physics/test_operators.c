@@ -1,6 +1,8 @@
 /* Constant sparse operators: exact for what the element can hold, adjoint to themselves, zero outside. */
 #include "support.h"
 
+TestSuite(operators, .fini = fem_finalize);
+
 static fem_mesh *box(fem_element element, int64_t nx, int64_t ny)
 {
     fem_mesh *mesh = NULL;
@@ -17,7 +19,8 @@ static double *linear_field(const fem_mesh *m)
     return u;
 }
 
-/* Every element holds linear functions, so rendering them is exact to rounding: values of size 6, about ten operations. */
+/* Every element holds linear functions, so rendering them is exact to rounding: values of size 6, about ten operations.
+ */
 Test(operators, pictures_of_linear_fields_are_exact_with_row_zero_on_top)
 {
     for (int e = 0; e < FEM_ELEMENT_COUNT; e++) {
@@ -44,7 +47,6 @@ Test(operators, pictures_of_linear_fields_are_exact_with_row_zero_on_top)
         fem_csr_destroy(&dy);
         fem_mesh_destroy(&m);
     }
-    fem_finalize();
 }
 
 Test(operators, pixels_outside_the_mesh_are_empty_rows)
@@ -67,7 +69,6 @@ Test(operators, pixels_outside_the_mesh_are_empty_rows)
         }
     fem_csr_destroy(&render);
     fem_mesh_destroy(&m);
-    fem_finalize();
 }
 
 Test(operators, sampling_is_bilinear_inside_and_clamped_at_the_edge)
@@ -94,7 +95,6 @@ Test(operators, sampling_is_bilinear_inside_and_clamped_at_the_edge)
     free(y);
     fem_csr_destroy(&sample);
     fem_mesh_destroy(&m);
-    fem_finalize();
 }
 
 /* Nested meshes: the fine mesh holds every coarse field, so prolonging and rendering equals rendering. */
@@ -103,7 +103,8 @@ Test(operators, prolonged_fields_are_the_same_fields)
     for (int e = 0; e < FEM_ELEMENT_COUNT; e++) {
         fem_mesh *coarse = box((fem_element)e, 3, 2), *fine = box((fem_element)e, 12, 8);
         fem_csr *up, *down, *a, *b;
-        double ya[63], yb[63], *u = noise(3, coarse->n_nodes, -1, 1), *v = malloc((size_t)fine->n_nodes * sizeof *v), back[64];
+        double ya[63], yb[63], *u = noise(3, coarse->n_nodes, -1, 1), *v = malloc((size_t)fine->n_nodes * sizeof *v),
+                               back[64];
         MUST(fem_prolong(&up, coarse, fine));
         MUST(fem_prolong(&down, fine, coarse));
         MUST(fem_render(&a, coarse, 7, 9, NULL));
@@ -113,7 +114,8 @@ Test(operators, prolonged_fields_are_the_same_fields)
         fem_csr_apply(b, v, yb);
         fem_csr_apply(down, v, back);
         for (int i = 0; i < 63; i++)
-            cr_assert_float_eq(ya[i], yb[i], 1e-12, "%s pixel %d: %g %g", fem_element_space((fem_element)e), i, ya[i], yb[i]);
+            cr_assert_float_eq(ya[i], yb[i], 1e-12, "%s pixel %d: %g %g", fem_element_space((fem_element)e), i, ya[i],
+                               yb[i]);
         for (int64_t i = 0; i < coarse->n_nodes; i++)
             cr_assert_float_eq(back[i], u[i], 1e-12);
         free(u);
@@ -125,7 +127,6 @@ Test(operators, prolonged_fields_are_the_same_fields)
         fem_mesh_destroy(&coarse);
         fem_mesh_destroy(&fine);
     }
-    fem_finalize();
 }
 
 /* <y, M x> computed by rows equals <M^T y, x> computed by columns; and the rows are what ad_sparse_create asks for. */
@@ -161,7 +162,6 @@ Test(operators, rows_are_sorted_and_the_transpose_is_the_adjoint)
     }
     fem_mesh_destroy(&m);
     fem_mesh_destroy(&other);
-    fem_finalize();
 }
 
 Test(operators, a_node_outside_the_other_mesh_is_named)
@@ -175,5 +175,4 @@ Test(operators, a_node_outside_the_other_mesh_is_named)
     cr_assert_eq(fem_render_gradient(&up, m, 4, 4, 2), FWM_INVALID);
     fem_mesh_destroy(&m);
     fem_mesh_destroy(&wide);
-    fem_finalize();
 }

@@ -1,31 +1,36 @@
-/* The sweep against PETSc itself: its own pointwise residual on every element and instruction set, its Cholesky factor. */
-#include "physics/petsc.h"
+/* The sweep against PETSc itself: its own pointwise residual on every element and instruction set, its Cholesky factor.
+ */
 #include "physics/factor.h"
+#include "physics/petsc.h"
 
 #include "support.h"
 
 #include <petscsnes.h>
+
+TestSuite(oracle, .fini = fem_finalize);
 
 static const double DT = 3e-3, AMBIENT = 0.2;
 static double scalars[3] = {3, 0.1, 3}; /* loss, radiation, temperature */
 
 /* Auxiliary fields: u0 at offset 0, conductivity at 1. */
 static void f0(PetscInt dim, PetscInt nf, PetscInt nfa, const PetscInt uo[], const PetscInt ux[], const PetscScalar u[],
-               const PetscScalar ut[], const PetscScalar gu[], const PetscInt ao[], const PetscInt ax[], const PetscScalar a[],
-               const PetscScalar at[], const PetscScalar ga[], PetscReal t, const PetscReal x[], PetscInt nc, const PetscScalar c[],
-               PetscScalar f[])
+               const PetscScalar ut[], const PetscScalar gu[], const PetscInt ao[], const PetscInt ax[],
+               const PetscScalar a[], const PetscScalar at[], const PetscScalar ga[], PetscReal t, const PetscReal x[],
+               PetscInt nc, const PetscScalar c[], PetscScalar f[])
 {
-    (void)dim, (void)nf, (void)nfa, (void)uo, (void)ux, (void)ut, (void)gu, (void)ax, (void)at, (void)ga, (void)t, (void)x, (void)nc, (void)c;
+    (void)dim, (void)nf, (void)nfa, (void)uo, (void)ux, (void)ut, (void)gu, (void)ax, (void)at, (void)ga, (void)t,
+        (void)x, (void)nc, (void)c;
     f[0] = (u[0] - a[ao[0]]) / DT + scalars[0] * (u[0] - AMBIENT) +
            scalars[1] * (pow(scalars[2] + u[0], 4) - pow(scalars[2] + AMBIENT, 4));
 }
 
 static void f1(PetscInt dim, PetscInt nf, PetscInt nfa, const PetscInt uo[], const PetscInt ux[], const PetscScalar u[],
-               const PetscScalar ut[], const PetscScalar gu[], const PetscInt ao[], const PetscInt ax[], const PetscScalar a[],
-               const PetscScalar at[], const PetscScalar ga[], PetscReal t, const PetscReal x[], PetscInt nc, const PetscScalar c[],
-               PetscScalar f[])
+               const PetscScalar ut[], const PetscScalar gu[], const PetscInt ao[], const PetscInt ax[],
+               const PetscScalar a[], const PetscScalar at[], const PetscScalar ga[], PetscReal t, const PetscReal x[],
+               PetscInt nc, const PetscScalar c[], PetscScalar f[])
 {
-    (void)nf, (void)nfa, (void)uo, (void)ux, (void)u, (void)ut, (void)ax, (void)at, (void)ga, (void)t, (void)x, (void)nc, (void)c;
+    (void)nf, (void)nfa, (void)uo, (void)ux, (void)u, (void)ut, (void)ax, (void)at, (void)ga, (void)t, (void)x,
+        (void)nc, (void)c;
     for (PetscInt d = 0; d < dim; d++)
         f[d] = a[ao[1]] * gu[d];
 }
@@ -116,8 +121,9 @@ static fem_mesh *crooked(fem_element element)
     return mesh;
 }
 
-/* Lanes hold different states; each must be PETSc's to 1e-12 of the residual's largest entry: both sum some twenty terms of
- * that size per node, in another order (20 * 2^-53 = 2e-15), and the quartic loses two digits more. Float32: 5e-6. */
+/* Lanes hold different states; each must be PETSc's to 1e-12 of the residual's largest entry: both sum some twenty
+ * terms of that size per node, in another order (20 * 2^-53 = 2e-15), and the quartic loses two digits more. Float32:
+ * 5e-6. */
 static void compare_all(const char *isa)
 {
     enum { BATCH = 9 };
@@ -128,13 +134,15 @@ static void compare_all(const char *isa)
         fem_problem *p;
         int64_t n = mesh->n_nodes;
         MUST(fem_problem_create(&p, &(fem_problem_spec){.equation = "heat", .mesh = mesh, .dt = DT}));
-        double *u1 = noise(1, BATCH * n, -0.5, 1.5), *u0 = noise(2, BATCH * n, -0.5, 1.5), *k = noise(3, mesh->n_cells, 0.2, 5);
+        double *u1 = noise(1, BATCH * n, -0.5, 1.5), *u0 = noise(2, BATCH * n, -0.5, 1.5),
+               *k = noise(3, mesh->n_cells, 0.2, 5);
         double *r = malloc((size_t)(BATCH * n) * sizeof *r), *expected = malloc((size_t)n * sizeof *expected), a[BATCH];
         for (int b = 0; b < BATCH; b++)
             a[b] = AMBIENT;
         fem_theta theta = {{k, &scalars[0], &scalars[1], &scalars[2]}, {mesh->n_cells, 1, 1, 1}};
         MUST(fem_residual(p, AD_F64, r, u1, u0, a, &theta, BATCH));
-        float *u1f = to_float(u1, BATCH * n), *u0f = to_float(u0, BATCH * n), *kf = to_float(k, mesh->n_cells), *af = to_float(a, BATCH);
+        float *u1f = to_float(u1, BATCH * n), *u0f = to_float(u0, BATCH * n), *kf = to_float(k, mesh->n_cells),
+              *af = to_float(a, BATCH);
         float *sf = to_float(scalars, 3), *rf = malloc((size_t)(BATCH * n) * sizeof *rf);
         fem_theta theta_f = {{kf, &sf[0], &sf[1], &sf[2]}, {mesh->n_cells, 1, 1, 1}};
         MUST(fem_residual(p, AD_F32, rf, u1f, u0f, af, &theta_f, BATCH));
@@ -142,16 +150,17 @@ static void compare_all(const char *isa)
             petsc_residual(mesh, expected, u1 + b * n, u0 + b * n, k);
             double size = largest(expected, n);
             for (int64_t i = 0; i < n; i++) {
-                cr_assert_float_eq(r[b * n + i], expected[i], 1e-12 * size, "%s isa %s sample %d node %d: %.17g, PETSc %.17g",
-                                   fem_element_space((fem_element)e), isa, b, (int)i, r[b * n + i], expected[i]);
+                cr_assert_float_eq(r[b * n + i], expected[i], 1e-12 * size,
+                                   "%s isa %s sample %d node %d: %.17g, PETSc %.17g", fem_element_space((fem_element)e),
+                                   isa, b, (int)i, r[b * n + i], expected[i]);
                 cr_assert_float_eq((double)rf[b * n + i], expected[i], 5e-6 * size);
             }
         }
-        free(u1), free(u0), free(k), free(r), free(expected), free(u1f), free(u0f), free(kf), free(af), free(sf), free(rf);
+        free(u1), free(u0), free(k), free(r), free(expected), free(u1f), free(u0f), free(kf), free(af), free(sf),
+            free(rf);
         fem_problem_destroy(&p);
         fem_mesh_destroy(&mesh);
     }
-    fem_finalize();
 }
 
 Test(oracle, residual_is_petscs_baseline)
@@ -169,7 +178,8 @@ Test(oracle, residual_is_petscs_avx512)
     compare_all("4");
 }
 
-/* The mass matrix plus identity, solved by our factor and by PETSc's Cholesky. Condition below 1e4: errors below 1e-11. */
+/* The mass matrix plus identity, solved by our factor and by PETSc's Cholesky. Condition below 1e4: errors below 1e-11.
+ */
 Test(oracle, the_factor_solves_as_petscs_cholesky)
 {
     MUST(fwm_threads_init(1));
@@ -237,5 +247,4 @@ Test(oracle, the_factor_solves_as_petscs_cholesky)
     fem_factor_destroy(&factor);
     fem_symbolic_destroy(&symbolic);
     fem_mesh_destroy(&mesh);
-    fem_finalize();
 }
