@@ -98,7 +98,8 @@ fwm_status tr_data_residual(ds_dataset *ds, int64_t most, double *mean)
         return FWM_OK;
     FWM_TRY(ds_ensure_stats(ds));
     const double scale = fmax(info->fields[DS_STATE].stats.std[0], STD_FLOOR);
-    /* A dataset may keep the simulate block alone; what else the configuration asks for does not bear on the residual. */
+    /* A dataset may keep the simulate block alone; what else the configuration asks for does not bear on the residual.
+     */
     char equation[80];
     (void)snprintf(equation, sizeof equation, "physics.equation=%.50s", info->equation);
     const char *sets[] = {"experiment=dataset", "data.file=dataset", equation, "physics.parameters.conductivity=1"};

@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <link.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -208,6 +209,34 @@ Test(cli, doctor, .timeout = 60)
     json_decref(report);
     done(&o);
     expect(fwm("doctor", NULL), 0, "oneDNN", "");
+}
+
+static int find_yaml(struct dl_phdr_info *info, size_t size, void *path)
+{
+    (void)size;
+    if (strstr(info->dlpi_name, "/libyaml-0") != NULL)
+        (void)snprintf(path, 256, "%s", info->dlpi_name);
+    return 0;
+}
+
+/* A library that calls itself an OpenMP runtime, loaded before all others: some library by another name. */
+Test(cli, doctor_finds_a_second_openmp, .timeout = 60)
+{
+    if (is_sanitized())
+        cr_skip_test("the sanitizer's library must come first");
+    char folder[] = "/tmp/fwm_cli_XXXXXX", path[64], library[256] = "";
+    cr_assert_not_null(mkdtemp(folder));
+    (void)dl_iterate_phdr(find_yaml, library);
+    (void)snprintf(path, sizeof path, "%s/libomp.so.5", folder);
+    outcome copy = spawn("/bin/cp", (const char *const[]){library, path, NULL}, NULL);
+    cr_assert_eq(copy.status, 0, "%s", copy.err);
+    done(&copy);
+    cr_assert_eq(setenv("LD_PRELOAD", path, 1), 0);
+    expect(fwm("doctor", NULL), 1, "PROBLEM    expected one OpenMP runtime in the process, found 2",
+           "error: 1 problem found");
+    (void)unsetenv("LD_PRELOAD");
+    (void)unlink(path);
+    (void)rmdir(folder);
 }
 
 /* The small executable answers within 50 ms of wall time (about 1 ms on an idle core; the least of ten, so that a busy

@@ -241,6 +241,47 @@ Test(checkpoint, content_is_checked)
     remove_folder(&f);
 }
 
+/* A process that saves without pause is killed at some instant, again and again: what it leaves always loads, whole,
+ * and the next goes on from there. */
+Test(checkpoint, killed_while_saving, .timeout = 120)
+{
+    enum { KILLS = 25 };
+    const folder f = make_folder();
+    const char *build = getenv("FWM_BUILD");
+    char program[512], text[32], aside[128];
+    int64_t step = 0;
+    (void)snprintf(program, sizeof program, "%s/tests/train/program_save", build != NULL ? build : "build");
+    fwm_log_set_level(FWM_LOG_ERROR);
+    for (int kills = 0; kills < KILLS; kills++) {
+        char *argv[] = {program, (char *)f.last, text, NULL};
+        pid_t child;
+        int status;
+        (void)snprintf(text, sizeof text, "%lld", (long long)step + 1);
+        cr_assert_eq(posix_spawn(&child, program, NULL, NULL, argv, environ), 0, "%s: build it first", program);
+        for (int i = 0; kills == 0 && i < 2000 && access(f.last, F_OK) != 0; i++) /* the first lives to see one saved */
+            (void)usleep(5000);
+        (void)usleep(1000U + (useconds_t)fwm_random_permute((fwm_key){3, 1}, 0, 60000, (uint64_t)kills));
+        cr_assert_eq(kill(child, SIGKILL), 0);
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_assert(WIFSIGNALED(status), "it ended by itself with status %d", WEXITSTATUS(status));
+        tr_checkpoint *c;
+        int64_t found;
+        cr_assert_eq(tr_checkpoint_load(&c, f.last), FWM_OK, "%s", fwm_error_message());
+        cr_assert_eq(tr_checkpoint_int(c, "step", &found), FWM_OK);
+        cr_assert_geq(found, step);
+        cr_expect_eq(((const float *)tr_checkpoint_at(c, 0)->data)[1], (float)found);
+        tr_checkpoint_destroy(c);
+        step = found;
+    }
+    cr_expect_gt(step, KILLS / 8); /* some of them came to save */
+    (void)unlink(f.fresh);
+    (void)snprintf(aside, sizeof aside, "%s.tmp", f.fresh);
+    (void)unlink(aside);
+    (void)snprintf(aside, sizeof aside, "%s.tmp", f.previous);
+    (void)unlink(aside);
+    remove_folder(&f);
+}
+
 /* ---- the lock ---- */
 Test(checkpoint, lock)
 {
