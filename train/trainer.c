@@ -47,19 +47,24 @@ static void signals_restore(const signal_guard *guard)
 
 /* ---- identification ---- */
 
+/* An error of the fit, not of the data: a loss that is not finite, or a parameter that left the equation's range. */
+static fwm_status explain(const tr_run *run, const ds_batch *batch, fwm_status status)
+{
+    char why[FWM_ERROR_CAPACITY];
+    fwm_error_get(why, sizeof why);
+    FWM_TRY(tr_world_check_batch(run->world, batch));
+    return fwm_fail(status, "identification, step %lld: %s; a lower physics.identification.lr (%g) may help",
+                    (long long)run->identified + 1, why, run->config->physics.identification.lr);
+}
+
 static fwm_status identify_step(tr_run *run, fwm_progress *bar)
 {
     ds_batch batch;
     double loss, variation;
     FWM_TRY(ds_loader_next(run->pairs, &batch));
     fwm_status status = tr_identify_step(run->identify, &batch, run->p, run->m, run->v, run->identified + 1, &loss, &variation);
-    if (status != FWM_OK) { /* not finite, or a parameter that left the equation's range */
-        char why[FWM_ERROR_CAPACITY];
-        fwm_error_get(why, sizeof why);
-        FWM_TRY(tr_world_check_batch(run->world, &batch));
-        return fwm_fail(status, "identification, step %lld: %s; a lower physics.identification.lr (%g) may help",
-                        (long long)run->identified + 1, why, run->config->physics.identification.lr);
-    }
+    if (status != FWM_OK)
+        return explain(run, &batch, status);
     run->identified++;
     char text[128];
     (void)snprintf(text, sizeof text, "step loss %.3e  variation %.2e", loss, variation);
@@ -85,7 +90,9 @@ static fwm_status measure_scale(tr_run *run)
     for (int n = 0; n < SCALE_BATCHES; n++) {
         ds_batch batch;
         FWM_TRY(ds_loader_next(run->pairs, &batch));
-        FWM_TRY(tr_identify_error(run->identify, &batch, sum, &count));
+        fwm_status status = tr_identify_error(run->identify, &batch, sum, &count);
+        if (status != FWM_OK)
+            return explain(run, &batch, status);
     }
     for (int64_t k = 0; k < c; k++)
         scale[k] = fmax(sqrt(sum[k] / count), 1e-3 * scale[k]);
