@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-static fwm_status open_trained(tr_trained *t, const char *path, const char *data, const char *const *sets, int64_t n_sets,
-                               const char *weights, int64_t batch)
+static fwm_status open_trained(tr_trained *t, const char *path, const char *data, const char *const *sets,
+                               int64_t n_sets, const char *weights, int64_t batch)
 {
     FWM_TRY(tr_checkpoint_load(&t->checkpoint, path));
     const char *text = tr_checkpoint_config(t->checkpoint);

@@ -62,7 +62,8 @@ static fwm_status identify_step(tr_run *run, fwm_progress *bar)
     ds_batch batch;
     double loss, variation;
     FWM_TRY(ds_loader_next(run->pairs, &batch));
-    fwm_status status = tr_identify_step(run->identify, &batch, run->p, run->m, run->v, run->identified + 1, &loss, &variation);
+    fwm_status status =
+        tr_identify_step(run->identify, &batch, run->p, run->m, run->v, run->identified + 1, &loss, &variation);
     if (status != FWM_OK)
         return explain(run, &batch, status);
     run->identified++;
@@ -70,7 +71,8 @@ static fwm_status identify_step(tr_run *run, fwm_progress *bar)
     (void)snprintf(text, sizeof text, "step loss %.3e  variation %.2e", loss, variation);
     fwm_progress_update(bar, run->identified, text);
     if (run->events && run->identified % run->config->trainer.log_every == 0) {
-        tr_scalar row[] = {{"phase", 0}, {"identified", (double)run->identified}, {"loss", loss}, {"variation", variation}};
+        tr_scalar row[] = {
+            {"phase", 0}, {"identified", (double)run->identified}, {"loss", loss}, {"variation", variation}};
         FWM_TRY(tr_events_write(run->events, 0, row, 4));
     }
     return FWM_OK;
@@ -99,6 +101,13 @@ static fwm_status measure_scale(tr_run *run)
     return FWM_OK;
 }
 
+static fwm_status save_last(tr_run *run)
+{
+    FWM_TRY(tr_run_save(run, "last.ckpt", true));
+    run->saved = run->step;
+    return FWM_OK;
+}
+
 static fwm_status fit_law(tr_run *run)
 {
     int64_t total = run->options->dry_run && run->to_identify > DRY_STEPS ? DRY_STEPS : run->to_identify;
@@ -113,7 +122,8 @@ static fwm_status fit_law(tr_run *run)
     return FWM_OK;
 }
 
-/* Everything before the network's first update. A stop within leaves a checkpoint at update 0 with the moments of the fit. */
+/* Everything before the network's first update. A stop within leaves a checkpoint at update 0 with the moments of the
+ * fit. */
 static fwm_status identify(tr_run *run)
 {
     if (run->step == 0) {
@@ -130,7 +140,7 @@ static fwm_status identify(tr_run *run)
         memcpy(run->ema, run->p, (size_t)run->size * sizeof *run->p);
         /* Where there is no network to train, the run saves when all of it is done. */
         if (run->identified > 0 && !run->options->dry_run && !(whole && run->config->trainer.steps == 0))
-            FWM_TRY(tr_run_save(run, "last.ckpt", true));
+            FWM_TRY(save_last(run));
         if (!whole)
             return FWM_OK;
     }
@@ -143,8 +153,8 @@ static fwm_status identify(tr_run *run)
 
 typedef struct progress {
     double loss, kl, lr, norm, terms[TR_TERM_COUNT];
-    int bad;            /* updates left out in a row */
-    double logged;      /* seconds */
+    int bad;       /* updates left out in a row */
+    double logged; /* seconds */
     int64_t logged_step;
 } progress;
 
@@ -161,8 +171,8 @@ static void weights_at(const tr_run *run, double weights[TR_TERM_COUNT])
     weights[TR_TERM_FRAME] = c->objective.frame;
     weights[TR_TERM_KL] = c->objective.kl;
     weights[TR_TERM_PHYSICS] = c->objective.physics;
-    weights[TR_TERM_TRANSPORT] = c->transport.weight * ramp((double)run->step, (double)c->trainer.steps, c->transport.ramp_start,
-                                                            c->transport.ramp_end);
+    weights[TR_TERM_TRANSPORT] = c->transport.weight * ramp((double)run->step, (double)c->trainer.steps,
+                                                            c->transport.ramp_start, c->transport.ramp_end);
     weights[TR_TERM_START] = c->objective.start;
 }
 
@@ -184,8 +194,8 @@ static fwm_status update(tr_run *run, progress *p)
                                       .n_groups = run->n_groups};
     tr_adamw_report report = {.norm = NAN};
     p->lr = tr_schedule_rate(&schedule, run->step + 1);
-    fwm_status status = tr_adamw_step(&report, run->p, run->m, run->v, run->ema, run->g, &options, p->lr, run->step + 1, AD_F32,
-                                      run->size);
+    fwm_status status = tr_adamw_step(&report, run->p, run->m, run->v, run->ema, run->g, &options, p->lr, run->step + 1,
+                                      AD_F32, run->size);
     p->norm = report.norm;
     return status;
 }
@@ -195,7 +205,10 @@ static fwm_status validate(tr_run *run, double *vrmse, double *one)
 {
     const tr_config *c = run->config;
     int64_t horizon = tr_run_horizon(run);
-    tr_evaluate_options o = {.split = DS_VALIDATION, .start = c->data.context - 1, .horizon = horizon, .samples = 1,
+    tr_evaluate_options o = {.split = DS_VALIDATION,
+                             .start = c->data.context - 1,
+                             .horizon = horizon,
+                             .samples = 1,
                              .seed = (uint64_t)c->seed};
     if (!run->validation_ready)
         FWM_TRY(tr_rollout_prepare(run->validation, run->ema));
@@ -230,7 +243,8 @@ static fwm_status checkpoint_best(tr_run *run)
 
 static fwm_status log_step(tr_run *run, progress *p)
 {
-    double now = fwm_seconds(), rate = (double)((run->step - p->logged_step) * run->config->data.batch) / (now - p->logged);
+    double now = fwm_seconds(),
+           rate = (double)((run->step - p->logged_step) * run->config->data.batch) / (now - p->logged);
     int64_t clips = ds_loader_clips(run->clips);
     tr_scalar row[] = {{"phase", 1},
                        {"epoch", (double)(run->step * run->config->data.batch) / (double)clips},
@@ -266,7 +280,8 @@ static fwm_status log_term_norms(tr_run *run, const double weights[TR_TERM_COUNT
         (void)snprintf(name[k], sizeof name[k], "grad_norm_%s", tr_term_name((tr_term)k));
         row[k + 1].name = name[k];
         if (weights[k] > 0) {
-            FWM_TRY(tr_objective_run(run->stage[run->current], one, (uint64_t)run->config->seed, (uint64_t)run->step, &loss, terms, NULL));
+            FWM_TRY(tr_objective_run(run->stage[run->current], one, (uint64_t)run->config->seed, (uint64_t)run->step,
+                                     &loss, terms, NULL));
             row[k + 1].value = tr_gradient_norm(AD_F32, run->g, run->size);
         }
     }
@@ -287,11 +302,13 @@ static fwm_status loss_and_update(tr_run *run, const ds_batch *batch, progress *
     weights_at(run, weights);
     if (run->events && due(run->step, run->config->trainer.term_norms_every))
         FWM_TRY(log_term_norms(run, weights));
-    FWM_TRY(tr_objective_run(objective, weights, (uint64_t)run->config->seed, (uint64_t)run->step, &p->loss, p->terms, &p->kl));
+    FWM_TRY(tr_objective_run(objective, weights, (uint64_t)run->config->seed, (uint64_t)run->step, &p->loss, p->terms,
+                             &p->kl));
     return update(run, p);
 }
 
-/* A batch whose loss or gradient is not finite is left out, unless it is the data that are not; too many in a row end the run. */
+/* A batch whose loss or gradient is not finite is left out, unless it is the data that are not; too many in a row end
+ * the run. */
 static fwm_status leave_out(const tr_run *run, const ds_batch *batch, progress *p)
 {
     char why[FWM_ERROR_CAPACITY];
@@ -299,10 +316,11 @@ static fwm_status leave_out(const tr_run *run, const ds_batch *batch, progress *
     fwm_error_get(why, sizeof why);
     FWM_TRY(tr_world_check_batch(run->world, batch));
     fwm_log(FWM_LOG_WARN, "step %lld: loss %g: the batch is left out: %s", (long long)run->step + 1, p->loss, why);
-    FWM_CHECK(++p->bad < most, FWM_NUMERIC,
-              "training diverged: the last %d batches up to step %lld had to be left out; the newest checkpoint is whole. "
-              "Lower optimizer.lr (%g) or optimizer.clip (%g). The last reason: %s",
-              p->bad, (long long)run->step + 1, run->config->optimizer.lr, run->config->optimizer.clip, why);
+    FWM_CHECK(
+        ++p->bad < most, FWM_NUMERIC,
+        "training diverged: the last %d batches up to step %lld had to be left out; the newest checkpoint is whole. "
+        "Lower optimizer.lr (%g) or optimizer.clip (%g). The last reason: %s",
+        p->bad, (long long)run->step + 1, run->config->optimizer.lr, run->config->optimizer.clip, why);
     return FWM_OK;
 }
 
@@ -329,9 +347,7 @@ static fwm_status after_step(tr_run *run, progress *p)
         FWM_TRY(log_step(run, p));
     if (run->validation && (due(run->step, c->trainer.eval_every) || last))
         FWM_TRY(checkpoint_best(run));
-    if (due(run->step, c->trainer.save_every) || last || stop_signal)
-        FWM_TRY(tr_run_save(run, "last.ckpt", true));
-    return FWM_OK;
+    return due(run->step, c->trainer.save_every) || last ? save_last(run) : FWM_OK;
 }
 
 static fwm_status train(tr_run *run)
@@ -348,7 +364,8 @@ static fwm_status train(tr_run *run)
     while (run->step < end && !stop_signal) {
         FWM_TRY(train_step(run, &p));
         (void)snprintf(text, sizeof text, "loss %.4f  state %.4f  frame %.2e  kl %.2f  phys %.2e  ot %.2e", p.loss,
-                       p.terms[TR_TERM_STATE], p.terms[TR_TERM_FRAME], p.kl, p.terms[TR_TERM_PHYSICS], p.terms[TR_TERM_TRANSPORT]);
+                       p.terms[TR_TERM_STATE], p.terms[TR_TERM_FRAME], p.kl, p.terms[TR_TERM_PHYSICS],
+                       p.terms[TR_TERM_TRANSPORT]);
         fwm_progress_update(&bar, run->step, text);
         if (run->options->stop_after > 0 && run->step - first >= run->options->stop_after)
             stop_signal = SIGTERM;
@@ -360,8 +377,10 @@ static fwm_status train(tr_run *run)
     if (run->config->trainer.steps == 0 && !run->options->dry_run) { /* what was identified is the model */
         if (run->validation)
             FWM_TRY(checkpoint_best(run));
-        FWM_TRY(tr_run_save(run, "last.ckpt", true));
+        FWM_TRY(save_last(run));
     }
+    if (stop_signal && run->saved != run->step && !run->options->dry_run)
+        FWM_TRY(save_last(run));
     run->loss = p.loss;
     if (run->options->profile && run->current >= 0)
         ad_plan_print(tr_objective_plan(run->stage[run->current]), run->out);
@@ -375,8 +394,8 @@ static fwm_status begin(tr_run *run)
     const char *folder = run->options->folder;
     int length = folder ? snprintf(run->folder, sizeof run->folder, "%s", folder)
                         : snprintf(run->folder, sizeof run->folder, "checkpoints/%s", run->config->experiment);
-    FWM_CHECK(length > 0 && length < TR_PATH, FWM_INVALID, "%.100s...: expected a folder of 1 to %d characters, found %d", run->folder,
-              TR_PATH - 1, length);
+    FWM_CHECK(length > 0 && length < TR_PATH, FWM_INVALID,
+              "%.100s...: expected a folder of 1 to %d characters, found %d", run->folder, TR_PATH - 1, length);
     FWM_TRY(tr_world_open(&run->world, run->config, NULL, NULL));
     FWM_TRY(tr_run_build(run));
     if (!run->options->dry_run) {
@@ -395,7 +414,8 @@ static fwm_status take_up(tr_run *run, bool *finished)
     bool found = false;
     if (!run->options->dry_run)
         FWM_TRY(tr_run_resume(run, &found));
-    FWM_CHECK(found || !run->options->must_resume, FWM_IO, "%s: no checkpoint to go on from; leave out --resume to begin", run->folder);
+    FWM_CHECK(found || !run->options->must_resume, FWM_IO,
+              "%s: no checkpoint to go on from; leave out --resume to begin", run->folder);
     *finished = found && run->step >= run->config->trainer.steps && run->identified >= run->to_identify;
     if (*finished) {
         fwm_log(FWM_LOG_INFO, "%s: all %lld steps are done", run->folder, (long long)run->step);
@@ -431,7 +451,14 @@ fwm_status tr_train(tr_train_result *result, const tr_config *config, const tr_t
     *result = (tr_train_result){.loss = NAN, .best = NAN};
     tr_run *run = fwm_calloc(1, sizeof *run);
     FWM_CHECK(run, FWM_MEMORY, "out of memory");
-    *run = (tr_run){.config = config, .options = options, .out = out, .began = fwm_seconds(), .loss = NAN, .best = INFINITY, .current = -1};
+    *run = (tr_run){.config = config,
+                    .options = options,
+                    .out = out,
+                    .began = fwm_seconds(),
+                    .loss = NAN,
+                    .best = INFINITY,
+                    .saved = -1,
+                    .current = -1};
     signal_guard guard;
     signals_watch(&guard);
     bool finished = false;

@@ -1,4 +1,5 @@
-/* The state of a run, for trainer.c (the loop), trainer_state.c (checkpoints) and trainer_plan.c (what is printed before). */
+/* The state of a run, for trainer.c (the loop), trainer_state.c (checkpoints) and trainer_plan.c (what is printed
+ * before). */
 #ifndef TRAIN_TRAINER_INTERNAL_H
 #define TRAIN_TRAINER_INTERNAL_H
 
@@ -30,20 +31,21 @@ typedef struct tr_run {
     ds_loader *clips, *pairs; /* pairs, and identify, are gone once the law is fitted */
     tr_events *events;
     tr_lock *lock;
-    int64_t law_size, size;             /* elements of the flat vectors */
+    int64_t law_size, size; /* elements of the flat vectors */
     float *p, *g, *m, *v, *ema;
-    int64_t to_identify;                /* updates of the law; 0: nothing is learned */
-    int64_t identified, step;           /* updates done */
-    double loss, best;                  /* the last update's; the best validation's */
-    double began, elapsed;              /* start of this process [s]; seconds of earlier ones */
+    int64_t to_identify;      /* updates of the law; 0: nothing is learned */
+    int64_t identified, step; /* updates done */
+    int64_t saved;            /* the step of this process's newest last.ckpt; -1: none */
+    double loss, best;        /* the last update's; the best validation's */
+    double began, elapsed;    /* start of this process [s]; seconds of earlier ones */
     tr_memory predicted;
     tr_group *groups; /* what is frozen or not decayed */
     int64_t n_groups;
 } tr_run;
 
-size_t tr_resident_bytes(bool peak);           /* VmRSS or VmHWM of this process */
-double tr_run_seconds(const tr_run *run);      /* spent on the run, earlier processes included */
-int64_t tr_run_horizon(const tr_run *run);     /* of validation: eval.horizon, or what the trajectories allow */
+size_t tr_resident_bytes(bool peak);       /* VmRSS or VmHWM of this process */
+double tr_run_seconds(const tr_run *run);  /* spent on the run, earlier processes included */
+int64_t tr_run_horizon(const tr_run *run); /* of validation: eval.horizon, or what the trajectories allow */
 
 /* trainer_state.c */
 fwm_status tr_run_save(const tr_run *run, const char *name, bool keep_previous) FWM_MUST_USE;

@@ -50,7 +50,8 @@ static fwm_status build_stages(tr_run *run)
 {
     const tr_config *c = run->config;
     FWM_CHECK(c->objective.unroll.count >= 1 && c->objective.unroll.count <= TR_MAX_STAGES, FWM_CONFIG,
-              "objective.unroll: expected 1 to %d lengths, found %lld", TR_MAX_STAGES, (long long)c->objective.unroll.count);
+              "objective.unroll: expected 1 to %d lengths, found %lld", TR_MAX_STAGES,
+              (long long)c->objective.unroll.count);
     FWM_CHECK(c->objective.unroll_start.count == c->objective.unroll.count, FWM_CONFIG,
               "objective.unroll_start: expected %lld fractions, one for each of objective.unroll, found %lld",
               (long long)c->objective.unroll.count, (long long)c->objective.unroll_start.count);
@@ -80,7 +81,8 @@ fwm_status tr_run_build(tr_run *run)
     FWM_TRY(build_stages(run));
     int64_t count = ds_split_list(w->info, DS_VALIDATION, NULL);
     if (count > 0)
-        FWM_TRY(tr_rollout_create(&run->validation, run->world, count < TR_VALIDATION_BATCH ? count : TR_VALIDATION_BATCH));
+        FWM_TRY(
+            tr_rollout_create(&run->validation, run->world, count < TR_VALIDATION_BATCH ? count : TR_VALIDATION_BATCH));
     run->size = nn_store_size(w->store);
     return FWM_OK;
 }
@@ -95,8 +97,8 @@ static fwm_status make_groups(tr_run *run)
         const nn_slot *s = nn_store_slot(store, k);
         bool frozen = s->offset < run->law_size && run->config->physics.identification.freeze;
         if (frozen || s->init.no_decay)
-            run->groups[run->n_groups++] = (tr_group){.begin = s->offset, .end = s->offset + s->count, .lr_scale = frozen ? 0 : 1,
-                                                      .decay_scale = 0};
+            run->groups[run->n_groups++] = (tr_group){
+                .begin = s->offset, .end = s->offset + s->count, .lr_scale = frozen ? 0 : 1, .decay_scale = 0};
     }
     return FWM_OK;
 }
@@ -223,14 +225,15 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Identification and training each have their own workspace, never at the same time; of the stages one lives at a time, beside the
- * validation's once it has run. */
+/* Identification and training each have their own workspace, never at the same time; of the stages one lives at a time,
+ * beside the validation's once it has run. */
 void tr_run_predict(tr_run *run)
 {
     const tr_config *c = run->config;
     const wm_config *m = &run->world->model;
     tr_memory *p = &run->predicted;
-    size_t stage = 0, fit = run->identify ? workspace_of(tr_identify_plan(run->identify)) : 0, validation = 0, rings = 0;
+    size_t stage = 0, fit = run->identify ? workspace_of(tr_identify_plan(run->identify)) : 0, validation = 0,
+           rings = 0;
     for (int k = 0; k < run->n_stages; k++)
         stage = larger(stage, workspace_of(tr_objective_plan(run->stage[k])));
     if (run->validation) {
@@ -252,9 +255,11 @@ void tr_run_print(const tr_run *run, bool plans)
 {
     const wm_config *m = &run->world->model;
     const tr_memory *p = &run->predicted;
-    fprintf(run->out, "model: frames %lldx%lldx%lld, state %lld nodes x %lld, cheap simulation %lld nodes, %lld actions, latent %lld\n",
-            (long long)m->height, (long long)m->width, (long long)m->colors, (long long)m->nodes, (long long)m->state.count,
-            (long long)m->coarse_nodes, (long long)m->actions, (long long)m->latent.size);
+    fprintf(run->out,
+            "model: frames %lldx%lldx%lld, state %lld nodes x %lld, cheap simulation %lld nodes, %lld actions, latent "
+            "%lld\n",
+            (long long)m->height, (long long)m->width, (long long)m->colors, (long long)m->nodes,
+            (long long)m->state.count, (long long)m->coarse_nodes, (long long)m->actions, (long long)m->latent.size);
     print_parts(run);
     fprintf(run->out, "plans:\n");
     if (run->identify)
@@ -266,10 +271,11 @@ void tr_run_print(const tr_run *run, bool plans)
     }
     if (run->validation)
         print_plan(run, "validation step", tr_rollout_plan(run->validation), plans);
-    fprintf(run->out,
-            "memory: peak %.1f MB = process so far %.1f + workspaces %.1f + parameters, gradients, moments, average %.1f + "
-            "prefetched batches %.1f + code of libraries %.1f\n",
-            1e-6 * (double)p->peak, 1e-6 * (double)p->process, 1e-6 * (double)p->workspaces, 1e-6 * (double)p->vectors,
-            1e-6 * (double)p->batches, 1e-6 * (double)p->libraries);
+    fprintf(
+        run->out,
+        "memory: peak %.1f MB = process so far %.1f + workspaces %.1f + parameters, gradients, moments, average %.1f + "
+        "prefetched batches %.1f + code of libraries %.1f\n",
+        1e-6 * (double)p->peak, 1e-6 * (double)p->process, 1e-6 * (double)p->workspaces, 1e-6 * (double)p->vectors,
+        1e-6 * (double)p->batches, 1e-6 * (double)p->libraries);
     (void)fflush(run->out);
 }

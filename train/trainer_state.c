@@ -25,14 +25,21 @@ static void vectors_of(const tr_run *run, float *list[VECTORS])
 static int mesh_tensors(const tr_run *run, tr_tensor t[MESH_TENSORS])
 {
     const fem_mesh *mesh[2] = {tr_law_mesh(run->world->law), tr_law_coarse_mesh(run->world->law)};
-    static const char *const names[2][2] = {{"mesh/vertices", "mesh/cells"}, {"coarse_mesh/vertices", "coarse_mesh/cells"}};
+    static const char *const names[2][2] = {{"mesh/vertices", "mesh/cells"},
+                                            {"coarse_mesh/vertices", "coarse_mesh/cells"}};
     int n = 0;
     for (int k = 0; k < 2; k++) {
         if (!mesh[k])
             continue;
-        t[n++] = (tr_tensor){.name = names[k][0], .dtype = TR_F64, .rank = 2, .shape = {mesh[k]->n_vertices, FEM_DIM},
+        t[n++] = (tr_tensor){.name = names[k][0],
+                             .dtype = TR_F64,
+                             .rank = 2,
+                             .shape = {mesh[k]->n_vertices, FEM_DIM},
                              .data = mesh[k]->vertices};
-        t[n++] = (tr_tensor){.name = names[k][1], .dtype = TR_I32, .rank = 2, .shape = {mesh[k]->n_cells, mesh[k]->cell_vertices},
+        t[n++] = (tr_tensor){.name = names[k][1],
+                             .dtype = TR_I32,
+                             .rank = 2,
+                             .shape = {mesh[k]->n_cells, mesh[k]->cell_vertices},
                              .data = mesh[k]->cells};
     }
     return n;
@@ -53,7 +60,8 @@ static json_t *about(const tr_run *run)
     return o;
 }
 
-static fwm_status save_tensors(const tr_run *run, const char *path, tr_tensor *tensor, char (*name)[512], bool keep_previous)
+static fwm_status save_tensors(const tr_run *run, const char *path, tr_tensor *tensor, char (*name)[512],
+                               bool keep_previous)
 {
     const nn_store *store = run->world->store;
     float *list[VECTORS];
@@ -63,20 +71,23 @@ static fwm_status save_tensors(const tr_run *run, const char *path, tr_tensor *t
         for (int j = 0; j < VECTORS; j++) {
             const nn_slot *s = nn_store_slot(store, k);
             (void)snprintf(name[n], sizeof name[n], "%s%s", vector_prefix[j], s->name);
-            tensor[n] = (tr_tensor){.name = name[n], .dtype = TR_F32, .rank = s->shape.rank, .data = list[j] + s->offset};
+            tensor[n] =
+                (tr_tensor){.name = name[n], .dtype = TR_F32, .rank = s->shape.rank, .data = list[j] + s->offset};
             memcpy(tensor[n].shape, s->shape.dim, (size_t)s->shape.rank * sizeof *tensor[n].shape);
             n++;
         }
     n += mesh_tensors(run, tensor + n);
-    json_t *position = json_pack("{s:I, s:I, s:I}", "step", (json_int_t)run->step, "identified", (json_int_t)run->identified, "seed",
-                                 (json_int_t)run->config->seed);
+    json_t *position = json_pack("{s:I, s:I, s:I}", "step", (json_int_t)run->step, "identified",
+                                 (json_int_t)run->identified, "seed", (json_int_t)run->config->seed);
     json_t *rest = about(run);
     char *config = NULL;
     fwm_status status = tr_config_dump(run->config, &config);
     if (status == FWM_OK)
-        status = tr_checkpoint_save(path, &(tr_checkpoint_content){.tensors = tensor, .count = n, .position = position,
-                                                                   .about = rest, .config = config},
-                                    keep_previous);
+        status = tr_checkpoint_save(
+            path,
+            &(tr_checkpoint_content){
+                .tensors = tensor, .count = n, .position = position, .about = rest, .config = config},
+            keep_previous);
     fwm_free(config);
     json_decref(position);
     json_decref(rest);
@@ -88,10 +99,11 @@ fwm_status tr_run_save(const tr_run *run, const char *name, bool keep_previous)
     float *list[VECTORS];
     vectors_of(run, list);
     for (int j = 0; j < VECTORS; j++)
-        FWM_CHECK(isfinite(tr_gradient_norm(AD_F32, list[j], run->size)), FWM_NUMERIC,
-                  "step %lld: the parameters are not finite any more (%s*): not saved, the checkpoint before is whole. Lower "
-                  "optimizer.lr or optimizer.weight_decay",
-                  (long long)run->step, vector_prefix[j]);
+        FWM_CHECK(
+            isfinite(tr_gradient_norm(AD_F32, list[j], run->size)), FWM_NUMERIC,
+            "step %lld: the parameters are not finite any more (%s*): not saved, the checkpoint before is whole. Lower "
+            "optimizer.lr or optimizer.weight_decay",
+            (long long)run->step, vector_prefix[j]);
     size_t n = (size_t)nn_store_count(run->world->store) * VECTORS + MESH_TENSORS;
     char path[TR_PATH + 64];
     (void)snprintf(path, sizeof path, "%s/%s", run->folder, name);
@@ -128,7 +140,8 @@ static bool first_difference(const json_t *now, const json_t *then, char *path, 
 /* What only says how a run is watched may differ. */
 static void leave_out_watching(json_t *config)
 {
-    static const char *const watching[] = {"eval_every", "save_every", "log_every", "term_norms_every", "threads", "isa"};
+    static const char *const watching[] = {"eval_every",       "save_every", "log_every",
+                                           "term_norms_every", "threads",    "isa"};
     (void)json_object_del(config, "eval");
     (void)json_object_del(config, "export");
     (void)json_object_del(json_object_get(config, "data"), "prefetch");
@@ -151,10 +164,11 @@ static fwm_status check_same_run(const tr_run *run, const tr_checkpoint *ck)
     leave_out_watching(a);
     leave_out_watching(b);
     if (status == FWM_OK && first_difference(a, b, where, sizeof where))
-        status = fwm_fail(FWM_CONFIG,
-                          "%s: was trained with another configuration (%s differs); go on with the old one, or choose another "
-                          "folder with --out",
-                          tr_checkpoint_path(ck), where);
+        status = fwm_fail(
+            FWM_CONFIG,
+            "%s: was trained with another configuration (%s differs); go on with the old one, or choose another "
+            "folder with --out",
+            tr_checkpoint_path(ck), where);
     json_decref(a);
     json_decref(b);
     return status;
@@ -163,10 +177,12 @@ static fwm_status check_same_run(const tr_run *run, const tr_checkpoint *ck)
 static void warn_about_bits(const tr_checkpoint *ck)
 {
     const json_t *o = tr_checkpoint_about(ck);
-    int64_t threads = json_integer_value(json_object_get(o, "threads")), isa = json_integer_value(json_object_get(o, "isa"));
+    int64_t threads = json_integer_value(json_object_get(o, "threads")),
+            isa = json_integer_value(json_object_get(o, "isa"));
     if (threads != fwm_threads_count() || isa != fwm_isa_level())
         fwm_log(FWM_LOG_WARN,
-                "the checkpoint was written with %lld threads and instruction set level %lld, this process has %d and %d: the run "
+                "the checkpoint was written with %lld threads and instruction set level %lld, this process has %d and "
+                "%d: the run "
                 "goes on, but not to the same bits",
                 (long long)threads, (long long)isa, fwm_threads_count(), fwm_isa_level());
 }
@@ -182,10 +198,11 @@ static fwm_status load_state(tr_run *run, const tr_checkpoint *ck)
     FWM_TRY(tr_checkpoint_int(ck, "step", &run->step));
     FWM_TRY(tr_checkpoint_int(ck, "identified", &run->identified));
     const int64_t steps = run->config->trainer.steps;
-    FWM_CHECK(run->step >= 0 && run->step <= steps, FWM_DATA, "%s: step %lld is outside 0..%lld", tr_checkpoint_path(ck),
-              (long long)run->step, (long long)steps);
-    FWM_CHECK(run->identified >= 0 && run->identified <= run->to_identify, FWM_DATA, "%s: identified %lld is outside 0..%lld",
-              tr_checkpoint_path(ck), (long long)run->identified, (long long)run->to_identify);
+    FWM_CHECK(run->step >= 0 && run->step <= steps, FWM_DATA, "%s: step %lld is outside 0..%lld",
+              tr_checkpoint_path(ck), (long long)run->step, (long long)steps);
+    FWM_CHECK(run->identified >= 0 && run->identified <= run->to_identify, FWM_DATA,
+              "%s: identified %lld is outside 0..%lld", tr_checkpoint_path(ck), (long long)run->identified,
+              (long long)run->to_identify);
     FWM_TRY(tr_world_take_up(run->world, ck));
     const json_t *o = tr_checkpoint_about(ck);
     const json_t *best = json_object_get(o, "best");
@@ -221,15 +238,16 @@ fwm_status tr_folder_make(const char *path)
 {
     char part[4096];
     size_t length = strlen(path);
-    FWM_CHECK(length > 0 && length < sizeof part, FWM_INVALID, "%.100s: expected a path of 1 to %zu characters, found %zu", path,
-              sizeof part - 1, length);
+    FWM_CHECK(length > 0 && length < sizeof part, FWM_INVALID,
+              "%.100s: expected a path of 1 to %zu characters, found %zu", path, sizeof part - 1, length);
     memcpy(part, path, length + 1);
     for (char *c = part + 1;; c++) {
         if (*c != '/' && *c != '\0')
             continue;
         char kept = *c;
         *c = '\0';
-        FWM_CHECK(mkdir(part, 0777) == 0 || errno == EEXIST, FWM_IO, "%s: cannot make the folder: %s", part, strerror(errno));
+        FWM_CHECK(mkdir(part, 0777) == 0 || errno == EEXIST, FWM_IO, "%s: cannot make the folder: %s", part,
+                  strerror(errno));
         if (kept == '\0')
             return FWM_OK;
         *c = kept;

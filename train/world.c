@@ -8,8 +8,8 @@
 static fwm_status copy_stats(const tr_world *w, ds_field field, int64_t limit, double *mean, double *std)
 {
     const ds_field_info *f = &w->info->fields[field];
-    FWM_CHECK(f->channels <= limit, FWM_UNSUPPORTED, "%s: /%s: expected at most %lld channels, found %lld", ds_path(w->ds),
-              ds_field_name(field), (long long)limit, (long long)f->channels);
+    FWM_CHECK(f->channels <= limit, FWM_UNSUPPORTED, "%s: /%s: expected at most %lld channels, found %lld",
+              ds_path(w->ds), ds_field_name(field), (long long)limit, (long long)f->channels);
     for (int64_t k = 0; k < f->channels; k++) {
         mean[k] = f->stats.mean ? f->stats.mean[k] : 0.0;
         std[k] = f->stats.std ? f->stats.std[k] : 1.0;
@@ -23,8 +23,8 @@ static fwm_status copy_stats(const tr_world *w, ds_field field, int64_t limit, d
 
 static fwm_status require_field(const tr_world *w, ds_field field, const char *why)
 {
-    FWM_CHECK(w->info->fields[field].channels > 0, FWM_DATA, "%s: /%s: expected a dataset, found none; %s", ds_path(w->ds),
-              ds_field_name(field), why);
+    FWM_CHECK(w->info->fields[field].channels > 0, FWM_DATA, "%s: /%s: expected a dataset, found none; %s",
+              ds_path(w->ds), ds_field_name(field), why);
     return FWM_OK;
 }
 
@@ -67,8 +67,9 @@ static fwm_status fill_model(tr_world *w)
     FWM_TRY(require_field(w, DS_STATE, "the predictor works on nodal states"));
     FWM_TRY(require_field(w, DS_S_PHY, "the physics tower reads the cheap simulation"));
     FWM_TRY(require_field(w, DS_ACTIONS, "the predictor reads actions"));
-    FWM_CHECK(c->model.encoder.widths.count == WM_SCALES, FWM_CONFIG, "model.encoder.widths: expected %d numbers, found %lld",
-              WM_SCALES, (long long)c->model.encoder.widths.count);
+    FWM_CHECK(c->model.encoder.widths.count == WM_SCALES, FWM_CONFIG,
+              "model.encoder.widths: expected %d numbers, found %lld", WM_SCALES,
+              (long long)c->model.encoder.widths.count);
     FWM_CHECK(c->model.predictor.widths.count >= 1 && c->model.predictor.widths.count <= WM_MAX_LEVELS, FWM_CONFIG,
               "model.predictor.widths: expected 1 to %d numbers, found %lld", WM_MAX_LEVELS,
               (long long)c->model.predictor.widths.count);
@@ -134,11 +135,12 @@ static fwm_status read_row(const tr_checkpoint *checkpoint, const stat_row *row,
 {
     const json_t *list = json_object_get(json_object_get(tr_checkpoint_about(checkpoint), "normalisation"), row->name);
     FWM_CHECK(json_array_size(list) == (size_t)row->count, FWM_DATA,
-              "%s: normalisation.%s: expected %lld numbers (the dataset's), found %zu", tr_checkpoint_path(checkpoint), row->name,
-              (long long)row->count, json_array_size(list));
+              "%s: normalisation.%s: expected %lld numbers (the dataset's), found %zu", tr_checkpoint_path(checkpoint),
+              row->name, (long long)row->count, json_array_size(list));
     for (int64_t k = 0; k < row->count; k++) {
         const json_t *x = json_array_get(list, (size_t)k);
-        FWM_CHECK(json_is_number(x), FWM_DATA, "%s: normalisation.%s: expected numbers", tr_checkpoint_path(checkpoint), row->name);
+        FWM_CHECK(json_is_number(x), FWM_DATA, "%s: normalisation.%s: expected numbers", tr_checkpoint_path(checkpoint),
+                  row->name);
         value[k] = json_number_value(x);
     }
     return FWM_OK;
@@ -163,10 +165,11 @@ fwm_status tr_world_take_up(tr_world *w, const tr_checkpoint *checkpoint)
         for (int64_t k = 0; k < row[r].count; k++) {
             if (row[r].value == w->correction_scale)
                 w->correction_scale[k] = then[k];
-            FWM_CHECK(row[r].value[k] == then[k], FWM_DATA,
-                      "%s: the dataset is not the one that %s was trained on: its %s was %.9g and is %.9g; bring the old one "
-                      "back, or begin anew with --out",
-                      ds_path(w->ds), tr_checkpoint_path(checkpoint), row[r].name, then[k], row[r].value[k]);
+            FWM_CHECK(
+                row[r].value[k] == then[k], FWM_DATA,
+                "%s: the dataset is not the one that %s was trained on: its %s was %.9g and is %.9g; bring the old one "
+                "back, or begin anew with --out",
+                ds_path(w->ds), tr_checkpoint_path(checkpoint), row[r].name, then[k], row[r].value[k]);
         }
     }
     return FWM_OK;
@@ -180,7 +183,8 @@ fwm_status tr_world_check_batch(const tr_world *w, const ds_batch *batch)
         for (int64_t row = 0; x && row < batch->count * batch->length; row++)
             for (int64_t i = 0; i < size; i++)
                 FWM_CHECK(isfinite(x[row * size + i]), FWM_DATA,
-                          "%s: /%s: trajectory %lld, time %lld, value %lld: expected a finite number, found %g; `fwm inspect` "
+                          "%s: /%s: trajectory %lld, time %lld, value %lld: expected a finite number, found %g; `fwm "
+                          "inspect` "
                           "counts them",
                           ds_path(w->ds), ds_field_name((ds_field)f), (long long)batch->trajectory[row / batch->length],
                           (long long)(batch->start[row / batch->length] + row % batch->length), (long long)i,

@@ -1,4 +1,5 @@
-/* The whole chain as a user types it: simulate, train, evaluate, imagine, export, inspect; and each variant of the configuration. */
+/* The whole chain as a user types it: simulate, train, evaluate, imagine, export, inspect; and each variant of the
+ * configuration. */
 #include "data/dataset.h"
 #include "tests/train/small.h"
 #include "train/checkpoint.h"
@@ -6,15 +7,17 @@
 #include <math.h>
 #include <png.h>
 
-#define TRAIN_SETS "--set trainer.threads=1 --set trainer.steps=6 --set schedule.warmup=2 --set trainer.eval_every=3 --set trainer.save_every=3"
+#define TRAIN_SETS                                                                                                     \
+    "--set trainer.threads=1 --set trainer.steps=6 --set schedule.warmup=2 --set trainer.eval_every=3 --set "          \
+    "trainer.save_every=3"
 
 /* fwm COMMAND with standard output in FOLDER/out and standard error in FOLDER/err: success is expected. */
-#define fwm_does(folder, ...)                                                                                                            \
-    do {                                                                                                                                 \
-        char words_[1024];                                                                                                               \
-        (void)snprintf(words_, sizeof words_, __VA_ARGS__);                                                                              \
-        cr_assert_eq(small_shell("%s %s >%s/out 2>%s/err", small_program(), words_, folder, folder), 0, "fwm %s: %s", words_,            \
-                     small_text(folder, "err"));                                                                                         \
+#define fwm_does(folder, ...)                                                                                          \
+    do {                                                                                                               \
+        char words_[1024];                                                                                             \
+        (void)snprintf(words_, sizeof words_, __VA_ARGS__);                                                            \
+        cr_assert_eq(small_shell("%s %s >%s/out 2>%s/err", small_program(), words_, folder, folder), 0, "fwm %s: %s",  \
+                     words_, small_text(folder, "err"));                                                               \
     } while (0)
 
 static json_t *output(const char *folder)
@@ -45,8 +48,11 @@ static void simulate_and_train(const char *folder)
     json_t *o = output(folder);
     cr_expect(json_is_false(json_object_get(o, "simulated")), "the same dataset is simulated twice");
     json_decref(o);
-    cr_expect_eq(small_shell("%s simulate " SMALL_CONFIG " --set seed=4 --out %s/data.h5 2>%s/err", small_program(), folder, folder), 1);
-    cr_expect_not_null(strstr(small_text(folder, "err"), "is there already and was simulated from another configuration"));
+    cr_expect_eq(small_shell("%s simulate " SMALL_CONFIG " --set seed=4 --out %s/data.h5 2>%s/err", small_program(),
+                             folder, folder),
+                 1);
+    cr_expect_not_null(
+        strstr(small_text(folder, "err"), "is there already and was simulated from another configuration"));
     fwm_does(folder, "train " SMALL_CONFIG " --set data.file=%s/data.h5 --out %s/run " TRAIN_SETS, folder, folder);
     cr_expect_not_null(strstr(small_text(folder, "out"), "/run/best.ckpt\n"));
 }
@@ -54,7 +60,9 @@ static void simulate_and_train(const char *folder)
 static void evaluate(const char *folder)
 {
     static const char *const rows[] = {"model", "persistence", "physics_only"}, *const horizons[] = {"1", "5", "10"};
-    static const char *const numbers[] = {"state/vrmse", "state/rmse", "physics_residual"}, *const pictures[] = {"frames/psnr", "frames/ssim"};
+    static const char *const numbers[] = {"state/vrmse", "state/rmse", "physics_residual"}, *const pictures[] = {
+                                                                                                "frames/psnr",
+                                                                                                "frames/ssim"};
     char path[128];
     fwm_does(folder, "eval %s/run/best.ckpt --split test --json", folder);
     json_t *e = output(folder);
@@ -84,7 +92,8 @@ static void evaluate(const char *folder)
     (void)snprintf(file, sizeof file, "%s/run/metrics_test.json", folder);
     json_t *kept = small_json(file);
     cr_expect_eq(json_object_size(kept), json_object_size(e));
-    cr_expect_float_eq(json_number_value(at(kept, "model/state/vrmse/10")), json_number_value(at(e, "model/state/vrmse/10")), 1e-7);
+    cr_expect_float_eq(json_number_value(at(kept, "model/state/vrmse/10")),
+                       json_number_value(at(e, "model/state/vrmse/10")), 1e-7);
     json_decref(kept);
     json_decref(e);
 }
@@ -92,7 +101,9 @@ static void evaluate(const char *folder)
 static void report_is_self_contained(const char *folder)
 {
     char command[SMALL_PATH + 160];
-    static const char *const there[] = {"<svg", "data:image/png;base64,", "persistence"}, *const away[] = {"<link", "<script src", "src=\"http", "url(http"};
+    static const char *const there[] = {"<svg", "data:image/png;base64,", "persistence"}, *const away[] = {
+                                                                                              "<link", "<script src",
+                                                                                              "src=\"http", "url(http"};
     for (int k = 0; k < 3; k++) {
         (void)snprintf(command, sizeof command, "grep -q '%s' %s/run/report.html", there[k], folder);
         cr_expect_eq(small_shell("%s", command), 0, "no %s in the report", there[k]);
@@ -108,7 +119,8 @@ static void imagine(const char *folder)
     enum { HORIZON = 4 };
     char path[SMALL_PATH + 32];
     ds_dataset *ds, *from;
-    fwm_does(folder, "rollout %s/run/best.ckpt --split test --index 2 --horizon %d --out %s/new/one.h5 --json", folder, HORIZON, folder);
+    fwm_does(folder, "rollout %s/run/best.ckpt --split test --index 2 --horizon %d --out %s/new/one.h5 --json", folder,
+             HORIZON, folder);
     json_t *o = output(folder);
     cr_expect_eq(json_array_size(at(o, "vrmse")), HORIZON + 1);
     cr_expect_eq(json_number_value(json_array_get(at(o, "vrmse"), 0)), 0, "it starts from the truth");
@@ -153,7 +165,9 @@ static void imagine(const char *folder)
     png_byte *rgb = malloc(PNG_IMAGE_SIZE(image));
     cr_expect(png_image_finish_read(&image, NULL, rgb, 0, NULL), "%s", image.message);
     free(rgb);
-    cr_expect_eq(small_shell("%s rollout %s/run/best.ckpt --out %s/one.gif 2>%s/err", small_program(), folder, folder, folder), 2);
+    cr_expect_eq(
+        small_shell("%s rollout %s/run/best.ckpt --out %s/one.gif 2>%s/err", small_program(), folder, folder, folder),
+        2);
     cr_expect_not_null(strstr(small_text(folder, "err"), "--out: expected FILE.h5 or FILE.png"));
     cr_expect_eq(small_shell("%s rollout %s/run/best.ckpt --index 4 2>%s/err", small_program(), folder, folder), 1);
     cr_expect_not_null(strstr(small_text(folder, "err"), "--index: expected 0 to 3"), "%s", small_text(folder, "err"));
@@ -162,8 +176,9 @@ static void imagine(const char *folder)
 static void export_and_inspect(const char *folder)
 {
     fwm_does(folder, "export %s/run/best.ckpt --format safetensors -o %s/model.safetensors --json", folder, folder);
-    json_t *exported = output(folder), *ck = small_inspect(folder, "run/best.ckpt"), *weights = small_inspect(folder, "model.safetensors"),
-           *data = small_inspect(folder, "data.h5"), *rollout = small_inspect(folder, "new/one.h5");
+    json_t *exported = output(folder), *ck = small_inspect(folder, "run/best.ckpt"),
+           *weights = small_inspect(folder, "model.safetensors"), *data = small_inspect(folder, "data.h5"),
+           *rollout = small_inspect(folder, "new/one.h5");
     static const char *const keys[] = {"version", "step", "seed", "parameters", "digest", "config", "tensors"};
     cr_expect_str_eq(json_string_value(at(ck, "kind")), "checkpoint");
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
@@ -211,7 +226,8 @@ Test(chain, options_of_eval, .timeout = 120)
     enum { N = sizeof options / sizeof *options };
     double vrmse[N];
     small_folder(folder);
-    fwm_does(folder, "train " SMALL_CONFIG " --set data.file=%s --out %s/run " TRAIN_SETS " --set optimizer.ema=0.5", small_data(), folder);
+    fwm_does(folder, "train " SMALL_CONFIG " --set data.file=%s --out %s/run " TRAIN_SETS " --set optimizer.ema=0.5",
+             small_data(), folder);
     for (int k = 0; k < N; k++) {
         fwm_does(folder, "eval %s/run/last.ckpt --json --no-report %s", folder, options[k]);
         json_t *e = output(folder);
@@ -235,13 +251,19 @@ Test(chain, every_variant_trains_and_is_evaluated, .timeout = 180)
         const char *name;
         int steps;
         bool law; /* has fitted parameters */
-    } variants[] = {{"fused", 6, true}, {"data_only", 6, false}, {"no_ot", 6, true}, {"physics_only", 0, false}, {"physics_learned", 0, true}};
+    } variants[] = {{"fused", 6, true},
+                    {"data_only", 6, false},
+                    {"no_ot", 6, true},
+                    {"physics_only", 0, false},
+                    {"physics_learned", 0, true}};
     char folder[SMALL_PATH], file[64], digest[2][24] = {"", ""};
     double vrmse[5];
     small_folder(folder);
     for (int k = 0; k < 5; k++) {
         /* A variant that sets the steps itself keeps them. */
-        fwm_does(folder, "train " SMALL_CONFIG " --variant %s --set data.file=%s --out %s/%s " TRAIN_SETS " --set transport.ramp_start=0 --set transport.ramp_end=0",
+        fwm_does(folder,
+                 "train " SMALL_CONFIG " --variant %s --set data.file=%s --out %s/%s " TRAIN_SETS
+                 " --set transport.ramp_start=0 --set transport.ramp_end=0",
                  variants[k].name, small_data(), folder, variants[k].name);
         (void)snprintf(file, sizeof file, "%s/best.ckpt", variants[k].name);
         json_t *ck = small_inspect(folder, file);
@@ -257,9 +279,12 @@ Test(chain, every_variant_trains_and_is_evaluated, .timeout = 180)
         cr_expect(vrmse[k] > 0 && vrmse[k] < 2, "%s: %g", variants[k].name, vrmse[k]);
         /* The same command on the finished run says so. */
         json_decref(e);
-        fwm_does(folder, "train " SMALL_CONFIG " --variant %s --set data.file=%s --out %s/%s " TRAIN_SETS " --set transport.ramp_start=0 --set transport.ramp_end=0",
+        fwm_does(folder,
+                 "train " SMALL_CONFIG " --variant %s --set data.file=%s --out %s/%s " TRAIN_SETS
+                 " --set transport.ramp_start=0 --set transport.ramp_end=0",
                  variants[k].name, small_data(), folder, variants[k].name);
-        cr_expect_not_null(strstr(small_text(folder, "err"), "steps are done"), "%s: %s", variants[k].name, small_text(folder, "err"));
+        cr_expect_not_null(strstr(small_text(folder, "err"), "steps are done"), "%s: %s", variants[k].name,
+                           small_text(folder, "err"));
     }
     cr_expect_str_neq(digest[0], digest[1], "the transport term does nothing");
     cr_expect_lt(vrmse[4], vrmse[3], "fitting the law helps: %g against %g", vrmse[4], vrmse[3]);
@@ -274,8 +299,8 @@ Test(chain, variants_do_not_share_a_folder, .timeout = 60)
     cr_assert_eq(small_shell("ln -s %s/configs %s/configs && mkdir %s/d && case %s in /*) p=%s;; *) p=%s/%s;; esac && "
                              "case %s in /*) b=%s;; *) b=%s/%s;; esac && cd %s && "
                              "$b train " SMALL_CONFIG " --variant physics_only --set data.file=$p >out 2>err",
-                             here, folder, folder, small_data(), small_data(), here, small_data(), small_program(), small_program(), here,
-                             small_program(), folder),
+                             here, folder, folder, small_data(), small_data(), here, small_data(), small_program(),
+                             small_program(), here, small_program(), folder),
                  0, "%s", small_text(folder, "err"));
     cr_expect_str_eq(small_text(folder, "out"), "checkpoints/heat_plate_small/physics_only/best.ckpt\n");
     free(here);

@@ -55,8 +55,15 @@ static void close_setting(setting *s)
 
 static tr_evaluation *evaluate(setting *s, int64_t start, int64_t samples, uint64_t seed, bool from_frame)
 {
-    const tr_evaluate_options o = {.split = DS_TEST, .start = start, .horizon = HORIZON, .samples = samples, .seed = seed,
-                                   .from_frame = from_frame, .frames = true, .residual = true, .example = true};
+    const tr_evaluate_options o = {.split = DS_TEST,
+                                   .start = start,
+                                   .horizon = HORIZON,
+                                   .samples = samples,
+                                   .seed = seed,
+                                   .from_frame = from_frame,
+                                   .frames = true,
+                                   .residual = true,
+                                   .example = true};
     tr_evaluation *e;
     cr_assert_eq(tr_evaluate(&e, s->world, s->rollout, s->flat, &o), FWM_OK, "%s", fwm_error_message());
     return e;
@@ -115,12 +122,14 @@ static double vrmse(const setting *s, const float *x, const float *y)
 /* Weights are float32 of the mass and the metric guards its variance: 1e-5 of the value bounds both. */
 static void expect_near(double found, double expected, double tolerance, const char *what, int64_t k, int64_t h)
 {
-    cr_expect_lt(fabs(found - expected), tolerance * fabs(expected), "%s, trajectory %lld, step %lld: found %.9g, expected %.9g", what,
-                 (long long)k, (long long)h, found, expected);
+    cr_expect_lt(fabs(found - expected), tolerance * fabs(expected),
+                 "%s, trajectory %lld, step %lld: found %.9g, expected %.9g", what, (long long)k, (long long)h, found,
+                 expected);
 }
 
-/* The correction begins at zero: an untrained model is the simulation. Its rollouts are loops of fem_step with the law's starting
- * values. Both work in float32, whose solver stops at 2e-6 of the state; six steps of a contracting equation leave 1e-4 of the error. */
+/* The correction begins at zero: an untrained model is the simulation. Its rollouts are loops of fem_step with the
+ * law's starting values. Both work in float32, whose solver stops at 2e-6 of the state; six steps of a contracting
+ * equation leave 1e-4 of the error. */
 Test(evaluate, an_untrained_model_is_a_loop_of_steps, .timeout = 60)
 {
     setting s = {.config = NULL};
@@ -147,8 +156,9 @@ Test(evaluate, an_untrained_model_is_a_loop_of_steps, .timeout = 60)
         trajectory t = read_trajectory(&s, k);
         memcpy(u, t.state + start * n, (size_t)n * sizeof *u);
         for (int64_t h = 1; h <= HORIZON; h++) {
-            cr_assert_eq(fem_step(tr_law_problem(s.world->law), AD_F32, next, u, t.actions + (start + h - 1) * A, &theta, 1), FWM_OK, "%s",
-                         fwm_error_message());
+            cr_assert_eq(
+                fem_step(tr_law_problem(s.world->law), AD_F32, next, u, t.actions + (start + h - 1) * A, &theta, 1),
+                FWM_OK, "%s", fwm_error_message());
             memcpy(u, next, (size_t)n * sizeof *u);
             expect_near(tr_metrics_value(e->table[TR_METHOD_MODEL], TR_VRMSE, k, (int)h, TR_ALL_FIELDS),
                         vrmse(&s, u, t.state + (start + h) * n), 1e-4, "model", k, h);
@@ -185,16 +195,18 @@ Test(evaluate, persistence_and_the_cheap_simulation, .timeout = 60)
             fem_csr_apply(prolong, coarse, fine);
             for (int64_t i = 0; i < n; i++)
                 x[i] = (float)fine[i];
-            expect_near(tr_metrics_value(e->table[TR_METHOD_PHYSICS], TR_VRMSE, k, (int)h, 0), vrmse(&s, x, y), 1e-5, "physics_only", k, h);
-            expect_near(tr_metrics_value(e->table[TR_METHOD_PERSISTENCE], TR_VRMSE, k, (int)h, 0), vrmse(&s, t.state + start * n, y), 1e-5,
-                        "persistence", k, h);
+            expect_near(tr_metrics_value(e->table[TR_METHOD_PHYSICS], TR_VRMSE, k, (int)h, 0), vrmse(&s, x, y), 1e-5,
+                        "physics_only", k, h);
+            expect_near(tr_metrics_value(e->table[TR_METHOD_PERSISTENCE], TR_VRMSE, k, (int)h, 0),
+                        vrmse(&s, t.state + start * n, y), 1e-5, "persistence", k, h);
             double square = 0;
             for (int64_t i = 0; i < pixels; i++)
                 square += pow((double)t.frames[start * pixels + i] - (double)picture[i], 2);
-            expect_near(tr_metrics_value(e->table[TR_METHOD_PERSISTENCE], TR_PSNR, k, (int)h, 0), -10 * log10(square / (double)pixels), 1e-5,
-                        "persistence, frames", k, h);
+            expect_near(tr_metrics_value(e->table[TR_METHOD_PERSISTENCE], TR_PSNR, k, (int)h, 0),
+                        -10 * log10(square / (double)pixels), 1e-5, "persistence, frames", k, h);
         }
-        cr_expect(isnan(tr_metrics_value(e->table[TR_METHOD_PHYSICS], TR_PSNR, k, 1, 0)), "the cheap simulation makes no frames");
+        cr_expect(isnan(tr_metrics_value(e->table[TR_METHOD_PHYSICS], TR_PSNR, k, 1, 0)),
+                  "the cheap simulation makes no frames");
         free_trajectory(&t);
     }
     fem_csr_destroy(&prolong);
@@ -214,11 +226,13 @@ Test(evaluate, residuals_under_the_true_operator, .timeout = 60)
     tr_true_law truth;
     bool known;
     double sum[HORIZON] = {0}, one[HORIZON];
-    cr_assert_eq(tr_true_law_create(&truth, s.world->law, s.config, s.world->ds, s.world->model.state.std[0], &known), FWM_OK);
+    cr_assert_eq(tr_true_law_create(&truth, s.world->law, s.config, s.world->ds, s.world->model.state.std[0], &known),
+                 FWM_OK);
     cr_assert(known);
     for (int64_t k = 0; k < e->trajectories; k++) {
         trajectory t = read_trajectory(&s, k);
-        cr_assert_eq(fem_trajectory_residual(truth.problem, one, t.state, t.actions, &truth.theta, HORIZON + 1), FWM_OK);
+        cr_assert_eq(fem_trajectory_residual(truth.problem, one, t.state, t.actions, &truth.theta, HORIZON + 1),
+                     FWM_OK);
         for (int h = 0; h < HORIZON; h++)
             sum[h] += one[h] / (double)e->trajectories;
         free_trajectory(&t);
@@ -226,10 +240,10 @@ Test(evaluate, residuals_under_the_true_operator, .timeout = 60)
     for (int h = 0; h < HORIZON; h++) {
         expect_near(e->truth_residual[h], sum[h], 1e-12, "truth", 0, h);
         /* The truth is closest to its own law; what stands still, while heaters burn, is far from it. */
-        cr_expect_lt(e->truth_residual[h], e->residual[TR_METHOD_MODEL][h], "step %d: %g and the model's %g", h, e->truth_residual[h],
-                     e->residual[TR_METHOD_MODEL][h]);
-        cr_expect_lt(e->truth_residual[h], e->residual[TR_METHOD_PERSISTENCE][h], "step %d: %g and persistence's %g", h, e->truth_residual[h],
-                     e->residual[TR_METHOD_PERSISTENCE][h]);
+        cr_expect_lt(e->truth_residual[h], e->residual[TR_METHOD_MODEL][h], "step %d: %g and the model's %g", h,
+                     e->truth_residual[h], e->residual[TR_METHOD_MODEL][h]);
+        cr_expect_lt(e->truth_residual[h], e->residual[TR_METHOD_PERSISTENCE][h], "step %d: %g and persistence's %g", h,
+                     e->truth_residual[h], e->residual[TR_METHOD_PERSISTENCE][h]);
     }
     /* Three inclusions and the plate: a row for each true value, and one for the loss. */
     cr_expect_eq(e->n_fits, 5);
@@ -271,7 +285,8 @@ static void close_imagined(imagined *m)
 
 static void imagine(const setting *s, imagined *m, int64_t samples, uint64_t seed, bool from_frame)
 {
-    const tr_rollout_options o = {.start = 1, .horizon = HORIZON, .samples = samples, .seed = seed, .from_frame = from_frame};
+    const tr_rollout_options o = {
+        .start = 1, .horizon = HORIZON, .samples = samples, .seed = seed, .from_frame = from_frame};
     cr_assert_eq(tr_rollout_run(s->rollout, &m->batch, &o, m->states, m->frames), FWM_OK, "%s", fwm_error_message());
     for (size_t i = 0; i < m->n_states; i++)
         cr_assert(isfinite(m->states[i]));
@@ -279,7 +294,8 @@ static void imagine(const setting *s, imagined *m, int64_t samples, uint64_t see
 
 static bool same(const imagined *a, const imagined *b)
 {
-    return memcmp(a->states, b->states, a->n_states * sizeof(float)) == 0 && memcmp(a->frames, b->frames, a->n_frames * sizeof(float)) == 0;
+    return memcmp(a->states, b->states, a->n_states * sizeof(float)) == 0 &&
+           memcmp(a->frames, b->frames, a->n_frames * sizeof(float)) == 0;
 }
 
 Test(evaluate, samples_are_a_function_of_the_seed, .timeout = 60)
@@ -347,12 +363,14 @@ Test(evaluate, what_does_not_fit_is_refused, .timeout = 60)
     prepare(&s);
     tr_evaluate_options o = {.split = DS_TEST, .horizon = 13, .samples = 1};
     cr_expect_eq(tr_evaluate(&e, s.world, s.rollout, s.flat, &o), FWM_CONFIG);
-    cr_expect_not_null(strstr(fwm_error_message(), "eval.horizon: 13 steps from frame 0 need 14 frames"), "%s", fwm_error_message());
+    cr_expect_not_null(strstr(fwm_error_message(), "eval.horizon: 13 steps from frame 0 need 14 frames"), "%s",
+                       fwm_error_message());
     cr_expect_null(e);
     open_imagined(&s, &m);
     tr_rollout_options ro = {.start = 8, .horizon = 5, .samples = 1};
     cr_expect_eq(tr_rollout_run(s.rollout, &m.batch, &ro, m.states, NULL), FWM_INVALID);
-    cr_expect_not_null(strstr(fwm_error_message(), "needs 14 frames, the trajectory has 13"), "%s", fwm_error_message());
+    cr_expect_not_null(strstr(fwm_error_message(), "needs 14 frames, the trajectory has 13"), "%s",
+                       fwm_error_message());
     ro = (tr_rollout_options){.start = 0, .horizon = 5};
     cr_expect_eq(tr_rollout_run(s.rollout, &m.batch, &ro, m.states, NULL), FWM_INVALID);
     m.batch.count = BATCH + 1;
@@ -362,7 +380,8 @@ Test(evaluate, what_does_not_fit_is_refused, .timeout = 60)
     m.batch.count = BATCH;
     m.batch.clip.state[7] = NAN;
     cr_expect_eq(tr_world_check_batch(s.world, &m.batch), FWM_DATA);
-    cr_expect_not_null(strstr(fwm_error_message(), "/state: trajectory 10, time 0, value 7"), "%s", fwm_error_message());
+    cr_expect_not_null(strstr(fwm_error_message(), "/state: trajectory 10, time 0, value 7"), "%s",
+                       fwm_error_message());
     close_imagined(&m);
     close_setting(&s);
 }

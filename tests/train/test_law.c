@@ -28,16 +28,19 @@ static int index_of(const tr_law *law, const char *name)
 
 Test(law, parameters, .timeout = 60)
 {
-    static const char *const more[] = {"physics.parameters={conductivity: 2, loss: 3}", "physics.learn=[conductivity]", NULL};
+    static const char *const more[] = {"physics.parameters={conductivity: 2, loss: 3}", "physics.learn=[conductivity]",
+                                       NULL};
     tr_config *c = load(more);
     tr_world *w;
     double value[1024];
     cr_assert_eq(tr_world_open(&w, c, NULL, NULL), FWM_OK, "%s", fwm_error_message());
     const fem_mesh *mesh = tr_law_mesh(w->law);
-    int k = index_of(w->law, "conductivity"), loss = index_of(w->law, "loss"), radiation = index_of(w->law, "radiation");
+    int k = index_of(w->law, "conductivity"), loss = index_of(w->law, "loss"),
+        radiation = index_of(w->law, "radiation");
     cr_expect_eq(tr_law_count(w->law, k), mesh->n_cells);
     cr_expect_eq(tr_law_count(w->law, loss), 1);
-    cr_expect(tr_law_is_learned(w->law, k) && !tr_law_is_learned(w->law, loss) && !tr_law_is_learned(w->law, radiation));
+    cr_expect(tr_law_is_learned(w->law, k) && !tr_law_is_learned(w->law, loss) &&
+              !tr_law_is_learned(w->law, radiation));
     cr_expect_eq(tr_law_initial(w->law, k), 2);
     tr_law_values(w->law, w->store, AD_F32, NULL, loss, value);
     cr_expect_eq(value[0], 3);
@@ -162,6 +165,7 @@ static void expect_refused(const char *set, const char *other, fwm_status code, 
 Test(law, refusals, .timeout = 60)
 {
     expect_refused("simulate.heaters=[]", NULL, FWM_CONFIG, "0 heaters and 1 ambient value(s) make 1 actions");
-    expect_refused("physics.learn=[loss, conductivity]", "physics.field=[loss]", FWM_CONFIG, "'loss' cannot vary from cell to cell");
+    expect_refused("physics.learn=[loss, conductivity]", "physics.field=[loss]", FWM_CONFIG,
+                   "'loss' cannot vary from cell to cell");
     expect_refused("data.file=/nowhere.h5", NULL, FWM_IO, "/nowhere.h5");
 }

@@ -19,9 +19,16 @@ static void begin(tries *t, const char *const *more)
 {
     enum { MOST = 24 };
     /* Two trajectories of ten clips, four a batch: an epoch is five updates. */
-    const char *sets[MOST] = {t->data,           "trainer.threads=1",  "data.trajectories=2",           "trainer.steps=24",
-                              "schedule.warmup=4", "trainer.eval_every=6", "trainer.save_every=0",
-                              "trainer.log_every=1", "physics.identification.steps=8", "objective.unroll_start=[0.0, 0.5]"};
+    const char *sets[MOST] = {t->data,
+                              "trainer.threads=1",
+                              "data.trajectories=2",
+                              "trainer.steps=24",
+                              "schedule.warmup=4",
+                              "trainer.eval_every=6",
+                              "trainer.save_every=0",
+                              "trainer.log_every=1",
+                              "physics.identification.steps=8",
+                              "objective.unroll_start=[0.0, 0.5]"};
     int64_t n = 10;
     for (int k = 0; more && more[k]; k++)
         sets[n++] = more[k];
@@ -56,7 +63,8 @@ static void expect_same(const char *folder, const char *one, const char *other)
     json_t *a = small_inspect(folder, one), *b = small_inspect(folder, other);
     cr_assert_gt(json_array_size(json_object_get(a, "tensors")), 100);
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
-        cr_expect(json_equal(json_object_get(a, keys[k]), json_object_get(b, keys[k])), "%s and %s differ in %s", one, other, keys[k]);
+        cr_expect(json_equal(json_object_get(a, keys[k]), json_object_get(b, keys[k])), "%s and %s differ in %s", one,
+                  other, keys[k]);
     json_decref(a);
     json_decref(b);
 }
@@ -71,7 +79,8 @@ static int64_t step_of(const char *folder, const char *file)
 
 Test(trainer, stopped_anywhere_goes_on_to_the_same_bits, .timeout = 120)
 {
-    /* In the middle of an epoch (3, 7), at the change of unroll length (12), just after it, in the last update but one. */
+    /* In the middle of an epoch (3, 7), at the change of unroll length (12), just after it, in the last update but one.
+     */
     static const int64_t stops[] = {3, 4, 5, 1, 10};
     tries t;
     begin(&t, NULL);
@@ -109,7 +118,8 @@ Test(trainer, the_law_learned_along_goes_on_too, .timeout = 120)
     const char *weights = NULL, *average = NULL;
     json_array_foreach(json_object_get(a, "tensors"), i, tensor)
     {
-        const char *name = json_string_value(json_object_get(tensor, "name")), *hash = json_string_value(json_object_get(tensor, "xxh64"));
+        const char *name = json_string_value(json_object_get(tensor, "name")),
+                   *hash = json_string_value(json_object_get(tensor, "xxh64"));
         weights = strcmp(name, "weights/law/loss") == 0 ? hash : weights;
         average = strcmp(name, "ema/law/loss") == 0 ? hash : average;
     }
@@ -119,10 +129,12 @@ Test(trainer, the_law_learned_along_goes_on_too, .timeout = 120)
     end(&t);
 }
 
-/* The number of allocations does not depend on the number of updates: loader, objective, optimiser and loop make none. */
+/* The number of allocations does not depend on the number of updates: loader, objective, optimiser and loop make none.
+ */
 Test(trainer, steps_do_not_allocate, .timeout = 120)
 {
-    static const char *const quiet[] = {"trainer.log_every=100000", "trainer.eval_every=0", "trainer.term_norms_every=7", NULL};
+    static const char *const quiet[] = {"trainer.log_every=100000", "trainer.eval_every=0",
+                                        "trainer.term_norms_every=7", NULL};
     static const char *const counts[][2] = {{"trainer.steps=10", "physics.identification.steps=4"},
                                             {"trainer.steps=10", "physics.identification.steps=4"},
                                             {"trainer.steps=50", "physics.identification.steps=30"}};
@@ -149,7 +161,8 @@ Test(trainer, another_dataset_of_the_same_name_is_refused, .timeout = 120)
     const tr_train_options o = {.folder = "run", .stop_after = 2};
     tr_train_result result;
     char *back = getcwd(NULL, 0);
-    cr_assert_eq(small_shell("cp %s %s/data.h5 && %s simulate " SMALL_CONFIG " --set simulate.noise=0 --set simulate.deviation='[0.3, 0.4]' "
+    cr_assert_eq(small_shell("cp %s %s/data.h5 && %s simulate " SMALL_CONFIG
+                             " --set simulate.noise=0 --set simulate.deviation='[0.3, 0.4]' "
                              "--out %s/other.h5 >/dev/null 2>&1",
                              small_data(), t.folder, small_program(), t.folder),
                  0);
@@ -157,7 +170,8 @@ Test(trainer, another_dataset_of_the_same_name_is_refused, .timeout = 120)
     cr_assert_eq(tr_train(&result, t.config, &o, stderr), FWM_OK, "%s", fwm_error_message());
     cr_assert_eq(rename("other.h5", "data.h5"), 0);
     cr_expect_eq(tr_train(&result, t.config, &o, stderr), FWM_DATA);
-    cr_expect_not_null(strstr(fwm_error_message(), "data.h5: the dataset is not the one that run/last.ckpt was trained on: its state_mean"),
+    cr_expect_not_null(strstr(fwm_error_message(),
+                              "data.h5: the dataset is not the one that run/last.ckpt was trained on: its state_mean"),
                        "%s", fwm_error_message());
     (void)snprintf(path, sizeof path, "%s", back);
     cr_assert_eq(chdir(path), 0);
@@ -168,15 +182,17 @@ Test(trainer, another_dataset_of_the_same_name_is_refused, .timeout = 120)
 /* ---- the program ---- */
 
 enum { MANY = 40 };
-#define BASE_SETS                                                                                                                        \
-    "--set trainer.threads=1 --set data.trajectories=2 --set trainer.steps=60 --set schedule.warmup=4 --set trainer.eval_every=30 "       \
+#define BASE_SETS                                                                                                      \
+    "--set trainer.threads=1 --set data.trajectories=2 --set trainer.steps=60 --set schedule.warmup=4 --set "          \
+    "trainer.eval_every=30 "                                                                                           \
     "--set trainer.log_every=1 --set physics.identification.steps=60"
 
 /* Arguments of `fwm train` into FOLDER/run; `more` are further words, apart by blanks. */
 static void arguments(const char *list[MANY], char *text, size_t capacity, const char *folder, const char *more)
 {
     int n = 0;
-    (void)snprintf(text, capacity, "train " SMALL_CONFIG " --set data.file=%s --out %s/run " BASE_SETS " %s", small_data(), folder, more);
+    (void)snprintf(text, capacity, "train " SMALL_CONFIG " --set data.file=%s --out %s/run " BASE_SETS " %s",
+                   small_data(), folder, more);
     for (char *word = strtok(text, " "); word && n < MANY - 1; word = strtok(NULL, " "))
         list[n++] = word;
     list[n] = NULL;
@@ -228,13 +244,13 @@ static int errors_of(const char *text)
 }
 
 /* One error, which says these. */
-#define expect_error(folder, ...)                                                                                                        \
-    do {                                                                                                                                 \
-        static const char *const words_[] = {__VA_ARGS__};                                                                               \
-        const char *err_ = small_text(folder, "err");                                                                                    \
-        cr_expect_eq(errors_of(err_), 1, "%s", err_);                                                                                    \
-        for (size_t w_ = 0; w_ < sizeof words_ / sizeof *words_; w_++)                                                                   \
-            cr_expect_not_null(strstr(err_, words_[w_]), "expected '%s' in: %s", words_[w_], err_);                                       \
+#define expect_error(folder, ...)                                                                                      \
+    do {                                                                                                               \
+        static const char *const words_[] = {__VA_ARGS__};                                                             \
+        const char *err_ = small_text(folder, "err");                                                                  \
+        cr_expect_eq(errors_of(err_), 1, "%s", err_);                                                                  \
+        for (size_t w_ = 0; w_ < sizeof words_ / sizeof *words_; w_++)                                                 \
+            cr_expect_not_null(strstr(err_, words_[w_]), "expected '%s' in: %s", words_[w_], err_);                    \
     } while (0)
 
 /* An uninterrupted run of the same configuration as FOLDER/whole. */
@@ -271,8 +287,8 @@ Test(trainer, killed_at_any_moment_goes_on_to_the_same_bits, .timeout = 240)
         (void)kill(child, moments[k].signal);
         int status = small_wait(child);
         cut += before_the_end && status != 0;
-        cr_expect(status == 0 || status == (moments[k].signal == SIGKILL ? 128 + SIGKILL : 1), "moment %zu: status %d: %s", k, status,
-                  small_text(folder, "err"));
+        cr_expect(status == 0 || status == (moments[k].signal == SIGKILL ? 128 + SIGKILL : 1),
+                  "moment %zu: status %d: %s", k, status, small_text(folder, "err"));
         if (status == 1)
             expect_error(folder, "stopped by SIG", "and saved; the same command goes on");
     }
@@ -295,8 +311,8 @@ Test(trainer, signals_locks_and_ends, .timeout = 120)
     char other[SMALL_PATH + 8];
     (void)snprintf(other, sizeof other, "%s/other", folder);
     cr_assert_eq(mkdir(other, 0777), 0);
-    cr_assert_eq(small_shell("%s train " SMALL_CONFIG " --set data.file=%s --out %s/run " BASE_SETS " 2>%s/err", small_program(),
-                             small_data(), folder, other),
+    cr_assert_eq(small_shell("%s train " SMALL_CONFIG " --set data.file=%s --out %s/run " BASE_SETS " 2>%s/err",
+                             small_program(), small_data(), folder, other),
                  1);
     (void)snprintf(holder, sizeof holder, "process %ld on ", (long)child);
     const char *err = small_text(other, "err");
@@ -317,8 +333,8 @@ Test(trainer, signals_locks_and_ends, .timeout = 120)
     expect_error(folder, "(physics.parameters.loss differs)");
     cr_expect_eq(step_of(folder, "run/last.ckpt"), step, "a refused command touched the run");
     /* What only watches may differ. */
-    cr_expect_eq(run(folder, "--resume --set trainer.save_every=9 --set eval.horizon=10 --set data.prefetch=2"), 0, "%s",
-                 small_text(folder, "err"));
+    cr_expect_eq(run(folder, "--resume --set trainer.save_every=9 --set eval.horizon=10 --set data.prefetch=2"), 0,
+                 "%s", small_text(folder, "err"));
     cr_expect_eq(step_of(folder, "run/last.ckpt"), 60);
     cr_expect_eq(run(folder, ""), 0);
     cr_expect_not_null(strstr(small_text(folder, "err"), "all 60 steps are done"), "%s", small_text(folder, "err"));
@@ -337,8 +353,8 @@ Test(trainer, a_full_disk_leaves_the_last_checkpoint, .timeout = 120)
     cr_assert_eq(small_wait(child), 1);
     int64_t step = step_of(folder, "run/last.ckpt");
     /* A checkpoint has about 2 MB; bash counts in KiB. */
-    cr_expect_eq(small_shell("bash -c 'ulimit -f 700; exec %s train " SMALL_CONFIG " --set data.file=%s --out %s/run " BASE_SETS
-                             " --set trainer.save_every=5' 2>%s/err",
+    cr_expect_eq(small_shell("bash -c 'ulimit -f 700; exec %s train " SMALL_CONFIG
+                             " --set data.file=%s --out %s/run " BASE_SETS " --set trainer.save_every=5' 2>%s/err",
                              small_program(), small_data(), folder, folder),
                  1);
     expect_error(folder, "/run/last.ckpt", "File too large");
@@ -423,7 +439,9 @@ Test(trainer, what_is_wrong_is_said_once, .timeout = 120)
     char folder[SMALL_PATH], more[2 * SMALL_PATH];
     small_folder(folder);
     cr_expect_eq(run(folder, "--set optimizer.lrr=1"), 1);
-    expect_error(folder, "--set optimizer.lrr=1:1:11: optimizer.lrr: expected a key of optimizer, found \"lrr\"; did you mean lr?");
+    expect_error(
+        folder,
+        "--set optimizer.lrr=1:1:11: optimizer.lrr: expected a key of optimizer, found \"lrr\"; did you mean lr?");
     cr_expect_eq(run(folder, "--set optimizer.lr=fast"), 1);
     expect_error(folder, "optimizer.lr: expected", "found", "fast");
     cr_expect_eq(run(folder, "--set data.file=/nowhere/data.h5"), 1);
@@ -456,7 +474,8 @@ Test(trainer, what_is_wrong_is_said_once, .timeout = 120)
     (void)fprintf(yaml, "experiment: bad\ndata: {file: x.h5}\noptimizer:\n  lr: 0.001\n  ema: [1]\n");
     cr_assert_eq(fclose(yaml), 0);
     cr_expect_eq(small_shell("%s train %s 2>%s/err", small_program(), path, folder), 1);
-    cr_expect_not_null(strstr(small_text(folder, "err"), "/bad.yaml:5:8: optimizer.ema: expected"), "%s", small_text(folder, "err"));
+    cr_expect_not_null(strstr(small_text(folder, "err"), "/bad.yaml:5:8: optimizer.ema: expected"), "%s",
+                       small_text(folder, "err"));
     cr_expect(!exists(folder, "run"), "a command that failed has made a folder");
     small_remove(folder);
 }
@@ -465,8 +484,9 @@ Test(trainer, several_processes_are_refused, .timeout = 60)
 {
     char folder[SMALL_PATH];
     small_folder(folder);
-    cr_expect_eq(small_shell("OMPI_COMM_WORLD_SIZE=4 %s train " SMALL_CONFIG " --set data.file=%s --out %s/run 2>%s/err", small_program(),
-                             small_data(), folder, folder),
+    cr_expect_eq(small_shell("OMPI_COMM_WORLD_SIZE=4 %s train " SMALL_CONFIG
+                             " --set data.file=%s --out %s/run 2>%s/err",
+                             small_program(), small_data(), folder, folder),
                  1);
     expect_error(folder, "OMPI_COMM_WORLD_SIZE is 4: training runs in one process");
     small_remove(folder);
@@ -488,9 +508,10 @@ Test(trainer, memory_is_predicted, .timeout = 120)
     json_t *last = small_json(path);
     double measured = json_number_value(json_object_get(last, "memory_peak"));
     cr_assert_gt(measured, 1e7);
-    cr_expect_lt(fabs(predicted / measured - 1), 0.1, "predicted %.1f MB, measured %.1f MB", 1e-6 * predicted, 1e-6 * measured);
+    cr_expect_lt(fabs(predicted / measured - 1), 0.1, "predicted %.1f MB, measured %.1f MB", 1e-6 * predicted,
+                 1e-6 * measured);
     /* The keys that scripts rely on. */
-    static const char *const keys[] = {"step",    "seconds", "loss", "loss_state", "loss_frame",   "loss_kl",
+    static const char *const keys[] = {"step",      "seconds", "loss", "loss_state", "loss_frame",   "loss_kl",
                                        "loss_phys", "loss_ot", "lr",   "grad_norm",  "samples_per_s"};
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
         cr_expect(json_is_number(json_object_get(last, keys[k])), "%s", keys[k]);

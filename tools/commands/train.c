@@ -12,10 +12,12 @@
 
 static const struct argp_option options[] = {
     {"set", 0, "KEY=VALUE", 0, "Override a key of the configuration", 0},
-    {"out", 'o', "DIR", 0, "The run's folder (default: checkpoints/<experiment>, of a variant checkpoints/<experiment>/<variant>)", 0},
+    {"out", 'o', "DIR", 0,
+     "The run's folder (default: checkpoints/<experiment>, of a variant checkpoints/<experiment>/<variant>)", 0},
     {"variant", 0, "NAME", 0, "Train a variant of the configuration", 0},
     {"resume", 0, NULL, 0, "Fail where there is nothing to go on from", 0},
-    {"dry-run", 0, NULL, 0, "Print the resolved configuration, parts, plans and memory, and run at most two steps; write nothing", 0},
+    {"dry-run", 0, NULL, 0,
+     "Print the resolved configuration, parts, plans and memory, and run at most two steps; write nothing", 0},
     {"plan", 0, NULL, 0, "Print every call of every plan", 0},
     {"profile", 0, NULL, 0, "Measure every call; print times at the end", 0},
     {0}};
@@ -24,7 +26,8 @@ const fwm_command fwm_command_train = {
     .name = "train",
     .summary = "train a world model; the same command again goes on where it stopped",
     .arguments = "CONFIG",
-    .doc = "Fits the law's parameters, then trains the network, in one folder. Ctrl-C, SIGTERM and SIGUSR1 save and stop; the same command "
+    .doc = "Fits the law's parameters, then trains the network, in one folder. Ctrl-C, SIGTERM and SIGUSR1 save and "
+           "stop; the same command "
            "goes on to the same bits. With --json the result is the last line of metrics.jsonl.",
     .options = options,
     .min_arguments = 1,
@@ -50,24 +53,26 @@ static fwm_status print_last_line(const char *folder)
 static fwm_status report_dry_run(const fwm_call *call, const tr_config *c, const tr_train_result *r)
 {
     if (!call->json) {
-        (void)printf("%lld steps: loss %.6g; memory: peak so far %.1f MB, of the whole run predicted %.1f MB\n", (long long)r->steps,
-                     r->loss, 1e-6 * (double)r->peak_measured, 1e-6 * (double)r->peak_predicted);
+        (void)printf("%lld steps: loss %.6g; memory: peak so far %.1f MB, of the whole run predicted %.1f MB\n",
+                     (long long)r->steps, r->loss, 1e-6 * (double)r->peak_measured, 1e-6 * (double)r->peak_predicted);
         return FWM_OK;
     }
     json_t *config = NULL;
     FWM_TRY(tr_config_json(c, &config));
-    return fwm_print_json(json_pack("{s:o, s:I, s:I, s:o, s:I, s:I}", "config", config, "parameters", (json_int_t)r->parameters, "steps",
-                                    (json_int_t)r->steps, "loss", fwm_json_number(r->loss), "memory_predicted",
-                                    (json_int_t)r->peak_predicted, "memory_peak", (json_int_t)r->peak_measured));
+    return fwm_print_json(json_pack("{s:o, s:I, s:I, s:o, s:I, s:I}", "config", config, "parameters",
+                                    (json_int_t)r->parameters, "steps", (json_int_t)r->steps, "loss",
+                                    fwm_json_number(r->loss), "memory_predicted", (json_int_t)r->peak_predicted,
+                                    "memory_peak", (json_int_t)r->peak_measured));
 }
 
 static fwm_status report(const fwm_call *call, const tr_train_result *r)
 {
     char validation[96] = "";
     if (isfinite(r->best))
-        (void)snprintf(validation, sizeof validation, ", best validation VRMSE %.4f at %lld steps", r->best, (long long)r->horizon);
-    fwm_log(FWM_LOG_INFO, "%lld steps in %.0f s%s, peak memory %.0f MB (predicted %.0f MB)", (long long)r->steps, r->seconds, validation,
-            1e-6 * (double)r->peak_measured, 1e-6 * (double)r->peak_predicted);
+        (void)snprintf(validation, sizeof validation, ", best validation VRMSE %.4f at %lld steps", r->best,
+                       (long long)r->horizon);
+    fwm_log(FWM_LOG_INFO, "%lld steps in %.0f s%s, peak memory %.0f MB (predicted %.0f MB)", (long long)r->steps,
+            r->seconds, validation, 1e-6 * (double)r->peak_measured, 1e-6 * (double)r->peak_predicted);
     if (call->json)
         return print_last_line(r->folder);
     (void)printf("%s/%s.ckpt\n", r->folder, isfinite(r->best) ? "best" : "last");
@@ -78,7 +83,8 @@ static fwm_status stopped(const tr_config *c, const tr_train_result *r)
 {
     char where[96];
     if (r->identified < r->to_identify)
-        (void)snprintf(where, sizeof where, "identification, step %lld of %lld", (long long)r->identified, (long long)r->to_identify);
+        (void)snprintf(where, sizeof where, "identification, step %lld of %lld", (long long)r->identified,
+                       (long long)r->to_identify);
     else
         (void)snprintf(where, sizeof where, "step %lld of %lld", (long long)r->steps, (long long)c->trainer.steps);
     return fwm_fail(FWM_INTERRUPTED, "%s: stopped by SIG%s at %s, and saved; the same command goes on", r->folder,
@@ -92,7 +98,8 @@ static fwm_status check_alone(void)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         const char *size = getenv(sizes[i]);
         FWM_CHECK(!size || atoi(size) <= 1, FWM_UNSUPPORTED,
-                  "%s is %s: training runs in one process with several threads (trainer.threads); start one", sizes[i], size);
+                  "%s is %s: training runs in one process with several threads (trainer.threads); start one", sizes[i],
+                  size);
     }
     return FWM_OK;
 }
