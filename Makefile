@@ -177,4 +177,4 @@ install: build
 clean:
 	rm -rf build build-san
 
--include $(PLAIN_OBJ:.o=.d) $(VARIANT_OBJ:.o=.d) $(TEST_OBJ:.o=.d)
+-include $(PLAIN_OBJ:.o=.d) $(VARIANT_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(BUILD)/o/tools/fwm.d $(BUILD)/o/tools/engine.d $(TEST_PROGRAM_SRC:%.c=$(BUILD)/o/%.d)

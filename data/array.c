@@ -1,5 +1,6 @@
-/* Arrays in HDF5 files. Where values are stored plainly (contiguous, or in chunks without filters, as float32 or bytes) they
- * are read with pread at addresses that HDF5 is asked for once; everything else goes through HDF5's own reading. */
+/* Arrays in HDF5 files. Where values are stored plainly (contiguous, or in chunks without filters, as float32 or
+ * bytes) they are read with pread at addresses that HDF5 is asked for once; everything else goes through HDF5's own
+ * reading. */
 #include "data/h5.h"
 
 #include "model/base/checked.h"
@@ -35,7 +36,7 @@ fwm_status ds_array_check_extent(const ds_array *array, int axis, int64_t expect
     return FWM_OK;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------------------------- */
 
 static fwm_status read_extents(ds_array *a, int rank)
 {
@@ -46,8 +47,8 @@ static fwm_status read_extents(ds_array *a, int rank)
     int found = H5Sget_simple_extent_dims(space, dims, NULL);
     H5Sclose(space);
     FWM_CHECK(found >= 0, FWM_DATA, "%s: %s: damaged extents", path, a->name);
-    FWM_CHECK(found <= DS_RANK_MAX && (rank == 0 || found == rank), FWM_DATA, "%s: %s: expected %d axes, found %d", path,
-              a->name, rank ? rank : DS_RANK_MAX, found);
+    FWM_CHECK(found <= DS_RANK_MAX && (rank == 0 || found == rank), FWM_DATA, "%s: %s: expected %d axes, found %d",
+              path, a->name, rank ? rank : DS_RANK_MAX, found);
     a->rank = found;
     for (int i = 0; i < found; i++) {
         FWM_CHECK(dims[i] <= (hsize_t)INT64_MAX, FWM_DATA, "%s: %s: absurd extent on axis %d", path, a->name, i);
@@ -66,9 +67,10 @@ static fwm_status read_number_type(ds_array *a, size_t *size)
     bool byte = *size == 1 && (kind == H5T_ENUM || (kind == H5T_INTEGER && H5Tget_sign(type) == H5T_SGN_NONE));
     a->number = byte ? DS_U8 : H5Tequal(type, H5T_IEEE_F32LE) > 0 ? DS_F32 : DS_OTHER_NUMBER;
     H5Tclose(type);
-    FWM_CHECK(a->integer || kind == H5T_FLOAT, FWM_DATA, "%s: %s: expected numbers, found another type", a->file->path, a->name);
-    FWM_CHECK(*size >= 1 && *size <= 16, FWM_DATA, "%s: %s: expected numbers of 1 to 16 bytes, found %zu", a->file->path,
-              a->name, *size);
+    FWM_CHECK(a->integer || kind == H5T_FLOAT, FWM_DATA, "%s: %s: expected numbers, found another type", a->file->path,
+              a->name);
+    FWM_CHECK(*size >= 1 && *size <= 16, FWM_DATA, "%s: %s: expected numbers of 1 to 16 bytes, found %zu",
+              a->file->path, a->name, *size);
     return FWM_OK;
 }
 
@@ -79,19 +81,21 @@ static fwm_status check_claim(const ds_array *a, const hsize_t *chunk, size_t si
     bool fits = fwm_mul_i64(limit, a->file->size, &limit) && product(a->dims, 0, a->rank, &bytes) &&
                 fwm_mul_i64(bytes, (int64_t)size, &bytes) && bytes <= limit;
     for (int i = 0; chunk && fits && i < a->rank; i++)
-        fits = chunk[i] > 0 && chunk[i] <= (hsize_t)INT64_MAX && fwm_mul_i64(chunk_bytes, (int64_t)chunk[i], &chunk_bytes);
+        fits =
+            chunk[i] > 0 && chunk[i] <= (hsize_t)INT64_MAX && fwm_mul_i64(chunk_bytes, (int64_t)chunk[i], &chunk_bytes);
     /* The last chunk of each axis may stand over: allow for it, within the same order of magnitude. */
     fits = fits && (!chunk || chunk_bytes <= (limit > (1 << 20) ? limit : 1 << 20));
-    FWM_CHECK(fits, FWM_DATA, "%s: %s: its extents claim more than a file of %lld bytes can hold", a->file->path, a->name,
-              (long long)a->file->size);
+    FWM_CHECK(fits, FWM_DATA, "%s: %s: its extents claim more than a file of %lld bytes can hold", a->file->path,
+              a->name, (long long)a->file->size);
     return FWM_OK;
 }
 
-/* Decides between positioned reads and HDF5's. Inner axes must be whole in a chunk for a step to be one run of bytes. */
+/* Decides between positioned reads and HDF5's. Inner axes must be whole in a chunk for a step to be one
+ * run of bytes. */
 static fwm_status plan_reads(ds_array *a, hid_t create, H5D_layout_t layout, const hsize_t *chunk, bool filtered)
 {
     a->direct = false;
-    if (a->file->fd < 0 || filtered || a->number == DS_OTHER_NUMBER || a->rank <= a->axis)
+    if (a->file->fd < 0 || a->file->base != 0 || filtered || a->number == DS_OTHER_NUMBER || a->rank <= a->axis)
         return FWM_OK;
     int64_t c[2] = {1, 1}, g[2] = {1, 1}, count;
     for (int i = 0; i <= a->axis; i++) {
@@ -106,7 +110,8 @@ static fwm_status plan_reads(ds_array *a, hid_t create, H5D_layout_t layout, con
         !fwm_mul_i64(g[0], g[1], &count) || count < 1 || count > GRID_MAX)
         return FWM_OK;
     a->address = fwm_calloc((size_t)count, sizeof *a->address);
-    FWM_CHECK(a->address, FWM_MEMORY, "%s: %s: out of memory for %lld chunk addresses", a->file->path, a->name, (long long)count);
+    FWM_CHECK(a->address, FWM_MEMORY, "%s: %s: out of memory for %lld chunk addresses", a->file->path, a->name,
+              (long long)count);
     if (layout == H5D_CONTIGUOUS) {
         haddr_t address = H5Dget_offset(a->id);
         if (address == HADDR_UNDEF || address > (haddr_t)a->file->size)
@@ -125,7 +130,8 @@ static fwm_status open_checked(ds_array *a, int rank)
     FWM_TRY(read_extents(a, rank));
     FWM_TRY(read_number_type(a, &size));
     hid_t create = H5Dget_create_plist(a->id);
-    FWM_CHECK(create >= 0, FWM_DATA, "%s: %s: no storage properties, HDF5 says: %s", a->file->path, a->name, ds_h5_reason());
+    FWM_CHECK(create >= 0, FWM_DATA, "%s: %s: no storage properties, HDF5 says: %s", a->file->path, a->name,
+              ds_h5_reason());
     hsize_t chunk[H5S_MAX_RANK] = {0};
     H5D_layout_t layout = H5Pget_layout(create);
     bool chunked = layout == H5D_CHUNKED;
@@ -152,8 +158,9 @@ fwm_status ds_array_open(ds_array *a, const ds_h5 *file, const char *name, int r
     a->name = fwm_strdup(name);
     FWM_CHECK(a->name, FWM_MEMORY, "%s: %s: out of memory", file->path, name);
     a->id = H5Dopen2(file->id, name, H5P_DEFAULT);
-    fwm_status status = a->id < 0 ? fwm_fail(FWM_DATA, "%s: %s: expected a dataset, HDF5 says: %s", file->path, name, ds_h5_reason())
-                                  : open_checked(a, rank);
+    fwm_status status =
+        a->id < 0 ? fwm_fail(FWM_DATA, "%s: %s: expected a dataset, HDF5 says: %s", file->path, name, ds_h5_reason())
+                  : open_checked(a, rank);
     if (status != FWM_OK)
         ds_array_close(a);
     return status;
@@ -168,9 +175,10 @@ void ds_array_close(ds_array *a)
     memset(a, 0, sizeof *a);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------------------------- */
 
-/* Bytes that lie at the end of `out` become n floats from its start: a float is written only where bytes were read. */
+/* Bytes that lie at the end of `out` become n floats from its start: a float is written only where
+ * bytes were read. */
 static void expand_bytes(float *out, int64_t n, float divisor)
 {
     const uint8_t *bytes = (const uint8_t *)(out + n) - n;
@@ -200,34 +208,42 @@ static fwm_status pread_all(const ds_array *a, void *out, int64_t size, int64_t 
     return FWM_OK;
 }
 
-/* The address of chunk (row, column), asked for once. The lock is held. */
-static int64_t chunk_address(ds_array *a, int64_t row, int64_t column, int64_t inner)
+/* Looks up the address of chunk (row, column), once. The lock is held. */
+static fwm_status find_chunk(ds_array *a, int64_t row, int64_t column, int64_t inner)
 {
     int64_t *slot = &a->address[row * a->grid[1] + column];
-    if (*slot == ADDRESS_UNKNOWN) {
-        hsize_t at[DS_RANK_MAX] = {0}, size = 0;
-        haddr_t address = HADDR_UNDEF;
-        unsigned mask = 0;
-        if (a->axis == 1)
-            at[0] = (hsize_t)(row * a->chunk[0]);
-        at[a->axis] = (hsize_t)(column * a->chunk[1]);
-        bool known = H5Dget_chunk_info_by_coord(a->id, at, &mask, &address, &size) >= 0 && address != HADDR_UNDEF &&
-                     size == (hsize_t)(a->chunk[0] * a->chunk[1] * inner) && size <= (hsize_t)a->file->size &&
-                     address <= (haddr_t)a->file->size - size;
-        *slot = known ? (int64_t)address : ADDRESS_NONE;
-    }
-    return *slot;
+    hsize_t at[DS_RANK_MAX] = {0}, size = 0;
+    haddr_t address = HADDR_UNDEF;
+    unsigned mask = 0;
+    if (*slot != ADDRESS_UNKNOWN)
+        return FWM_OK;
+    if (a->axis == 1)
+        at[0] = (hsize_t)(row * a->chunk[0]);
+    at[a->axis] = (hsize_t)(column * a->chunk[1]);
+    FWM_CHECK(H5Dget_chunk_info_by_coord(a->id, at, &mask, &address, &size) >= 0, FWM_DATA,
+              "%s: %s: a chunk cannot be found, HDF5 says: %s", a->file->path, a->name, ds_h5_reason());
+    FWM_CHECK(address != HADDR_UNDEF, FWM_DATA,
+              "%s: %s: expected a chunk at member %lld, step %lld, but it was never written", a->file->path, a->name,
+              (long long)(row * a->chunk[0]), (long long)(column * a->chunk[1]));
+    bool plain = size == (hsize_t)(a->chunk[0] * a->chunk[1] * inner) && size <= (hsize_t)a->file->size &&
+                 address <= (haddr_t)a->file->size - size;
+    *slot = plain ? (int64_t)address : ADDRESS_NONE;
+    return FWM_OK;
 }
 
-/* True where every chunk of the range is at a known address. */
-static bool locate(ds_array *a, int64_t index, int64_t start, int64_t length, int64_t inner)
+/* *direct: every chunk of the range is at a known address. */
+static fwm_status locate(ds_array *a, int64_t index, int64_t start, int64_t length, int64_t inner, bool *direct)
 {
-    bool all = true;
+    fwm_status status = FWM_OK;
+    int64_t row = index / a->chunk[0];
+    *direct = true;
     ds_h5_lock();
-    for (int64_t c = start / a->chunk[1]; c <= (start + length - 1) / a->chunk[1] && all; c++)
-        all = chunk_address(a, index / a->chunk[0], c, inner) != ADDRESS_NONE;
+    for (int64_t c = start / a->chunk[1]; c <= (start + length - 1) / a->chunk[1] && status == FWM_OK; c++) {
+        status = find_chunk(a, row, c, inner);
+        *direct = *direct && a->address[row * a->grid[1] + c] != ADDRESS_NONE;
+    }
     ds_h5_unlock();
-    return all;
+    return status;
 }
 
 /* inner: bytes of a step. */
@@ -246,7 +262,8 @@ static fwm_status read_direct(const ds_array *a, int64_t index, int64_t start, i
     return FWM_OK;
 }
 
-static fwm_status read_library(const ds_array *a, int64_t index, int64_t start, int64_t length, hid_t memory_type, void *out)
+static fwm_status read_library(const ds_array *a, int64_t index, int64_t start, int64_t length, hid_t memory_type,
+                               void *out)
 {
     hsize_t at[DS_RANK_MAX] = {0}, count[DS_RANK_MAX];
     for (int i = 0; i < a->rank; i++)
@@ -275,7 +292,8 @@ static fwm_status check_range(const ds_array *a, int64_t index, int64_t start, i
 {
     int64_t members = a->axis == 1 ? a->dims[0] : 1, steps = a->dims[a->axis];
     FWM_CHECK(index >= 0 && index < members && start >= 0 && length >= 0 && length <= steps && start <= steps - length,
-              FWM_INVALID, "%s: %s: expected a range within %lld members of %lld steps, asked for member %lld, steps %lld to %lld",
+              FWM_INVALID,
+              "%s: %s: expected a range within %lld members of %lld steps, asked for member %lld, steps %lld to %lld",
               a->file->path, a->name, (long long)members, (long long)steps, (long long)index, (long long)start,
               (long long)start + (long long)length);
     return FWM_OK;
@@ -290,7 +308,10 @@ fwm_status ds_array_read_steps(ds_array *a, int64_t index, int64_t start, int64_
     bool bytes = a->number == DS_U8;
     int64_t step_bytes = bytes ? inner : inner * (int64_t)sizeof(float);
     void *to = bytes ? (void *)((uint8_t *)(out + n) - n) : (void *)out;
-    if (a->direct && locate(a, index, start, length, step_bytes))
+    bool direct = false;
+    if (a->direct)
+        FWM_TRY(locate(a, index, start, length, step_bytes, &direct));
+    if (direct)
         FWM_TRY(read_direct(a, index, start, length, step_bytes, to));
     else
         FWM_TRY(read_library(a, index, start, length, bytes ? H5T_NATIVE_UCHAR : H5T_NATIVE_FLOAT, to));
@@ -308,10 +329,10 @@ fwm_status ds_array_read_bytes(ds_array *a, int64_t index, int64_t start, int64_
     return read_library(a, index, start, length, H5T_NATIVE_UCHAR, out);
 }
 
-/* ---- whole small arrays ------------------------------------------------------------------------------------------- */
+/* ---- whole small arrays ---------------------------------------------------------------------------------------- */
 
-static fwm_status read_whole(const ds_h5 *file, const char *name, int rank, hid_t memory_type, size_t size, fwm_arena *arena,
-                             int64_t *dims, const void **out)
+static fwm_status read_whole(const ds_h5 *file, const char *name, int rank, hid_t memory_type, size_t size,
+                             fwm_arena *arena, int64_t *dims, const void **out)
 {
     ds_array a;
     FWM_TRY(ds_array_open(&a, file, name, rank, 0));
@@ -319,10 +340,11 @@ static fwm_status read_whole(const ds_h5 *file, const char *name, int rank, hid_
     int64_t n = ds_array_width(&a, 0);
     size_t bytes = 0;
     void *values = NULL;
-    FWM_CHECK_GOTO(status, memory_type != H5T_NATIVE_INT32 || a.integer, FWM_DATA, "%s: %s: expected integers, found floating-point numbers",
-                   file->path, name);
-    FWM_CHECK_GOTO(status, fwm_mul_size((size_t)n, size, &bytes) && (values = fwm_arena_alloc(arena, bytes + 1)) != NULL, FWM_MEMORY,
-                   "%s: %s: out of memory for %lld values", file->path, name, (long long)n);
+    FWM_CHECK_GOTO(status, memory_type != H5T_NATIVE_INT32 || a.integer, FWM_DATA,
+                   "%s: %s: expected integers, found floating-point numbers", file->path, name);
+    FWM_CHECK_GOTO(status,
+                   fwm_mul_size((size_t)n, size, &bytes) && (values = fwm_arena_alloc(arena, bytes + 1)) != NULL,
+                   FWM_MEMORY, "%s: %s: out of memory for %lld values", file->path, name, (long long)n);
     FWM_CHECK_GOTO(status, n == 0 || H5Dread(a.id, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0, FWM_DATA,
                    "%s: %s: cannot be read, HDF5 says: %s", file->path, name, ds_h5_reason());
     for (int i = 0; i < rank; i++)
@@ -333,7 +355,8 @@ done:
     return status;
 }
 
-fwm_status ds_h5_read_f64(const ds_h5 *file, const char *name, int rank, fwm_arena *arena, int64_t *dims, const double **out)
+fwm_status ds_h5_read_f64(const ds_h5 *file, const char *name, int rank, fwm_arena *arena, int64_t *dims,
+                          const double **out)
 {
     const void *values = NULL;
     FWM_TRY(read_whole(file, name, rank, H5T_NATIVE_DOUBLE, sizeof(double), arena, dims, &values));
@@ -341,7 +364,8 @@ fwm_status ds_h5_read_f64(const ds_h5 *file, const char *name, int rank, fwm_are
     return FWM_OK;
 }
 
-fwm_status ds_h5_read_i32(const ds_h5 *file, const char *name, int rank, fwm_arena *arena, int64_t *dims, const int32_t **out)
+fwm_status ds_h5_read_i32(const ds_h5 *file, const char *name, int rank, fwm_arena *arena, int64_t *dims,
+                          const int32_t **out)
 {
     const void *values = NULL;
     FWM_TRY(read_whole(file, name, rank, H5T_NATIVE_INT32, sizeof(int32_t), arena, dims, &values));

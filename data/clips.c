@@ -22,8 +22,8 @@ static bool add_array(size_t *total, int64_t count, int64_t steps, int64_t width
     size_t bytes;
     *at = *total;
     return fwm_mul_size((size_t)count, (size_t)steps, &bytes) && fwm_mul_size(bytes, (size_t)width, &bytes) &&
-           fwm_mul_size(bytes, size, &bytes) && fwm_align_size(bytes, ALIGN, &bytes) && fwm_add_size(*total, bytes, total) &&
-           *total <= PTRDIFF_MAX;
+           fwm_mul_size(bytes, size, &bytes) && fwm_align_size(bytes, ALIGN, &bytes) &&
+           fwm_add_size(*total, bytes, total) && *total <= PTRDIFF_MAX;
 }
 
 /* Offsets of all arrays in one block: fields, parameters, key_state, trajectory, start. */
@@ -42,8 +42,9 @@ static bool lay_out(const ds_clip_shape *shape, int64_t count, size_t at[DS_FIEL
 fwm_status ds_clip_size(const ds_clip_shape *shape, int64_t count, size_t *out)
 {
     size_t at[DS_FIELDS + 4];
-    FWM_CHECK(lay_out(shape, count, at, out), FWM_OVERFLOW, "a batch of %lld clips of %lld steps has more bytes than can be addressed",
-              (long long)count, (long long)shape->steps);
+    FWM_CHECK(lay_out(shape, count, at, out), FWM_OVERFLOW,
+              "a batch of %lld clips of %lld steps has more bytes than can be addressed", (long long)count,
+              (long long)shape->steps);
     return FWM_OK;
 }
 
@@ -52,8 +53,9 @@ fwm_status ds_clip_check_memory(size_t size, const char *what)
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     size_t memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : SIZE_MAX;
     FWM_CHECK(size <= memory / 2, FWM_MEMORY,
-              "%s would take %.2f GiB, more than half of this machine's %.2f GiB; lower the batch, the clip or the prefetch depth", what,
-              (double)size / 1073741824.0, (double)memory / 1073741824.0);
+              "%s would take %.2f GiB, more than half of this machine's %.2f GiB; lower the batch, the clip or the "
+              "prefetch depth",
+              what, (double)size / 1073741824.0, (double)memory / 1073741824.0);
     return FWM_OK;
 }
 
@@ -61,7 +63,8 @@ fwm_status ds_clip_room_create(ds_clip_room *room, const ds_clip_shape *shape, i
 {
     size_t at[DS_FIELDS + 4];
     memset(room, 0, sizeof *room);
-    FWM_CHECK(lay_out(shape, count, at, &room->size), FWM_OVERFLOW, "a batch of %lld clips cannot be addressed", (long long)count);
+    FWM_CHECK(lay_out(shape, count, at, &room->size), FWM_OVERFLOW, "a batch of %lld clips cannot be addressed",
+              (long long)count);
     FWM_TRY(fwm_block_alloc(&room->block, room->size));
     char *base = room->block;
     ds_batch *batch = &room->batch;
@@ -83,7 +86,8 @@ void ds_clip_room_destroy(ds_clip_room *room)
     memset(room, 0, sizeof *room);
 }
 
-fwm_status ds_clip_read(ds_dataset *ds, const ds_clip_shape *shape, const ds_batch *batch, int64_t row, int64_t trajectory, int64_t start)
+fwm_status ds_clip_read(ds_dataset *ds, const ds_clip_shape *shape, const ds_batch *batch, int64_t row,
+                        int64_t trajectory, int64_t start)
 {
     ds_clip clip = {0};
     for (int f = 0; f < DS_FIELDS; f++)

@@ -23,14 +23,15 @@ ds_clip_shape ds_clip_shape_of(const ds_info *info, int64_t steps, const bool sk
 
 /* Bytes of a batch of `count` clips; FWM_OVERFLOW where they cannot be counted. */
 fwm_status ds_clip_size(const ds_clip_shape *shape, int64_t count, size_t *out) FWM_MUST_USE;
-/* FWM_MEMORY, naming `what` and the settings that would help, when `size` is more than half of the machine's memory. */
+/* FWM_MEMORY, naming `what` and the settings that would help, when `size` is more than half of
+ * the machine's memory. */
 fwm_status ds_clip_check_memory(size_t size, const char *what) FWM_MUST_USE;
 
 fwm_status ds_clip_room_create(ds_clip_room *room, const ds_clip_shape *shape, int64_t count) FWM_MUST_USE;
 void ds_clip_room_destroy(ds_clip_room *room);
 
 /* Reads shape->steps steps of a trajectory into row `row` of the batch. */
-fwm_status ds_clip_read(ds_dataset *ds, const ds_clip_shape *shape, const ds_batch *batch, int64_t row, int64_t trajectory,
-                        int64_t start) FWM_MUST_USE;
+fwm_status ds_clip_read(ds_dataset *ds, const ds_clip_shape *shape, const ds_batch *batch, int64_t row,
+                        int64_t trajectory, int64_t start) FWM_MUST_USE;
 
 #endif

@@ -66,7 +66,7 @@ static const char *const *empty_texts(fwm_arena *arena, int64_t count)
     return texts;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------------------------- */
 
 static fwm_status choose_layout(ds_dataset *ds, const char *name)
 {
@@ -85,12 +85,13 @@ static fwm_status choose_layout(ds_dataset *ds, const char *name)
         }
     }
     FWM_CHECK(ds->layout || automatic, FWM_INVALID, "layout: expected auto or one of %s, found '%s'", known, name);
-    FWM_CHECK(ds->layout, FWM_DATA, "%s: expected a dataset in one of the layouts that are read (%s), found none of them", ds->path,
-              known);
+    FWM_CHECK(ds->layout, FWM_DATA,
+              "%s: expected a dataset in one of the layouts that are read (%s), found none of them", ds->path, known);
     return FWM_OK;
 }
 
-static fwm_status fill_names(ds_dataset *ds, const char *stem, int64_t count, const char *const **names, const char *const **units)
+static fwm_status fill_names(ds_dataset *ds, const char *stem, int64_t count, const char *const **names,
+                             const char *const **units)
 {
     if (!*names)
         *names = ds_number_names(ds->arena, stem, count);
@@ -110,16 +111,18 @@ static fwm_status check_field(ds_dataset *ds, ds_field f)
     FWM_CHECK(field->points >= 0 && field->channels >= 0 && field->channels <= CHANNELS_MAX &&
                   fwm_mul_i64(field->points, field->channels, &width) && fwm_mul_i64(width, ds->info.steps, &all) &&
                   fwm_mul_i64(all, (int64_t)sizeof(float), &all),
-              FWM_DATA, "%s: /%s: expected at most %d channels and a trajectory that can be addressed, found %lld x %lld", ds->path,
-              ds_field_name(f), CHANNELS_MAX, (long long)field->points, (long long)field->channels);
+              FWM_DATA,
+              "%s: /%s: expected at most %d channels and a trajectory that can be addressed, found %lld x %lld",
+              ds->path, ds_field_name(f), CHANNELS_MAX, (long long)field->points, (long long)field->channels);
     return fill_names(ds, stems[f], field->channels, &field->names, &field->units);
 }
 
 static fwm_status check_nodes(const ds_dataset *ds, ds_field f, const ds_mesh *mesh, const char *name)
 {
     int64_t points = ds->info.fields[f].points;
-    FWM_CHECK(!mesh || points == 0 || points == mesh->n, FWM_DATA, "%s: /%s: expected the %lld nodes of /%s, found %lld", ds->path,
-              ds_field_name(f), (long long)mesh->n, name, (long long)points);
+    FWM_CHECK(!mesh || points == 0 || points == mesh->n, FWM_DATA,
+              "%s: /%s: expected the %lld nodes of /%s, found %lld", ds->path, ds_field_name(f), (long long)mesh->n,
+              name, (long long)points);
     return FWM_OK;
 }
 
@@ -134,16 +137,18 @@ static fwm_status check_info(ds_dataset *ds)
     FWM_CHECK(info->trajectories > 0, FWM_DATA, "%s: expected at least one trajectory, found none", ds->path);
     info->steps = 0;
     for (int64_t i = 0; i < info->trajectories; i++) {
-        FWM_CHECK(info->lengths[i] > 0, FWM_DATA, "%s: trajectory %lld: expected at least one step, found none", ds->path, (long long)i);
-        FWM_CHECK(info->splits[i] < DS_SPLITS, FWM_DATA, "%s: trajectory %lld: expected a split from 0 (train) to 3 (test_ood), found %d",
-                  ds->path, (long long)i, info->splits[i]);
+        FWM_CHECK(info->lengths[i] > 0, FWM_DATA, "%s: trajectory %lld: expected at least one step, found none",
+                  ds->path, (long long)i);
+        FWM_CHECK(info->splits[i] < DS_SPLITS, FWM_DATA,
+                  "%s: trajectory %lld: expected a split from 0 (train) to 3 (test_ood), found %d", ds->path,
+                  (long long)i, info->splits[i]);
         if (info->lengths[i] > info->steps)
             info->steps = info->lengths[i];
     }
     for (ds_field f = 0; f < DS_FIELDS; f++)
         FWM_TRY(check_field(ds, f));
-    FWM_CHECK(info->parameters >= 0 && info->parameters <= CHANNELS_MAX, FWM_DATA, "%s: /parameters: expected at most %d, found %lld",
-              ds->path, CHANNELS_MAX, (long long)info->parameters);
+    FWM_CHECK(info->parameters >= 0 && info->parameters <= CHANNELS_MAX, FWM_DATA,
+              "%s: /parameters: expected at most %d, found %lld", ds->path, CHANNELS_MAX, (long long)info->parameters);
     FWM_TRY(fill_names(ds, "parameter", info->parameters, &info->parameter_names, &info->parameter_units));
     FWM_TRY(check_nodes(ds, DS_STATE, info->mesh, "mesh"));
     FWM_TRY(check_nodes(ds, DS_S_PHY, info->coarse_mesh, "coarse_mesh"));
@@ -203,7 +208,7 @@ void ds_close(ds_dataset **out)
     *out = NULL;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------------------------- */
 
 const ds_info *ds_get_info(const ds_dataset *ds)
 {
@@ -230,8 +235,9 @@ int64_t ds_split_list(const ds_info *info, ds_split split, int64_t *list)
 fwm_status ds_read(ds_dataset *ds, int64_t trajectory, int64_t start, int64_t length, const ds_clip *out)
 {
     const ds_info *info = &ds->info;
-    FWM_CHECK(trajectory >= 0 && trajectory < info->trajectories, FWM_INVALID, "%s: expected a trajectory from 0 to %lld, asked for %lld",
-              ds->path, (long long)info->trajectories - 1, (long long)trajectory);
+    FWM_CHECK(trajectory >= 0 && trajectory < info->trajectories, FWM_INVALID,
+              "%s: expected a trajectory from 0 to %lld, asked for %lld", ds->path, (long long)info->trajectories - 1,
+              (long long)trajectory);
     int64_t steps = info->lengths[trajectory];
     FWM_CHECK(start >= 0 && length >= 0 && length <= steps && start <= steps - length, FWM_INVALID,
               "%s: trajectory %lld: expected a range within its %lld steps, asked for %lld from %lld on", ds->path,
@@ -271,7 +277,7 @@ fwm_status ds_truth(ds_dataset *ds, const char *name, int64_t *count, const doub
     return fwm_fail(FWM_DATA, "%s: /truth/%s: expected an array, found none of that name", ds->path, name);
 }
 
-/* ---- statistics --------------------------------------------------------------------------------------------------- */
+/* ---- statistics ------------------------------------------------------------------------------------------------ */
 
 /* Streams one trajectory in stretches that overlap by a step, so that no increment is missed. */
 static fwm_status stream_trajectory(ds_dataset *ds, ds_field f, int64_t i, float *x, int64_t stretch, ds_moments *value,

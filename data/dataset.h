@@ -1,20 +1,21 @@
 /* Datasets: videos of physical systems with their actions, states and cheap simulations, whatever layout they lie in.
  *
- * A dataset is N trajectories. At every time step a trajectory has up to four fields, each `points` x `channels` values:
+ * A dataset is N trajectories. At every time step a trajectory has up to four fields, each `points` x `channels`
+ * values:
  *     frames  x(t)      H*W pixels x C, in [0,1] (stored as bytes or as float32)
  *     actions a(t)      1 x A, held over [t, t+1)
  *     state   s(t)      n nodes of the fine mesh x c
  *     s_phy   s_phy(t)  m nodes of the coarse mesh x c'
  * and once, P parameters. All is read as float32, row-major, channel last.
  *
- * Invariant: what ds_open returns has been checked whole but for the numbers themselves: extents agree with each other,
- * with the meshes and with the size of the file; indices of cells and boundary faces are in range. NaN and Inf are data:
- * ds_inspect counts them.
+ * Invariant: what ds_open returns has been checked whole but for the numbers themselves: extents agree with each
+ * other, with the meshes and with the size of the file; indices of cells and boundary faces are in range. NaN and Inf
+ * are data: ds_inspect counts them.
  * Ownership: a dataset owns everything that ds_get_info and ds_truth point to, until ds_close.
- * Threads: HDF5 is used by one thread at a time, under a mutex of this room (see h5.h); any thread may call any function
- * here, but ds_close needs the dataset to itself.
- * Cost: opening reads names, meshes and statistics, never fields. Reading a clip costs one positioned read per chunk it
- * touches where the data is stored plainly, one HDF5 hyperslab otherwise. */
+ * Threads: HDF5 is used by one thread at a time, under a mutex of this room (see h5.h); any thread may call any
+ * function here, but ds_close needs the dataset to itself.
+ * Cost: opening reads names, meshes and statistics, never fields. Reading a clip costs one positioned read per chunk
+ * it touches where the data is stored plainly, one HDF5 hyperslab otherwise. */
 #ifndef FWM_DATA_DATASET_H
 #define FWM_DATA_DATASET_H
 
@@ -35,24 +36,24 @@ const char *ds_split_name(ds_split split);
 fwm_status ds_split_parse(const char *name, ds_split *out) FWM_MUST_USE;
 
 typedef struct ds_field_info {
-    int64_t points, channels;        /* both 0 where the dataset lacks the field */
-    const char *const *names;        /* channels of them, never NULL entries where channels > 0 */
-    const char *const *units;        /* "" where not known */
-    ds_stats stats;                  /* training split; NULL pointers until known: see ds_ensure_stats */
+    int64_t points, channels; /* both 0 where the dataset lacks the field */
+    const char *const *names; /* channels of them, never NULL entries where channels > 0 */
+    const char *const *units; /* "" where not known */
+    ds_stats stats;           /* training split; NULL pointers until known: see ds_ensure_stats */
 } ds_field_info;
 
 typedef struct ds_info {
     const char *layout, *name, *equation, *generator, *config; /* "" where not known */
     double dt;                                                 /* time between frames, 0 where not known */
     int64_t seed;
-    int64_t trajectories;        /* N */
-    int64_t steps;               /* T: the longest trajectory's */
-    const int64_t *lengths;      /* [N] steps of each */
-    const uint8_t *splits;       /* [N] ds_split of each */
-    int64_t height, width;       /* of frames; 0 when there are none */
-    bool frames_are_bytes;       /* stored as u8 (read as value / 255) */
+    int64_t trajectories;   /* N */
+    int64_t steps;          /* T: the longest trajectory's */
+    const int64_t *lengths; /* [N] steps of each */
+    const uint8_t *splits;  /* [N] ds_split of each */
+    int64_t height, width;  /* of frames; 0 when there are none */
+    bool frames_are_bytes;  /* stored as u8 (read as value / 255) */
     ds_field_info fields[DS_FIELDS];
-    int64_t parameters;          /* P */
+    int64_t parameters; /* P */
     const char *const *parameter_names, *const *parameter_units;
     bool has_key_state;
     const ds_mesh *mesh, *coarse_mesh; /* NULL where there is none */
@@ -78,8 +79,8 @@ typedef struct ds_clip {
 typedef struct ds_dataset ds_dataset;
 
 /* Opens `path` for reading. `layout`: "auto", or a layout's name ("fwm"). On error *out is NULL.
- * Errors: FWM_IO (cannot be opened or read), FWM_DATA (not such a file; a part missing, of another type or shape: file,
- * place in the file, expected, found), FWM_INVALID (no such layout), FWM_MEMORY. */
+ * Errors: FWM_IO (cannot be opened or read), FWM_DATA (not such a file; a part missing, of another type or shape:
+ * file, place in the file, expected, found), FWM_INVALID (no such layout), FWM_MEMORY. */
 fwm_status ds_open(ds_dataset **out, const char *path, const char *layout) FWM_MUST_USE;
 void ds_close(ds_dataset **ds);
 
@@ -87,8 +88,8 @@ const ds_info *ds_get_info(const ds_dataset *ds);
 const char *ds_path(const ds_dataset *ds);
 
 /* Steps [start, start + length) of one trajectory into the arrays of `out` that are not NULL.
- * Errors: FWM_INVALID (a range outside the trajectory, a field that the dataset lacks), FWM_IO, FWM_DATA; the arrays are
- * then unspecified. */
+ * Errors: FWM_INVALID (a range outside the trajectory, a field that the dataset lacks), FWM_IO, FWM_DATA; the arrays
+ * are then unspecified. */
 fwm_status ds_read(ds_dataset *ds, int64_t trajectory, int64_t start, int64_t length, const ds_clip *out) FWM_MUST_USE;
 
 /* An array that the simulator kept for evaluation (/truth/<name>): *values [*count] f64, alive until ds_close.

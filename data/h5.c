@@ -43,7 +43,7 @@ const char *ds_h5_reason(void)
     return text;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------------------------- */
 
 /* What a file that is not HDF5 seems to be, from its first bytes. */
 static const char *guess_kind(const unsigned char *head, size_t n)
@@ -90,19 +90,35 @@ static fwm_status check_kind(const char *path, int64_t *size)
     return FWM_OK;
 }
 
-/* The descriptor for positioned reads: only where HDF5's addresses are offsets in the file. */
-static int plain_descriptor(hid_t file)
+/* What positioned reads need: descriptor, where addresses begin, how wide they are. */
+static void learn_addressing(ds_h5 *file)
 {
     int *handle = NULL;
-    hsize_t userblock = 1;
-    hid_t create = H5Fget_create_plist(file);
+    hsize_t userblock = 0;
+    size_t address = 0, length = 0;
+    file->fd = -1;
+    hid_t create = H5Fget_create_plist(file->id);
     if (create < 0)
-        return -1;
-    bool plain = H5Pget_userblock(create, &userblock) >= 0 && userblock == 0;
+        return;
+    if (H5Pget_userblock(create, &userblock) >= 0 && H5Pget_sizes(create, &address, &length) >= 0 &&
+        userblock <= (hsize_t)file->size && H5Fget_vfd_handle(file->id, H5P_DEFAULT, (void **)&handle) >= 0 && handle) {
+        file->fd = *handle;
+        file->base = (int64_t)userblock;
+        file->offset_bytes = address == length ? (int)address : 0;
+    }
     H5Pclose(create);
-    if (!plain || H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&handle) < 0 || !handle)
-        return -1;
-    return *handle;
+}
+
+/* Opens for reading; on file systems that have no locks, without one. */
+static hid_t open_for_reading(const char *path)
+{
+    static hid_t access = -1; /* for the life of the process: closing it after a failure would clear the reason */
+    if (access < 0) {
+        access = H5Pcreate(H5P_FILE_ACCESS);
+        if (access < 0 || H5Pset_file_locking(access, true, true) < 0)
+            return -1;
+    }
+    return H5Fopen(path, H5F_ACC_RDONLY, access);
 }
 
 fwm_status ds_h5_open(ds_h5 **out, const char *path)
@@ -114,15 +130,16 @@ fwm_status ds_h5_open(ds_h5 **out, const char *path)
     FWM_CHECK(file, FWM_MEMORY, "%s: out of memory", path);
     file->size = size;
     file->path = fwm_strdup(path);
-    file->id = file->path ? H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT) : -1;
+    file->id = file->path ? open_for_reading(path) : -1;
     if (file->id < 0) {
-        fwm_status status = fwm_fail(FWM_DATA, "%s: expected a whole HDF5 file of %lld bytes, HDF5 says: %s (truncated or damaged?)", path,
-                                     (long long)size, ds_h5_reason());
+        fwm_status status =
+            fwm_fail(FWM_DATA, "%s: expected a whole HDF5 file of %lld bytes, HDF5 says: %s (truncated or damaged?)",
+                     path, (long long)size, ds_h5_reason());
         fwm_free(file->path);
         fwm_free(file);
         return status;
     }
-    file->fd = plain_descriptor(file->id);
+    learn_addressing(file);
     *out = file;
     return FWM_OK;
 }
@@ -137,7 +154,7 @@ void ds_h5_close(ds_h5 **file)
     *file = NULL;
 }
 
-/* ---- objects ------------------------------------------------------------------------------------------------------ */
+/* ---- objects --------------------------------------------------------------------------------------------------- */
 
 bool ds_h5_exists(const ds_h5 *file, const char *object)
 {
@@ -185,23 +202,25 @@ fwm_status ds_h5_members(const ds_h5 *file, const char *group, int64_t max, fwm_
     H5G_info_t info;
     FWM_CHECK(H5Gget_info_by_name(file->id, group, &info, H5P_DEFAULT) >= 0, FWM_DATA,
               "%s: %s: expected a group, HDF5 says: %s", file->path, group, ds_h5_reason());
-    FWM_CHECK(info.nlinks <= (hsize_t)max, FWM_DATA, "%s: %s: expected at most %lld members, found %llu", file->path, group,
-              (long long)max, (unsigned long long)info.nlinks);
-    member_list list = {arena, fwm_arena_alloc(arena, (size_t)(info.nlinks + 1) * sizeof(char *)), 0, (int64_t)info.nlinks};
+    FWM_CHECK(info.nlinks <= (hsize_t)max, FWM_DATA, "%s: %s: expected at most %lld members, found %llu", file->path,
+              group, (long long)max, (unsigned long long)info.nlinks);
+    member_list list = {arena, fwm_arena_alloc(arena, (size_t)(info.nlinks + 1) * sizeof(char *)), 0,
+                        (int64_t)info.nlinks};
     FWM_CHECK(list.names, FWM_MEMORY, "%s: %s: out of memory for %llu names", file->path, group,
               (unsigned long long)info.nlinks);
-    FWM_CHECK(H5Literate_by_name(file->id, group, H5_INDEX_NAME, H5_ITER_INC, NULL, collect_member, &list, H5P_DEFAULT) >= 0,
-              FWM_DATA, "%s: %s: members cannot be listed, HDF5 says: %s", file->path, group, ds_h5_reason());
+    FWM_CHECK(
+        H5Literate_by_name(file->id, group, H5_INDEX_NAME, H5_ITER_INC, NULL, collect_member, &list, H5P_DEFAULT) >= 0,
+        FWM_DATA, "%s: %s: members cannot be listed, HDF5 says: %s", file->path, group, ds_h5_reason());
     *count = list.count;
     *names = list.names;
     return FWM_OK;
 }
 
-/* ---- attributes --------------------------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------------------------ */
 
 /* Opens an attribute with its type and element count; *id is -1 where there is none. */
-static fwm_status attr_open(const ds_h5 *file, const char *object, const char *name, bool required, hid_t *id, hid_t *type,
-                            int64_t *count)
+static fwm_status attr_open(const ds_h5 *file, const char *object, const char *name, bool required, hid_t *id,
+                            hid_t *type, int64_t *count)
 {
     *id = -1;
     *type = -1;
@@ -211,7 +230,8 @@ static fwm_status attr_open(const ds_h5 *file, const char *object, const char *n
     FWM_CHECK(exists >= 0, FWM_DATA, "%s: %s@%s: HDF5 says: %s", file->path, object, name, ds_h5_reason());
     FWM_CHECK(exists > 0, FWM_DATA, "%s: %s@%s: expected an attribute, found none", file->path, object, name);
     *id = H5Aopen_by_name(file->id, object, name, H5P_DEFAULT, H5P_DEFAULT);
-    FWM_CHECK(*id >= 0, FWM_DATA, "%s: %s@%s: cannot be opened, HDF5 says: %s", file->path, object, name, ds_h5_reason());
+    FWM_CHECK(*id >= 0, FWM_DATA, "%s: %s@%s: cannot be opened, HDF5 says: %s", file->path, object, name,
+              ds_h5_reason());
     *type = H5Aget_type(*id);
     hid_t space = *type >= 0 ? H5Aget_space(*id) : -1;
     hssize_t n = space >= 0 ? H5Sget_simple_extent_npoints(space) : -1;
@@ -232,46 +252,43 @@ static void attr_close(hid_t id, hid_t type)
         H5Aclose(id);
 }
 
-/* `count` texts, variable or fixed in length, into the arena. */
-static fwm_status attr_read_texts(const ds_h5 *file, const char *object, const char *name, hid_t id, hid_t type,
-                                  int64_t count, fwm_arena *arena, const char **out)
+/* `count` texts of fixed length into the arena. */
+static fwm_status attr_fixed_texts(const ds_h5 *file, hid_t id, hid_t type, int64_t count, fwm_arena *arena,
+                                   const char **out)
 {
-    FWM_CHECK(H5Tget_class(type) == H5T_STRING, FWM_DATA, "%s: %s@%s: expected text, found another type", file->path, object,
-              name);
-    bool variable = H5Tis_variable_str(type) > 0;
     size_t width = H5Tget_size(type), bytes = 0;
     FWM_CHECK(width > 0 && fwm_mul_size(width, (size_t)count, &bytes) && bytes <= TEXT_MAX_BYTES &&
                   (int64_t)bytes <= file->size,
-              FWM_DATA, "%s: %s@%s: %lld texts of %zu bytes do not fit in a file of %lld bytes", file->path, object, name,
-              (long long)count, width, (long long)file->size);
+              FWM_DATA, "%lld texts of %zu bytes do not fit in a file of %lld bytes", (long long)count, width,
+              (long long)file->size);
     char *raw = fwm_calloc(bytes + 1, 1);
-    FWM_CHECK(raw, FWM_MEMORY, "%s: %s@%s: out of memory", file->path, object, name);
+    FWM_CHECK(raw, FWM_MEMORY, "out of memory for texts of %zu bytes", bytes);
     fwm_status status = FWM_OK;
-    FWM_CHECK_GOTO(status, H5Aread(id, type, raw) >= 0, FWM_DATA, "%s: %s@%s: cannot be read, HDF5 says: %s", file->path,
-                   object, name, ds_h5_reason());
-    for (int64_t i = 0; i < count && status == FWM_OK; i++) {
+    bool padded = H5Tget_strpad(type) == H5T_STR_SPACEPAD;
+    FWM_CHECK_GOTO(status, H5Aread(id, type, raw) >= 0, FWM_DATA, "cannot be read, HDF5 says: %s", ds_h5_reason());
+    for (int64_t i = 0; i < count; i++) {
         const char *text = raw + (size_t)i * width;
-        char *copy = NULL;
-        if (variable) {
-            char *pointer;
-            memcpy(&pointer, text, sizeof pointer);
-            copy = fwm_arena_strdup(arena, pointer ? pointer : "");
-            (void)H5free_memory(pointer);
-        } else {
-            size_t n = strnlen(text, width);
-            while (n > 0 && H5Tget_strpad(type) == H5T_STR_SPACEPAD && text[n - 1] == ' ')
-                n--;
-            copy = fwm_arena_alloc(arena, n + 1);
-            if (copy)
-                memcpy(copy, text, n);
-        }
-        if (!copy)
-            status = fwm_fail(FWM_MEMORY, "%s: %s@%s: out of memory", file->path, object, name);
+        size_t n = strnlen(text, width);
+        while (padded && n > 0 && text[n - 1] == ' ')
+            n--;
+        char *copy = fwm_arena_alloc(arena, n + 1);
+        FWM_CHECK_GOTO(status, copy, FWM_MEMORY, "out of memory for a text of %zu bytes", n);
+        memcpy(copy, text, n);
         out[i] = copy;
     }
 done:
     fwm_free(raw);
     return status;
+}
+
+static fwm_status attr_read_texts(const ds_h5 *file, const char *object, const char *name, hid_t id, hid_t type,
+                                  int64_t count, fwm_arena *arena, const char **out)
+{
+    FWM_CHECK(H5Tget_class(type) == H5T_STRING, FWM_DATA, "%s: %s@%s: expected text, found another type", file->path,
+              object, name);
+    fwm_status status = H5Tis_variable_str(type) > 0 ? ds_h5_attr_heap_texts(file, id, count, arena, out)
+                                                     : attr_fixed_texts(file, id, type, count, arena, out);
+    return status == FWM_OK ? FWM_OK : fwm_fail_within(status, "%s: %s@%s", file->path, object, name);
 }
 
 fwm_status ds_h5_attr_text(const ds_h5 *file, const char *object, const char *name, bool required, fwm_arena *arena,
@@ -300,8 +317,8 @@ fwm_status ds_h5_attr_texts(const ds_h5 *file, const char *object, const char *n
     if (status == FWM_OK && id >= 0) {
         const char **list = NULL;
         if (found != count)
-            status = fwm_fail(FWM_DATA, "%s: %s@%s: expected %lld texts (one for each channel), found %lld", file->path, object,
-                              name, (long long)count, (long long)found);
+            status = fwm_fail(FWM_DATA, "%s: %s@%s: expected %lld texts (one for each channel), found %lld", file->path,
+                              object, name, (long long)count, (long long)found);
         else if (!(list = fwm_arena_alloc(arena, (size_t)(count + 1) * sizeof *list)))
             status = fwm_fail(FWM_MEMORY, "%s: %s@%s: out of memory", file->path, object, name);
         else if (count > 0) /* an empty list has no text type */
@@ -313,7 +330,8 @@ fwm_status ds_h5_attr_texts(const ds_h5 *file, const char *object, const char *n
     return status;
 }
 
-static fwm_status attr_number(const ds_h5 *file, const char *object, const char *name, bool required, bool integer, void *out)
+static fwm_status attr_number(const ds_h5 *file, const char *object, const char *name, bool required, bool integer,
+                              void *out)
 {
     hid_t id, type;
     int64_t count = 0;
@@ -322,11 +340,14 @@ static fwm_status attr_number(const ds_h5 *file, const char *object, const char 
         H5T_class_t kind = H5Tget_class(type);
         bool whole = kind == H5T_INTEGER || kind == H5T_ENUM;
         if (count != 1 || !(whole || (kind == H5T_FLOAT && !integer)))
-            status = fwm_fail(FWM_DATA, "%s: %s@%s: expected one %s, found %lld elements of %s", file->path, object, name,
-                              integer ? "integer" : "number", (long long)count,
-                              whole ? "integer type" : kind == H5T_FLOAT ? "floating-point type" : "another type");
+            status = fwm_fail(FWM_DATA, "%s: %s@%s: expected one %s, found %lld elements of %s", file->path, object,
+                              name, integer ? "integer" : "number", (long long)count,
+                              whole               ? "integer type"
+                              : kind == H5T_FLOAT ? "floating-point type"
+                                                  : "another type");
         else if (H5Aread(id, integer ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE, out) < 0)
-            status = fwm_fail(FWM_DATA, "%s: %s@%s: cannot be read, HDF5 says: %s", file->path, object, name, ds_h5_reason());
+            status = fwm_fail(FWM_DATA, "%s: %s@%s: cannot be read, HDF5 says: %s", file->path, object, name,
+                              ds_h5_reason());
     }
     attr_close(id, type);
     return status;

@@ -11,21 +11,23 @@ typedef struct ds_h5_sink {
 
 fwm_status ds_h5_put_group(const ds_h5_sink *sink, const char *group) FWM_MUST_USE;
 
-/* Attributes: texts are variable-length UTF-8, as h5py writes them; a list of none is an empty float64 list, likewise. */
+/* Attributes: texts are variable-length UTF-8, as h5py writes them; a list of none is an empty float64 list,
+ * likewise. */
 fwm_status ds_h5_put_text(const ds_h5_sink *sink, const char *object, const char *name, const char *text) FWM_MUST_USE;
 fwm_status ds_h5_put_texts(const ds_h5_sink *sink, const char *object, const char *name, int64_t count,
                            const char *const *texts) FWM_MUST_USE;
-fwm_status ds_h5_put_number(const ds_h5_sink *sink, const char *object, const char *name, hid_t type, const void *value) FWM_MUST_USE;
+fwm_status ds_h5_put_number(const ds_h5_sink *sink, const char *object, const char *name, hid_t type,
+                            const void *value) FWM_MUST_USE;
 
 /* A whole contiguous dataset; `stored` is the type in the file, `memory` that of the values. */
-fwm_status ds_h5_put_array(const ds_h5_sink *sink, const char *name, hid_t stored, hid_t memory, int rank, const int64_t *dims,
-                           const void *values) FWM_MUST_USE;
+fwm_status ds_h5_put_array(const ds_h5_sink *sink, const char *name, hid_t stored, hid_t memory, int rank,
+                           const int64_t *dims, const void *values) FWM_MUST_USE;
 
 /* An empty dataset to be filled by slabs. chunk NULL: contiguous. gzip 0: no filter. */
 fwm_status ds_h5_create_array(const ds_h5_sink *sink, const char *name, hid_t stored, int rank, const int64_t *dims,
                               const int64_t *chunk, int gzip, hid_t *out) FWM_MUST_USE;
 /* Member `index` along the first axis. */
-fwm_status ds_h5_put_slab(const ds_h5_sink *sink, const char *name, hid_t array, hid_t memory, int rank, const int64_t *dims,
-                          int64_t index, const void *values) FWM_MUST_USE;
+fwm_status ds_h5_put_slab(const ds_h5_sink *sink, const char *name, hid_t array, hid_t memory, int rank,
+                          const int64_t *dims, int64_t index, const void *values) FWM_MUST_USE;
 
 #endif

@@ -79,14 +79,15 @@ static json_t *text(const char *s)
     return value ? value : json_null();
 }
 
-static json_t *describe_channels(int64_t count, const char *const *names, const char *const *units, const channel_range *range,
-                                 const ds_stats *stats)
+static json_t *describe_channels(int64_t count, const char *const *names, const char *const *units,
+                                 const channel_range *range, const ds_stats *stats)
 {
     json_t *list = json_array();
     for (int64_t c = 0; c < count; c++) {
         bool seen = range[c].low <= range[c].high;
-        json_t *one = json_pack("{s:o, s:o, s:o, s:o}", "name", text(names[c]), "unit", text(units[c]), "min",
-                                seen ? number(range[c].low) : json_null(), "max", seen ? number(range[c].high) : json_null());
+        json_t *one =
+            json_pack("{s:o, s:o, s:o, s:o}", "name", text(names[c]), "unit", text(units[c]), "min",
+                      seen ? number(range[c].low) : json_null(), "max", seen ? number(range[c].high) : json_null());
         if (one && stats && stats->mean) {
             json_object_set_new(one, "mean", number(stats->mean[c]));
             json_object_set_new(one, "std", number(stats->std[c]));
@@ -121,7 +122,8 @@ static fwm_status inspect_values(ds_dataset *ds, json_t *ranges, int64_t *bad)
         if (status == FWM_OK && parameters)
             list = describe_channels(channels, info->parameter_names, info->parameter_units, range, NULL);
         else if (status == FWM_OK)
-            list = describe_channels(channels, info->fields[f].names, info->fields[f].units, range, &info->fields[f].stats);
+            list = describe_channels(channels, info->fields[f].names, info->fields[f].units, range,
+                                     &info->fields[f].stats);
         fwm_free(range);
         FWM_TRY(status);
         json_object_set_new(ranges, parameters ? "parameters" : ds_field_name(f), list);
@@ -136,8 +138,9 @@ static json_t *describe_mesh(const ds_mesh *m)
     json_t *boundary = json_object();
     for (int64_t i = 0; i < m->nboundary; i++)
         (void)json_object_set_new(boundary, m->boundary[i].name, json_integer(m->boundary[i].count));
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "cell", m->cell, "space", m->space, "dim", (json_int_t)m->dim, "vertices",
-                     (json_int_t)m->nv, "cells", (json_int_t)m->ncell, "nodes", (json_int_t)m->n, "boundary", boundary);
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o}", "cell", m->cell, "space", m->space, "dim",
+                     (json_int_t)m->dim, "vertices", (json_int_t)m->nv, "cells", (json_int_t)m->ncell, "nodes",
+                     (json_int_t)m->n, "boundary", boundary);
 }
 
 static json_t *describe_names(int64_t count, const char *const *names)
@@ -162,14 +165,15 @@ static json_t *describe(const ds_info *info, json_t *ranges, int64_t bad)
                          ? json_null()
                          : json_pack("[I, I, I]", (json_int_t)info->height, (json_int_t)info->width,
                                      (json_int_t)info->fields[DS_FRAMES].channels);
-    json_t *out = json_pack("{s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:O, s:o, s:o, s:o, s:b, s:n}",
-                            "kind", "dataset", "layout", info->layout, "name", text(info->name), "equation", text(info->equation), "generator",
-                            text(info->generator), "trajectories", (json_int_t)info->trajectories, "steps", (json_int_t)info->steps, "frames",
-                            frames, "fields", describe_names(info->fields[DS_STATE].channels, info->fields[DS_STATE].names), "actions",
-                            (json_int_t)info->fields[DS_ACTIONS].channels, "dt", number(info->dt), "seed", (json_int_t)info->seed, "nan",
-                            (json_int_t)bad, "splits", describe_splits(info), "ranges", ranges, "mesh", describe_mesh(info->mesh),
-                            "coarse_mesh", describe_mesh(info->coarse_mesh), "truth", describe_names(info->truths, info->truth_names),
-                            "key_state", (int)info->has_key_state, "residual");
+    json_t *out = json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:O, s:o, s:o, s:o, s:b, s:n}", "kind",
+        "dataset", "layout", info->layout, "name", text(info->name), "equation", text(info->equation), "generator",
+        text(info->generator), "trajectories", (json_int_t)info->trajectories, "steps", (json_int_t)info->steps,
+        "frames", frames, "fields", describe_names(info->fields[DS_STATE].channels, info->fields[DS_STATE].names),
+        "actions", (json_int_t)info->fields[DS_ACTIONS].channels, "dt", number(info->dt), "seed",
+        (json_int_t)info->seed, "nan", (json_int_t)bad, "splits", describe_splits(info), "ranges", ranges, "mesh",
+        describe_mesh(info->mesh), "coarse_mesh", describe_mesh(info->coarse_mesh), "truth",
+        describe_names(info->truths, info->truth_names), "key_state", (int)info->has_key_state, "residual");
     return out;
 }
 

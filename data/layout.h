@@ -1,6 +1,7 @@
-/* The seam between datasets and the layouts they lie in. A layout is one file under layouts/, found by the build: data/layouts/NAME.c
- * defines `const ds_layout ds_layout_NAME`. The functions below run with the lock of h5.h held, but for the readers, which do
- * not (ds_array_read_steps takes it). dataset.c checks the arguments of the readers before it calls them. */
+/* The seam between datasets and the layouts they lie in. A layout is one file under layouts/, found by the build:
+ * data/layouts/NAME.c defines `const ds_layout ds_layout_NAME`. The functions below run with the lock of h5.h held,
+ * but for the readers, which do not (ds_array_read_steps takes it). dataset.c checks the arguments of the readers
+ * before it calls them. */
 #ifndef FWM_DATA_LAYOUT_H
 #define FWM_DATA_LAYOUT_H
 
@@ -14,7 +15,8 @@ typedef struct ds_layout {
     int (*detect)(const char *path, const ds_h5 *file);
 
     /* Fills ds->info (texts and arrays from ds->arena; what is left zero is absent, names left NULL are numbered) and
-     * ds->self. On error close is called all the same, ds->self as far as it came. ds->file is open unless path is a folder. */
+     * ds->self. On error close is called all the same, ds->self as far as it came. ds->file is open unless path is a
+     * folder. */
     fwm_status (*open)(ds_dataset *ds);
     void (*close)(ds_dataset *ds);
 
@@ -37,10 +39,11 @@ struct ds_dataset {
     struct ds_truth_entry {
         int64_t count;
         const double *values;
-    } *truths; /* [info.truths], values NULL until asked for */
+    } * truths; /* [info.truths], values NULL until asked for */
 };
 
-/* `count` names "<stem>0", "<stem>1", ... in the arena (the stem alone where there is one); NULL when memory is out. */
+/* `count` names "<stem>0", "<stem>1", ... in the arena (the stem alone where there is one); NULL when
+ * memory is out. */
 const char *const *ds_number_names(fwm_arena *arena, const char *stem, int64_t count);
 
 #endif

@@ -40,7 +40,7 @@ struct ds_loader {
     ring_slot slots[DEPTH_MAX];
 };
 
-/* ---- which clips -------------------------------------------------------------------------------------------------- */
+/* ---- which clips ----------------------------------------------------------------------------------------------- */
 
 static fwm_status list_clips(ds_loader *l)
 {
@@ -63,7 +63,8 @@ static fwm_status list_clips(ds_loader *l)
     }
     l->first_clip[kept] = all;
     l->trajectories = kept;
-    FWM_CHECK(kept > 0, FWM_DATA, "%s: expected trajectories of split %s with at least %lld steps, found %lld trajectories of up to %lld",
+    FWM_CHECK(kept > 0, FWM_DATA,
+              "%s: expected trajectories of split %s with at least %lld steps, found %lld trajectories of up to %lld",
               ds_path(l->ds), ds_split_name(o->split), (long long)o->clip, (long long)n, (long long)info->steps);
     return FWM_OK;
 }
@@ -82,7 +83,7 @@ static int64_t find_trajectory(const ds_loader *l, int64_t i)
     return low;
 }
 
-/* ---- reading a batch ---------------------------------------------------------------------------------------------- */
+/* ---- reading a batch ------------------------------------------------------------------------------------------- */
 
 static void add_noise(const ds_loader *l, float *state, int64_t trajectory, int64_t start)
 {
@@ -108,7 +109,8 @@ static fwm_status read_batch(ds_loader *l, ds_batch *batch, int64_t step)
     batch->step = step;
     for (int64_t b = 0; b < o->batch; b++) {
         int64_t position = (step * o->ranks + o->rank) * o->batch + b;
-        int64_t clip = (int64_t)fwm_random_permute(key, (uint64_t)(position / clips), (uint64_t)clips, (uint64_t)(position % clips));
+        int64_t clip = (int64_t)fwm_random_permute(key, (uint64_t)(position / clips), (uint64_t)clips,
+                                                   (uint64_t)(position % clips));
         int64_t i = find_trajectory(l, clip), start = clip - l->first_clip[i];
         FWM_TRY(ds_clip_read(l->ds, &l->shape, batch, b, l->trajectory[i], start));
         if (l->noise)
@@ -144,7 +146,7 @@ static void *run_thread(void *context)
     return NULL;
 }
 
-/* ---- creating ----------------------------------------------------------------------------------------------------- */
+/* ---- creating -------------------------------------------------------------------------------------------------- */
 
 static fwm_status check_options(ds_loader_options *o, const ds_info *info)
 {
@@ -154,14 +156,14 @@ static fwm_status check_options(ds_loader_options *o, const ds_info *info)
         o->ranks = 1;
     FWM_CHECK(o->split >= 0 && o->split < DS_SPLITS, FWM_INVALID, "loader: no such split: %d", (int)o->split);
     FWM_CHECK(o->clip >= 1 && o->batch >= 1 && o->batch <= INT32_MAX && o->limit >= 0, FWM_INVALID,
-              "loader: expected clip and batch of 1 or more, limit of 0 or more, found %lld, %lld, %lld", (long long)o->clip,
-              (long long)o->batch, (long long)o->limit);
-    FWM_CHECK(o->depth >= 1 && o->depth <= DEPTH_MAX, FWM_INVALID, "loader: expected a prefetch depth of 1 to %d, found %d", DEPTH_MAX,
-              o->depth);
-    FWM_CHECK(o->ranks >= 1 && o->rank >= 0 && o->rank < o->ranks, FWM_INVALID, "loader: expected a rank below %d, found %d", o->ranks,
-              o->rank);
-    FWM_CHECK(o->state_noise >= 0 && o->state_noise <= 1e6, FWM_INVALID, "loader: expected state noise of 0 or more, found %g",
-              o->state_noise);
+              "loader: expected clip and batch of 1 or more, limit of 0 or more, found %lld, %lld, %lld",
+              (long long)o->clip, (long long)o->batch, (long long)o->limit);
+    FWM_CHECK(o->depth >= 1 && o->depth <= DEPTH_MAX, FWM_INVALID,
+              "loader: expected a prefetch depth of 1 to %d, found %d", DEPTH_MAX, o->depth);
+    FWM_CHECK(o->ranks >= 1 && o->rank >= 0 && o->rank < o->ranks, FWM_INVALID,
+              "loader: expected a rank below %d, found %d", o->ranks, o->rank);
+    FWM_CHECK(o->state_noise >= 0 && o->state_noise <= 1e6, FWM_INVALID,
+              "loader: expected state noise of 0 or more, found %g", o->state_noise);
     FWM_CHECK(o->state_noise == 0 || (info->fields[DS_STATE].points > 0 && !o->skip[DS_STATE]), FWM_INVALID,
               "loader: state noise was asked for, but no state is read");
     return FWM_OK;
@@ -175,7 +177,8 @@ static fwm_status prepare(ds_loader *l)
     FWM_TRY(list_clips(l));
     l->shape = ds_clip_shape_of(info, l->options.clip, l->options.skip);
     FWM_TRY(ds_clip_size(&l->shape, l->options.batch, &size));
-    FWM_CHECK(fwm_mul_size(size, (size_t)l->options.depth, &l->memory), FWM_OVERFLOW, "loader: its ring cannot be addressed");
+    FWM_CHECK(fwm_mul_size(size, (size_t)l->options.depth, &l->memory), FWM_OVERFLOW,
+              "loader: its ring cannot be addressed");
     FWM_TRY(ds_clip_check_memory(l->memory, "loader: the ring of batches"));
     for (int i = 0; i < l->options.depth; i++)
         FWM_TRY(ds_clip_room_create(&l->slots[i].room, &l->shape, l->options.batch));
@@ -233,13 +236,14 @@ void ds_loader_destroy(ds_loader **out)
     *out = NULL;
 }
 
-/* ---- consuming ---------------------------------------------------------------------------------------------------- */
+/* ---- consuming ------------------------------------------------------------------------------------------------- */
 
 fwm_status ds_loader_seek(ds_loader *l, int64_t step)
 {
     int64_t last;
-    FWM_CHECK(step >= 0 && fwm_mul_i64(step, (int64_t)l->options.ranks * l->options.batch, &last) && last < INT64_MAX / 2, FWM_INVALID,
-              "loader: expected a step of 0 or more, found %lld", (long long)step);
+    FWM_CHECK(step >= 0 && fwm_mul_i64(step, (int64_t)l->options.ranks * l->options.batch, &last) &&
+                  last < INT64_MAX / 2,
+              FWM_INVALID, "loader: expected a step of 0 or more, found %lld", (long long)step);
     pthread_mutex_lock(&l->mutex);
     l->generation++;
     l->consumed = l->produced = step;

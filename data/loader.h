@@ -1,13 +1,13 @@
 /* Batches of clips for training, read ahead by a thread; whole trajectories in order for evaluation.
  *
  * A clip is (trajectory, start). The clips of a split are numbered; epoch e visits them in the keyed permutation
- * fwm_random_permute((seed), e), each once. Row b of batch k is the clip at position k * ranks * batch + rank * batch + b of
- * the endless sequence of epochs, so batch k is a function of (data, options, k) alone: not of the prefetch depth, of
- * timing, or of what was read before. A resumed run seeks.
+ * fwm_random_permute((seed), e), each once. Row b of batch k is the clip at position k * ranks * batch + rank * batch
+ * + b of the endless sequence of epochs, so batch k is a function of (data, options, k) alone: not of the prefetch
+ * depth, of timing, or of what was read before. A resumed run seeks.
  *
  * Ownership: a batch's arrays belong to the loader until the next call of ds_loader_next, _seek or _destroy on it.
- * The dataset must outlive the loader. One thread consumes. Memory is allocated at creation, all of it, and then no more.
- * With MPI, initialise it with MPI_THREAD_MULTIPLE before (HDF5 may be reading in the loader's thread). */
+ * The dataset must outlive the loader. One thread consumes. Memory is allocated at creation, all of it, and then no
+ * more. With MPI, initialise it with MPI_THREAD_MULTIPLE before (HDF5 may be reading in the loader's thread). */
 #ifndef FWM_DATA_LOADER_H
 #define FWM_DATA_LOADER_H
 
@@ -15,31 +15,32 @@
 
 typedef struct ds_loader_options {
     ds_split split;
-    int64_t clip;         /* T: steps of a clip, 1 or more */
-    int64_t batch;        /* B: clips of a batch, 1 or more */
-    int64_t limit;        /* only the split's first so many trajectories; 0: all */
+    int64_t clip;  /* T: steps of a clip, 1 or more */
+    int64_t batch; /* B: clips of a batch, 1 or more */
+    int64_t limit; /* only the split's first so many trajectories; 0: all */
     uint64_t seed;
-    int depth;            /* batches in memory, 1 to 64; 0: 3. One is the consumer's, the others are read ahead */
-    int rank, ranks;      /* this process among those that share the data; ranks 0 means 1 */
-    double state_noise;   /* deviation of noise added to the state, in units of the channel's own deviation [-]. It belongs to
-                             the data (a function of seed, trajectory, step, node): a second visit sees the same noise */
+    int depth;       /* batches in memory, 1 to 64; 0: 3. One is the consumer's, the others are read ahead */
+    int rank, ranks; /* this process among those that share the data; ranks 0 means 1 */
+    /* Deviation of noise added to the state, in units of the channel's own deviation [-]. It belongs to the data (a
+     * function of seed, trajectory, step and node): a second visit sees the same noise. */
+    double state_noise;
     bool skip[DS_FIELDS]; /* fields that are not wanted */
 } ds_loader_options;
 
 typedef struct ds_batch {
-    int64_t step;         /* k */
-    int64_t count;        /* B */
-    int64_t length;       /* T */
-    ds_clip clip;         /* the arrays of ds_clip with B in front: frames [B,T,H,W,C], parameters [B,P], key_state [B,T];
-                             NULL where the dataset lacks them or they were skipped */
-    int64_t *trajectory;  /* [B] */
-    int64_t *start;       /* [B] */
+    int64_t step;   /* k */
+    int64_t count;  /* B */
+    int64_t length; /* T */
+    ds_clip clip;   /* the arrays of ds_clip with B in front: frames [B,T,H,W,C], parameters [B,P], key_state [B,T];
+                       NULL where the dataset lacks them or they were skipped */
+    int64_t *trajectory; /* [B] */
+    int64_t *start;      /* [B] */
 } ds_batch;
 
 typedef struct ds_loader ds_loader;
 
-/* Errors: FWM_INVALID (an option out of range), FWM_DATA (no trajectory of the split is as long as a clip), FWM_MEMORY (the
- * ring would not fit: says its size and what to lower), FWM_LIBRARY (no thread). */
+/* Errors: FWM_INVALID (an option out of range), FWM_DATA (no trajectory of the split is as long as a clip),
+ * FWM_MEMORY (the ring would not fit: says its size and what to lower), FWM_LIBRARY (no thread). */
 fwm_status ds_loader_create(ds_loader **out, ds_dataset *ds, const ds_loader_options *options) FWM_MUST_USE;
 void ds_loader_destroy(ds_loader **loader);
 
@@ -66,7 +67,8 @@ void ds_sequence_destroy(ds_sequence **sequence);
 /* How many trajectories there are in all. */
 int64_t ds_sequence_count(const ds_sequence *sequence);
 
-/* The next ones (start = 0, length = their steps); out->count is 0 after the last. Arrays live until the next call. */
+/* The next ones (start = 0, length = their steps); out->count is 0 after the last. Arrays live until
+ * the next call. */
 fwm_status ds_sequence_next(ds_sequence *sequence, ds_batch *out) FWM_MUST_USE;
 
 #endif

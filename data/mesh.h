@@ -1,7 +1,8 @@
 /* Meshes as they lie in a dataset: plain arrays, no algorithms.
  *
- * Vertices carry the geometry. A space with more nodes than vertices (P2, Q2) lists its nodes and, per cell, their indices;
- * for P1 and Q1 the nodes are the vertices. Invariant after reading: every index is in range, k fits the cell type. */
+ * Vertices carry the geometry. A space with more nodes than vertices (P2, Q2) lists its nodes and, per cell, their
+ * indices; for P1 and Q1 the nodes are the vertices. Invariant after reading: every index is in range, k fits the
+ * cell type. */
 #ifndef FWM_DATA_MESH_H
 #define FWM_DATA_MESH_H
 
@@ -9,18 +10,18 @@
 
 typedef struct ds_boundary {
     const char *name;
-    int64_t count;     /* faces */
-    int64_t k;         /* vertices of a face */
+    int64_t count;        /* faces */
+    int64_t k;            /* vertices of a face */
     const int32_t *faces; /* [count,k] vertex indices */
 } ds_boundary;
 
 typedef struct ds_mesh {
-    int64_t dim;           /* 1, 2 or 3 */
-    int64_t nv, ncell, k;  /* vertices, cells, vertices of a cell */
-    const char *cell;      /* interval, triangle, quadrilateral, tetrahedron or hexahedron */
-    const char *space;     /* P1, P2, Q1, Q2 */
-    const double *vertices;    /* [nv,dim] */
-    const int32_t *cells;      /* [ncell,k] */
+    int64_t dim;            /* 1, 2 or 3 */
+    int64_t nv, ncell, k;   /* vertices, cells, vertices of a cell */
+    const char *cell;       /* interval, triangle, quadrilateral, tetrahedron or hexahedron */
+    const char *space;      /* P1, P2, Q1, Q2 */
+    const double *vertices; /* [nv,dim] */
+    const int32_t *cells;   /* [ncell,k] */
     int64_t nboundary;
     const ds_boundary *boundary;
     int64_t n, kn;             /* nodes, nodes of a cell; n = nv and kn = k where nodes is NULL */

@@ -14,7 +14,7 @@ typedef struct cell_kind {
 } cell_kind;
 
 static const cell_kind cell_kinds[] = {
-    {"interval", 1, 2, 3, 'P'},    {"triangle", 2, 3, 6, 'P'},    {"quadrilateral", 2, 4, 9, 'Q'},
+    {"interval", 1, 2, 3, 'P'},     {"triangle", 2, 3, 6, 'P'},    {"quadrilateral", 2, 4, 9, 'Q'},
     {"tetrahedron", 3, 4, 10, 'P'}, {"hexahedron", 3, 8, 27, 'Q'},
 };
 
@@ -29,36 +29,41 @@ static const cell_kind *find_cell(const char *name)
 static fwm_status check_indices(const char *what, const int32_t *index, int64_t count, int64_t limit)
 {
     for (int64_t i = 0; i < count; i++)
-        FWM_CHECK(index[i] >= 0 && index[i] < limit, FWM_INVALID, "%s: expected indices from 0 to %lld, found %d at position %lld",
-                  what, (long long)limit - 1, index[i], (long long)i);
+        FWM_CHECK(index[i] >= 0 && index[i] < limit, FWM_INVALID,
+                  "%s: expected indices from 0 to %lld, found %d at position %lld", what, (long long)limit - 1,
+                  index[i], (long long)i);
     return FWM_OK;
 }
 
 static fwm_status check_finite(const char *what, const double *x, int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
-        FWM_CHECK(isfinite(x[i]), FWM_INVALID, "%s: expected finite coordinates, found %g at position %lld", what, x[i], (long long)i);
+        FWM_CHECK(isfinite(x[i]), FWM_INVALID, "%s: expected finite coordinates, found %g at position %lld", what, x[i],
+                  (long long)i);
     return FWM_OK;
 }
 
 fwm_status ds_mesh_check(const ds_mesh *m)
 {
     const cell_kind *cell = m->cell ? find_cell(m->cell) : NULL;
-    FWM_CHECK(cell, FWM_INVALID, "cell: expected interval, triangle, quadrilateral, tetrahedron or hexahedron, found '%s'",
+    FWM_CHECK(cell, FWM_INVALID,
+              "cell: expected interval, triangle, quadrilateral, tetrahedron or hexahedron, found '%s'",
               m->cell ? m->cell : "");
     FWM_CHECK(m->dim == cell->dim && m->k == cell->k, FWM_INVALID,
               "cells: a mesh of %ss has %lld coordinates and %lld vertices a cell, found %lld and %lld", cell->name,
               (long long)cell->dim, (long long)cell->k, (long long)m->dim, (long long)m->k);
-    FWM_CHECK(m->space && m->space[0] == cell->family && (m->space[1] == '1' || m->space[1] == '2') && !m->space[2], FWM_INVALID,
-              "space: expected %c1 or %c2 on a %s, found '%s'", cell->family, cell->family, cell->name,
+    FWM_CHECK(m->space && m->space[0] == cell->family && (m->space[1] == '1' || m->space[1] == '2') && !m->space[2],
+              FWM_INVALID, "space: expected %c1 or %c2 on a %s, found '%s'", cell->family, cell->family, cell->name,
               m->space ? m->space : "");
-    FWM_CHECK(m->nv > 0 && m->ncell > 0 && m->vertices && m->cells, FWM_INVALID, "vertices, cells: expected at least one each");
+    FWM_CHECK(m->nv > 0 && m->ncell > 0 && m->vertices && m->cells, FWM_INVALID,
+              "vertices, cells: expected at least one each");
     bool quadratic = m->space[1] == '2';
     FWM_CHECK(quadratic == (m->nodes != NULL) && quadratic == (m->cell_nodes != NULL), FWM_INVALID,
               "nodes, cell_nodes: %s with space %s", quadratic ? "missing" : "not expected", m->space);
     FWM_CHECK(m->kn == (quadratic ? cell->kn2 : cell->k) && (quadratic ? m->n > 0 : m->n == m->nv), FWM_INVALID,
-              "nodes: expected %lld a cell%s, found %lld a cell, %lld in all", (long long)(quadratic ? cell->kn2 : cell->k),
-              quadratic ? "" : ", the vertices themselves", (long long)m->kn, (long long)m->n);
+              "nodes: expected %lld a cell%s, found %lld a cell, %lld in all",
+              (long long)(quadratic ? cell->kn2 : cell->k), quadratic ? "" : ", the vertices themselves",
+              (long long)m->kn, (long long)m->n);
     FWM_TRY(check_finite("vertices", m->vertices, m->nv * m->dim));
     FWM_TRY(check_indices("cells", m->cells, m->ncell * m->k, m->nv));
     if (quadratic) {
@@ -68,8 +73,8 @@ fwm_status ds_mesh_check(const ds_mesh *m)
     for (int64_t i = 0; i < m->nboundary; i++) {
         char what[PATH_BYTES];
         const ds_boundary *b = &m->boundary[i];
-        FWM_CHECK(b->name && b->name[0] && !strchr(b->name, '/'), FWM_INVALID, "boundary %lld: expected a name without '/'",
-                  (long long)i);
+        FWM_CHECK(b->name && b->name[0] && !strchr(b->name, '/'), FWM_INVALID,
+                  "boundary %lld: expected a name without '/'", (long long)i);
         (void)snprintf(what, sizeof what, "boundary/%s", b->name);
         FWM_CHECK(b->k >= 1 && b->k <= m->k && (b->count == 0 || b->faces), FWM_INVALID,
                   "%s: expected 1 to %lld vertices a face, found %lld", what, (long long)m->k, (long long)b->k);
@@ -119,12 +124,12 @@ static fwm_status read_parts(const ds_h5 *file, const char *group, fwm_arena *ar
     if (ds_h5_exists(file, path)) {
         FWM_TRY(ds_h5_read_f64(file, path, 2, arena, dims, &m->nodes));
         m->n = dims[0];
-        FWM_CHECK(dims[1] == m->dim, FWM_DATA, "%s: %s: expected %lld coordinates as in vertices, found %lld", file->path, path,
-                  (long long)m->dim, (long long)dims[1]);
+        FWM_CHECK(dims[1] == m->dim, FWM_DATA, "%s: %s: expected %lld coordinates as in vertices, found %lld",
+                  file->path, path, (long long)m->dim, (long long)dims[1]);
         (void)snprintf(path, sizeof path, "%s/cell_nodes", group);
         FWM_TRY(ds_h5_read_i32(file, path, 2, arena, dims, &m->cell_nodes));
-        FWM_CHECK(dims[0] == m->ncell, FWM_DATA, "%s: %s: expected %lld cells, found %lld", file->path, path, (long long)m->ncell,
-                  (long long)dims[0]);
+        FWM_CHECK(dims[0] == m->ncell, FWM_DATA, "%s: %s: expected %lld cells, found %lld", file->path, path,
+                  (long long)m->ncell, (long long)dims[0]);
         m->kn = dims[1];
     }
     return read_boundary(file, group, arena, m);
@@ -144,13 +149,14 @@ fwm_status ds_mesh_read(const ds_h5 *file, const char *group, fwm_arena *arena, 
     return FWM_OK;
 }
 
-static fwm_status write_part(const ds_h5_sink *sink, const char *group, const char *part, hid_t stored, hid_t memory, int64_t rows,
-                             int64_t columns, const void *values)
+static fwm_status write_part(const ds_h5_sink *sink, const char *group, const char *part, hid_t stored, hid_t memory,
+                             int64_t rows, int64_t columns, const void *values)
 {
     char path[PATH_BYTES];
     int64_t dims[2] = {rows, columns};
     int n = snprintf(path, sizeof path, "%s/%s", group, part);
-    FWM_CHECK(n > 0 && n < (int)sizeof path, FWM_INVALID, "%s: %s/%.64s...: the name is too long", sink->path, group, part);
+    FWM_CHECK(n > 0 && n < (int)sizeof path, FWM_INVALID, "%s: %s/%.64s...: the name is too long", sink->path, group,
+              part);
     return ds_h5_put_array(sink, path, stored, memory, 2, dims, values);
 }
 

@@ -5,7 +5,8 @@
 #include "data/h5write.h"
 #include "data/mesh.h"
 
-/* FWM_INVALID, saying which part, unless cell type, space, extents and every index agree and coordinates are finite. */
+/* FWM_INVALID, saying which part, unless cell type, space, extents and every index agree and
+ * coordinates are finite. */
 fwm_status ds_mesh_check(const ds_mesh *mesh) FWM_MUST_USE;
 
 /* Reads and checks the mesh at `group` into the arena; *out is NULL where there is no such group. */

@@ -6,7 +6,7 @@ struct ds_sequence {
     int64_t *list; /* trajectories, ascending */
     int64_t count, next, batch;
     bool skip[DS_FIELDS];
-    ds_clip_room room;  /* for the longest */
+    ds_clip_room room; /* for the longest */
     ds_clip_shape shape;
 };
 
@@ -15,11 +15,13 @@ static fwm_status prepare(ds_sequence *s, ds_split split, int64_t limit)
     const ds_info *info = ds_get_info(s->ds);
     size_t size;
     FWM_CHECK(split < DS_SPLITS && s->batch >= 1 && s->batch <= INT32_MAX && limit >= 0, FWM_INVALID,
-              "sequence: expected a batch of 1 or more and a limit of 0 or more, found %lld and %lld", (long long)s->batch, (long long)limit);
+              "sequence: expected a batch of 1 or more and a limit of 0 or more, found %lld and %lld",
+              (long long)s->batch, (long long)limit);
     s->list = fwm_malloc((size_t)info->trajectories, sizeof *s->list);
     FWM_CHECK(s->list, FWM_MEMORY, "sequence: out of memory");
     s->count = ds_split_list(info, split, s->list);
-    FWM_CHECK(s->count > 0, FWM_DATA, "%s: expected trajectories of split %s, found none", ds_path(s->ds), ds_split_name(split));
+    FWM_CHECK(s->count > 0, FWM_DATA, "%s: expected trajectories of split %s, found none", ds_path(s->ds),
+              ds_split_name(split));
     if (limit > 0 && limit < s->count)
         s->count = limit;
     if (s->batch > s->count)
@@ -30,7 +32,8 @@ static fwm_status prepare(ds_sequence *s, ds_split split, int64_t limit)
     return ds_clip_room_create(&s->room, &s->shape, s->batch);
 }
 
-fwm_status ds_sequence_create(ds_sequence **out, ds_dataset *ds, ds_split split, int64_t batch, int64_t limit, const bool skip[DS_FIELDS])
+fwm_status ds_sequence_create(ds_sequence **out, ds_dataset *ds, ds_split split, int64_t batch, int64_t limit,
+                              const bool skip[DS_FIELDS])
 {
     *out = NULL;
     ds_sequence *s = fwm_calloc(1, sizeof *s);

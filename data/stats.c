@@ -63,7 +63,8 @@ void ds_moments_add_deltas(ds_moments *delta, const float *x, int64_t steps, int
         add_channel(&delta[c], x + c, x + points * channels + c, (steps - 1) * points, channels);
 }
 
-fwm_status ds_stats_store(ds_stats *out, fwm_arena *arena, int64_t channels, const ds_moments *value, const ds_moments *delta)
+fwm_status ds_stats_store(ds_stats *out, fwm_arena *arena, int64_t channels, const ds_moments *value,
+                          const ds_moments *delta)
 {
     double *all = fwm_arena_alloc(arena, (size_t)(4 * channels + 1) * sizeof *all);
     FWM_CHECK(all, FWM_MEMORY, "statistics: out of memory for %lld channels", (long long)channels);

@@ -28,20 +28,21 @@ struct ds_writer {
     int64_t trajectories, steps;
     int64_t points[DS_FIELDS], channels[DS_FIELDS], parameters;
     bool frames_are_bytes, has_key_state, has_truth;
-    uint8_t *splits;  /* [N] */
-    bool *written;    /* [N] */
+    uint8_t *splits; /* [N] */
+    bool *written;   /* [N] */
     field_sink fields[DS_FIELDS];
     hid_t parameter_array, key_array; /* 0 where there are none */
-    float *scratch; /* a trajectory's frames as floats */
+    float *scratch;                   /* a trajectory's frames as floats */
 };
 
-/* ---- description -------------------------------------------------------------------------------------------------- */
+/* ---- description ----------------------------------------------------------------------------------------------- */
 
 static fwm_status check_description(const char *path, const ds_info *info, const ds_writer_options *options)
 {
     bool any = false;
-    FWM_CHECK(info->trajectories > 0 && info->steps > 0, FWM_INVALID, "%s: expected at least one trajectory of one step, found %lld of %lld",
-              path, (long long)info->trajectories, (long long)info->steps);
+    FWM_CHECK(info->trajectories > 0 && info->steps > 0, FWM_INVALID,
+              "%s: expected at least one trajectory of one step, found %lld of %lld", path,
+              (long long)info->trajectories, (long long)info->steps);
     FWM_CHECK(options->gzip >= 0 && options->gzip <= 9 && options->chunk_steps >= 0, FWM_INVALID,
               "%s: expected gzip 0 to 9 and chunk_steps 0 or more, found %d and %lld", path, options->gzip,
               (long long)options->chunk_steps);
@@ -51,8 +52,9 @@ static fwm_status check_description(const char *path, const ds_info *info, const
         bool fits = field->points >= 0 && field->channels >= 0 && fwm_mul_i64(bytes, info->steps, &bytes) &&
                     fwm_mul_i64(bytes, field->points, &bytes) && fwm_mul_i64(bytes, field->channels, &bytes) &&
                     fwm_mul_i64(bytes, (int64_t)sizeof(float), &bytes);
-        FWM_CHECK(fits && (field->points == 0) == (field->channels == 0), FWM_INVALID, "%s: /%s: %lld x %lld values cannot be stored", path,
-                  ds_field_name(f), (long long)field->points, (long long)field->channels);
+        FWM_CHECK(fits && (field->points == 0) == (field->channels == 0), FWM_INVALID,
+                  "%s: /%s: %lld x %lld values cannot be stored", path, ds_field_name(f), (long long)field->points,
+                  (long long)field->channels);
         any |= field->points > 0;
     }
     FWM_CHECK(any, FWM_INVALID, "%s: expected at least one of frames, actions, state and s_phy, found none", path);
@@ -61,7 +63,8 @@ static fwm_status check_description(const char *path, const ds_info *info, const
     FWM_CHECK(info->fields[DS_FRAMES].points == info->height * info->width, FWM_INVALID,
               "%s: /frames: expected height x width = %lld x %lld points, found %lld", path, (long long)info->height,
               (long long)info->width, (long long)info->fields[DS_FRAMES].points);
-    FWM_CHECK(info->parameters >= 0, FWM_INVALID, "%s: /parameters: expected 0 or more, found %lld", path, (long long)info->parameters);
+    FWM_CHECK(info->parameters >= 0, FWM_INVALID, "%s: /parameters: expected 0 or more, found %lld", path,
+              (long long)info->parameters);
     const ds_mesh *meshes[2] = {info->mesh, info->coarse_mesh};
     for (int i = 0; i < 2; i++) {
         ds_field f = i == 0 ? DS_STATE : DS_S_PHY;
@@ -70,8 +73,8 @@ static fwm_status check_description(const char *path, const ds_info *info, const
         if (ds_mesh_check(meshes[i]) != FWM_OK)
             return fwm_fail_within(FWM_INVALID, "%s: /%s", path, i == 0 ? "mesh" : "coarse_mesh");
         FWM_CHECK(info->fields[f].points == 0 || info->fields[f].points == meshes[i]->n, FWM_INVALID,
-                  "%s: /%s: expected the mesh's %lld nodes, found %lld", path, ds_field_name(f), (long long)meshes[i]->n,
-                  (long long)info->fields[f].points);
+                  "%s: /%s: expected the mesh's %lld nodes, found %lld", path, ds_field_name(f),
+                  (long long)meshes[i]->n, (long long)info->fields[f].points);
     }
     return FWM_OK;
 }
@@ -92,8 +95,8 @@ static fwm_status allocate(ds_writer *w, const char *path, const ds_info *info)
     if (ok)
         (void)snprintf(w->temporary, length, "%s.writing.%ld", path, (long)getpid());
     for (int64_t i = 0; ok && info->splits && i < info->trajectories; i++) {
-        FWM_CHECK(info->splits[i] < DS_SPLITS, FWM_INVALID, "%s: /split: expected 0 to 3, found %d at %lld", path, info->splits[i],
-                  (long long)i);
+        FWM_CHECK(info->splits[i] < DS_SPLITS, FWM_INVALID, "%s: /split: expected 0 to 3, found %d at %lld", path,
+                  info->splits[i], (long long)i);
         w->splits[i] = info->splits[i];
     }
     for (ds_field f = 0; f < DS_FIELDS && ok; f++) {
@@ -113,7 +116,7 @@ static fwm_status allocate(ds_writer *w, const char *path, const ds_info *info)
     return FWM_OK;
 }
 
-/* ---- creating ----------------------------------------------------------------------------------------------------- */
+/* ---- creating -------------------------------------------------------------------------------------------------- */
 
 static fwm_status write_header(const ds_writer *w, const ds_info *info)
 {
@@ -135,7 +138,8 @@ static fwm_status write_header(const ds_writer *w, const ds_info *info)
     return FWM_OK;
 }
 
-static fwm_status write_names(const ds_writer *w, const char *object, int64_t count, const char *const *names, const char *const *units)
+static fwm_status write_names(const ds_writer *w, const char *object, int64_t count, const char *const *names,
+                              const char *const *units)
 {
     if (names)
         FWM_TRY(ds_h5_put_texts(&w->sink, object, "names", count, names));
@@ -178,7 +182,8 @@ static fwm_status create_file(ds_writer *w, const ds_info *info, const ds_writer
     w->sink.id = ok ? H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access) : -1;
     fwm_status status = FWM_OK;
     if (w->sink.id < 0)
-        status = fwm_fail(FWM_IO, "%s: cannot be created, HDF5 says: %s (%s)", w->temporary, ds_h5_reason(), strerror(errno));
+        status = fwm_fail(FWM_IO, "%s: cannot be created, HDF5 says: %s (%s)", w->temporary, ds_h5_reason(),
+                          strerror(errno));
     if (access >= 0)
         H5Pclose(access);
     FWM_TRY(status);
@@ -222,18 +227,18 @@ fwm_status ds_writer_create(ds_writer **out, const char *path, const ds_info *in
     return FWM_OK;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------------------------- */
 
 static fwm_status check_trajectory(const ds_writer *w, int64_t i, const ds_trajectory *t)
 {
-    FWM_CHECK(i >= 0 && i < w->trajectories, FWM_INVALID, "%s: expected a trajectory from 0 to %lld, found %lld", w->target,
-              (long long)w->trajectories - 1, (long long)i);
+    FWM_CHECK(i >= 0 && i < w->trajectories, FWM_INVALID, "%s: expected a trajectory from 0 to %lld, found %lld",
+              w->target, (long long)w->trajectories - 1, (long long)i);
     FWM_CHECK(!w->written[i], FWM_INVALID, "%s: trajectory %lld was written before", w->target, (long long)i);
-    const void *given[DS_FIELDS] = {w->frames_are_bytes ? (const void *)t->frames : (const void *)t->frames_f32, t->actions, t->state,
-                                    t->s_phy};
+    const void *given[DS_FIELDS] = {w->frames_are_bytes ? (const void *)t->frames : (const void *)t->frames_f32,
+                                    t->actions, t->state, t->s_phy};
     for (ds_field f = 0; f < DS_FIELDS; f++)
-        FWM_CHECK(w->points[f] == 0 || given[f], FWM_INVALID, "%s: /%s: trajectory %lld: the array is missing", w->target,
-                  ds_field_name(f), (long long)i);
+        FWM_CHECK(w->points[f] == 0 || given[f], FWM_INVALID, "%s: /%s: trajectory %lld: the array is missing",
+                  w->target, ds_field_name(f), (long long)i);
     FWM_CHECK((w->parameters == 0 || t->parameters) && (!w->has_key_state || t->key_state), FWM_INVALID,
               "%s: trajectory %lld: parameters or key_state are missing", w->target, (long long)i);
     return FWM_OK;
@@ -243,11 +248,12 @@ static fwm_status write_trajectory(ds_writer *w, int64_t i, const void *const da
 {
     for (ds_field f = 0; f < DS_FIELDS; f++)
         if (w->points[f] > 0)
-            FWM_TRY(ds_h5_put_slab(&w->sink, ds_field_name(f), w->fields[f].array, w->fields[f].memory, w->fields[f].rank,
-                                   w->fields[f].dims, i, data[f]));
+            FWM_TRY(ds_h5_put_slab(&w->sink, ds_field_name(f), w->fields[f].array, w->fields[f].memory,
+                                   w->fields[f].rank, w->fields[f].dims, i, data[f]));
     if (w->parameters > 0) {
         int64_t dims[2] = {w->trajectories, w->parameters};
-        FWM_TRY(ds_h5_put_slab(&w->sink, "parameters", w->parameter_array, H5T_NATIVE_FLOAT, 2, dims, i, t->parameters));
+        FWM_TRY(
+            ds_h5_put_slab(&w->sink, "parameters", w->parameter_array, H5T_NATIVE_FLOAT, 2, dims, i, t->parameters));
     }
     if (w->has_key_state) {
         int64_t dims[2] = {w->trajectories, w->steps};
@@ -267,8 +273,8 @@ static void add_moments(ds_writer *w, int64_t i, ds_field f, const float *x)
 fwm_status ds_writer_put(ds_writer *w, int64_t i, const ds_trajectory *t)
 {
     FWM_TRY(check_trajectory(w, i, t));
-    const void *data[DS_FIELDS] = {w->frames_are_bytes ? (const void *)t->frames : (const void *)t->frames_f32, t->actions, t->state,
-                                   t->s_phy};
+    const void *data[DS_FIELDS] = {w->frames_are_bytes ? (const void *)t->frames : (const void *)t->frames_f32,
+                                   t->actions, t->state, t->s_phy};
     ds_h5_lock();
     fwm_status status = write_trajectory(w, i, data, t);
     ds_h5_unlock();
@@ -288,7 +294,8 @@ fwm_status ds_writer_truth(ds_writer *w, const char *name, int64_t count, const 
     char path[PATH_BYTES];
     int n = snprintf(path, sizeof path, "/truth/%s", name);
     FWM_CHECK(name[0] && !strchr(name, '/') && n > 0 && n < (int)sizeof path && count >= 0, FWM_INVALID,
-              "%s: /truth: expected a name without '/' and at least 0 values, found '%s' and %lld", w->target, name, (long long)count);
+              "%s: /truth: expected a name without '/' and at least 0 values, found '%s' and %lld", w->target, name,
+              (long long)count);
     fwm_status status = FWM_OK;
     ds_h5_lock();
     if (!w->has_truth)
@@ -301,7 +308,7 @@ fwm_status ds_writer_truth(ds_writer *w, const char *name, int64_t count, const 
     return status;
 }
 
-/* ---- finishing ---------------------------------------------------------------------------------------------------- */
+/* ---- finishing ------------------------------------------------------------------------------------------------- */
 
 static fwm_status write_field_stats(ds_writer *w, ds_field f, fwm_arena *arena)
 {
@@ -389,12 +396,13 @@ fwm_status ds_writer_finish(ds_writer **out)
     ds_writer *w = *out;
     fwm_status status = FWM_OK;
     for (int64_t i = 0; i < w->trajectories; i++)
-        FWM_CHECK_GOTO(status, w->written[i], FWM_INVALID, "%s: trajectory %lld of %lld was never written", w->target, (long long)i,
-                       (long long)w->trajectories);
+        FWM_CHECK_GOTO(status, w->written[i], FWM_INVALID, "%s: trajectory %lld of %lld was never written", w->target,
+                       (long long)i, (long long)w->trajectories);
     ds_h5_lock();
     status = write_stats(w);
     if (status == FWM_OK && !close_handles(w))
-        status = fwm_fail(FWM_IO, "%s: cannot be closed, HDF5 says: %s (is the disk full?)", w->temporary, ds_h5_reason());
+        status =
+            fwm_fail(FWM_IO, "%s: cannot be closed, HDF5 says: %s (is the disk full?)", w->temporary, ds_h5_reason());
     ds_h5_unlock();
     if (status == FWM_OK)
         status = publish(w);

@@ -7,8 +7,8 @@
 
 enum { ANCHORS = 5, CHANNELS = 3 };
 
-/* Dark blue, violet, red, orange, pale yellow, evenly spaced; red never falls and rises almost everywhere, so that a clean pixel
- * tells its temperature. */
+/* Dark blue, violet, red, orange, pale yellow, evenly spaced; red never falls and rises almost everywhere, so that a
+ * clean pixel tells its temperature. */
 static const double anchors[ANCHORS][CHANNELS] = {
     {0.05, 0.05, 0.30}, {0.40, 0.08, 0.55}, {0.80, 0.20, 0.30}, {0.97, 0.60, 0.15}, {1.00, 0.97, 0.70}};
 
@@ -18,7 +18,8 @@ fwm_status fem_camera_create(fem_simulation *s)
     s->mask = fwm_malloc((size_t)(h * w), sizeof *s->mask);
     s->light = fwm_malloc((size_t)(h * w), sizeof *s->light);
     FWM_CHECK(s->mask && s->light, FWM_MEMORY, "out of memory for %lldx%lld pixels", (long long)h, (long long)w);
-    double longer = fmax(s->spec.mesh.lx, s->spec.mesh.ly), dx = s->spec.mesh.lx / longer, dy = s->spec.mesh.ly / longer;
+    double longer = fmax(s->spec.mesh.lx, s->spec.mesh.ly), dx = s->spec.mesh.lx / longer,
+           dy = s->spec.mesh.ly / longer;
     for (int64_t i = 0; i < h; i++)
         for (int64_t j = 0; j < w; j++) {
             double x = dx * (((double)j + 0.5) / (double)w - 0.5), y = dy * (((double)i + 0.5) / (double)h - 0.5);
@@ -45,7 +46,8 @@ void fem_camera_shoot(const fem_simulation *s, const float *field, const float *
             u += m->weight[e] * (double)field[m->column[e]];
         colour(u, s->spec.shown, rgb);
         for (int c = 0; c < CHANNELS; c++) {
-            double v = rgb[c] * s->light[p] * s->mask[p] + (noise ? s->spec.noise * (double)noise[p * CHANNELS + c] : 0);
+            double v =
+                rgb[c] * s->light[p] * s->mask[p] + (noise ? s->spec.noise * (double)noise[p * CHANNELS + c] : 0);
             v = v > 0 ? v < 1 ? v : 1 : 0;
             frame[p * CHANNELS + c] = (uint8_t)(255 * v + 0.5);
         }

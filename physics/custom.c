@@ -21,7 +21,8 @@ static int states_of(const fem_custom_node *c)
     return c->kind == FEM_CUSTOM_STEP ? 1 : 2;
 }
 
-static fwm_status check_input(const fem_custom_node *c, const char *what, const ad_shape *s, int rank, int64_t d0, int64_t d1, int64_t d2)
+static fwm_status check_input(const fem_custom_node *c, const char *what, const ad_shape *s, int rank, int64_t d0,
+                              int64_t d1, int64_t d2)
 {
     const int64_t want[3] = {d0, d1, d2};
     bool same = s->rank == rank;
@@ -43,8 +44,9 @@ static fwm_status shape(void *self, int n, const ad_shape *in, ad_shape *out)
     const fem_problem *p = c->p;
     const fem_equation *e = p->equation;
     int states = states_of(c);
-    FWM_CHECK(n == states + 1 + e->n_parameters, FWM_SHAPE, "%s: expected %d inputs (%d states, actions, %d parameters), found %d",
-              e->name, states + 1 + e->n_parameters, states, e->n_parameters, n);
+    FWM_CHECK(n == states + 1 + e->n_parameters, FWM_SHAPE,
+              "%s: expected %d inputs (%d states, actions, %d parameters), found %d", e->name,
+              states + 1 + e->n_parameters, states, e->n_parameters, n);
     for (int k = 0; k < states; k++)
         FWM_TRY(check_input(c, "state", &in[k], 3, c->batch, p->mesh->n_nodes, e->n_fields));
     FWM_TRY(check_input(c, "actions", &in[states], 2, c->batch, p->n_actions, 0));
@@ -105,7 +107,8 @@ static fwm_status step_forward(void *self, ad_dtype dtype, const void *const *in
     return fem_step(c->p, dtype, out, in[0], in[1], &theta, c->batch);
 }
 
-static fwm_status step_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out, const void *dout, void *const *dx)
+static fwm_status step_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out, const void *dout,
+                           void *const *dx)
 {
     const fem_custom_node *c = self;
     fem_theta theta = theta_of(c, in);
@@ -124,7 +127,8 @@ static fwm_status residual_forward(void *self, ad_dtype dtype, const void *const
     return FWM_OK;
 }
 
-static fwm_status residual_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out, const void *dout, void *const *dx)
+static fwm_status residual_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out, const void *dout,
+                               void *const *dx)
 {
     (void)out;
     const fem_custom_node *c = self;
@@ -143,7 +147,8 @@ static fwm_status loss_forward(void *self, ad_dtype dtype, const void *const *in
     return fem_loss(c->p, dtype, out, in[0], in[1], in[2], &theta, c->batch);
 }
 
-static fwm_status loss_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out, const void *dout, void *const *dx)
+static fwm_status loss_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out, const void *dout,
+                           void *const *dx)
 {
     (void)out;
     const fem_custom_node *c = self;
@@ -159,8 +164,8 @@ static const ad_custom kinds[FEM_CUSTOM_COUNT] = {
     [FEM_CUSTOM_LOSS] = {.name = "fem_loss", .shape = shape, .forward = loss_forward, .vjp = loss_vjp},
 };
 
-/* Multiplications and additions of one call, to the accuracy that a plan's print needs: 6 per node, point and derivative in a
- * sweep, 4 per entry of L in a solve. */
+/* Multiplications and additions of one call, to the accuracy that a plan's print needs: 6 per node, point and
+ * derivative in a sweep, 4 per entry of L in a solve. */
 static void estimate(fem_custom_node *c)
 {
     const fem_problem *p = c->p;
@@ -179,8 +184,8 @@ fwm_status fem_custom(const ad_custom **custom, fem_problem *p, fem_custom_kind 
     for (int k = 0; k < p->equation->n_parameters; k++) {
         const fem_parameter *q = &p->equation->parameter[k];
         FWM_CHECK(count[k] == 1 || (q->per_cell && count[k] == p->mesh->n_cells), FWM_SHAPE,
-                  "%s: %s cannot have %lld values on a mesh of %lld cells", p->equation->name, q->name, (long long)count[k],
-                  (long long)p->mesh->n_cells);
+                  "%s: %s cannot have %lld values on a mesh of %lld cells", p->equation->name, q->name,
+                  (long long)count[k], (long long)p->mesh->n_cells);
     }
     for (fem_custom_node *c = p->customs; c; c = c->next)
         if (c->kind == kind && c->dtype == dtype && c->batch == batch &&
@@ -191,7 +196,8 @@ fwm_status fem_custom(const ad_custom **custom, fem_problem *p, fem_custom_kind 
     FWM_TRY(fem_problem_reserve(p, dtype, batch));
     fem_custom_node *c = fwm_calloc(1, sizeof *c);
     FWM_CHECK(c, FWM_MEMORY, "out of memory for an operator");
-    *c = (fem_custom_node){.custom = kinds[kind], .p = p, .kind = kind, .dtype = dtype, .batch = batch, .next = p->customs};
+    *c = (fem_custom_node){
+        .custom = kinds[kind], .p = p, .kind = kind, .dtype = dtype, .batch = batch, .next = p->customs};
     memcpy(c->count, count, (size_t)p->equation->n_parameters * sizeof *count);
     if (kind == FEM_CUSTOM_RESIDUAL) {
         c->scaled = fwm_malloc((size_t)(batch * p->dof), fem_number_size(dtype));

@@ -19,14 +19,17 @@ void fem_draw_start(const fem_simulation *s, int split, int64_t index, double *u
     double length = within(spec->correlation, fwm_random_uniform(key, step, DRAW_CORRELATION));
     double deviation = within(spec->deviation, fwm_random_uniform(key, step, DRAW_DEVIATION));
     double mean = *ambient + within(spec->offset, fwm_random_uniform(key, step, DRAW_OFFSET));
-    /* sigma / sqrt(N) sum_k xi_k cos(w_k x) + eta_k sin(w_k x), w ~ N(0, 1/l^2): covariance sigma^2 exp(-r^2/(2 l^2)). */
+    /* sigma / sqrt(N) sum_k xi_k cos(w_k x) + eta_k sin(w_k x), w ~ N(0, 1/l^2): covariance sigma^2 exp(-r^2/(2 l^2)).
+     */
     double scale = deviation / sqrt((double)FEATURES);
     int64_t n = s->mesh->n_nodes;
     for (int64_t i = 0; i < n; i++)
         u[i] = mean;
     for (uint32_t k = 0; k < FEATURES; k++) {
-        double wx = fwm_random_normal(features, step, 4 * k) / length, wy = fwm_random_normal(features, step, 4 * k + 1) / length;
-        double xi = scale * fwm_random_normal(features, step, 4 * k + 2), eta = scale * fwm_random_normal(features, step, 4 * k + 3);
+        double wx = fwm_random_normal(features, step, 4 * k) / length,
+               wy = fwm_random_normal(features, step, 4 * k + 1) / length;
+        double xi = scale * fwm_random_normal(features, step, 4 * k + 2),
+               eta = scale * fwm_random_normal(features, step, 4 * k + 3);
         for (int64_t i = 0; i < n; i++) {
             double sine, cosine;
             sincos(wx * s->mesh->nodes[2 * i] + wy * s->mesh->nodes[2 * i + 1], &sine, &cosine);

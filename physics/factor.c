@@ -7,13 +7,13 @@
 
 struct fem_symbolic {
     int64_t n, n_cells, upper_nnz, nnz;
-    int dofs;                          /* of an element matrix */
-    int32_t *order;                    /* [n] */
-    int32_t *upper_start, *upper_row;  /* P A P^T, rows i <= k of column k */
-    int32_t *slot;                     /* [n_cells,dofs,dofs] where an element entry is summed, -1 below the diagonal */
-    int32_t *row_start, *row_column;   /* L by rows */
+    int dofs;                         /* of an element matrix */
+    int32_t *order;                   /* [n] */
+    int32_t *upper_start, *upper_row; /* P A P^T, rows i <= k of column k */
+    int32_t *slot;                    /* [n_cells,dofs,dofs] where an element entry is summed, -1 below the diagonal */
+    int32_t *row_start, *row_column;  /* L by rows */
     int32_t *column_start, *column_row; /* L by columns */
-    int32_t *row_from;                 /* [nnz] place in the columns of each entry of the rows */
+    int32_t *row_from;                  /* [nnz] place in the columns of each entry of the rows */
 };
 
 struct fem_factor {
@@ -86,8 +86,8 @@ static void map_elements(fem_symbolic *s, const fem_mesh *mesh, int fields, cons
             }
 }
 
-/* Row k of L: every node on the tree paths from the rows of column k of the upper part up to k. Counts rows and columns on
- * the first pass (row_column NULL), writes on the second; a row's columns come out unsorted. */
+/* Row k of L: every node on the tree paths from the rows of column k of the upper part up to k. Counts rows and columns
+ * on the first pass (row_column NULL), writes on the second; a row's columns come out unsorted. */
 static void walk_tree(fem_symbolic *s, int32_t *parent, int32_t *mark, int32_t *row_count, int32_t *column_count)
 {
     memset(mark, -1, (size_t)s->n * sizeof *mark);
@@ -108,7 +108,8 @@ static void walk_tree(fem_symbolic *s, int32_t *parent, int32_t *mark, int32_t *
     }
 }
 
-static fwm_status pattern_of_factor(fem_symbolic *s, int32_t *parent, int32_t *mark, int32_t *row_count, int32_t *column_count)
+static fwm_status pattern_of_factor(fem_symbolic *s, int32_t *parent, int32_t *mark, int32_t *row_count,
+                                    int32_t *column_count)
 {
     size_t n = (size_t)s->n;
     walk_tree(s, parent, mark, row_count, column_count);
@@ -118,8 +119,10 @@ static fwm_status pattern_of_factor(fem_symbolic *s, int32_t *parent, int32_t *m
         s->column_start[k] = (int32_t)columns;
         rows += row_count[k];
         columns += column_count[k];
-        FWM_CHECK(rows < INT32_MAX, FWM_OVERFLOW, "matrix: the factor of %lld unknowns is too large for 32-bit indices; use a "
-                  "coarser mesh", (long long)s->n);
+        FWM_CHECK(rows < INT32_MAX, FWM_OVERFLOW,
+                  "matrix: the factor of %lld unknowns is too large for 32-bit indices; use a "
+                  "coarser mesh",
+                  (long long)s->n);
     }
     s->row_start[n] = s->column_start[n] = (int32_t)rows;
     s->nnz = rows;
@@ -164,8 +167,10 @@ fwm_status fem_symbolic_create(fem_symbolic **symbolic, const fem_mesh *mesh, in
     int64_t *start = fwm_malloc(n + 1, sizeof *start);
     int32_t *column = fwm_malloc(nnz, sizeof *column), *work = fwm_calloc(5 * n, sizeof *work);
     fwm_status status = FWM_OK;
-    FWM_CHECK_GOTO(status, s->order && s->upper_start && s->upper_row && s->row_start && s->column_start && s->slot && start &&
-                   column && work, FWM_MEMORY, "out of memory for a matrix of %zu unknowns", n);
+    FWM_CHECK_GOTO(status,
+                   s->order && s->upper_start && s->upper_row && s->row_start && s->column_start && s->slot && start &&
+                       column && work,
+                   FWM_MEMORY, "out of memory for a matrix of %zu unknowns", n);
     FWM_TRY_GOTO(status, widen(pattern, fields, start, column));
     FWM_TRY_GOTO(status, fem_order(s->n, start, column, s->order));
     for (size_t k = 0; k < n; k++)
@@ -217,8 +222,8 @@ fwm_status fem_factor_create(fem_factor **factor, const fem_symbolic *s)
     f->column_value_f32 = fwm_malloc(nnz, sizeof *f->column_value_f32);
     f->row_value_f32 = fwm_malloc(nnz, sizeof *f->row_value_f32);
     f->inverse_diagonal_f32 = fwm_malloc(n, sizeof *f->inverse_diagonal_f32);
-    if (!f->upper || !f->work || !f->filled || !f->column_value || !f->row_value || !f->inverse_diagonal || !f->column_value_f32 ||
-        !f->row_value_f32 || !f->inverse_diagonal_f32) {
+    if (!f->upper || !f->work || !f->filled || !f->column_value || !f->row_value || !f->inverse_diagonal ||
+        !f->column_value_f32 || !f->row_value_f32 || !f->inverse_diagonal_f32) {
         fem_factor_destroy(&f);
         return fwm_fail(FWM_MEMORY, "out of memory for a factor of %zu entries", nnz);
     }
@@ -245,14 +250,22 @@ void fem_factor_destroy(fem_factor **factor)
     if (!f)
         return;
     *factor = NULL;
-    void *arrays[] = {f->upper,           f->work,      f->filled, f->column_value, f->row_value, f->inverse_diagonal,
-                      f->column_value_f32, f->row_value_f32, f->inverse_diagonal_f32};
+    void *arrays[] = {f->upper,
+                      f->work,
+                      f->filled,
+                      f->column_value,
+                      f->row_value,
+                      f->inverse_diagonal,
+                      f->column_value_f32,
+                      f->row_value_f32,
+                      f->inverse_diagonal_f32};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
         fwm_free(arrays[k]);
     fwm_free(f);
 }
 
-/* Row k of L solves L[0:k,0:k] (D l) = column k of the upper part. Columns hold their entries with rows below k so far. */
+/* Row k of L solves L[0:k,0:k] (D l) = column k of the upper part. Columns hold their entries with rows below k so far.
+ */
 static fwm_status factorise(fem_factor *f)
 {
     const fem_symbolic *s = f->symbolic;
@@ -274,7 +287,8 @@ static fwm_status factorise(fem_factor *f)
         }
         if (!(pivot > 0 && pivot < INFINITY)) {
             memset(y, 0, (size_t)s->n * sizeof *y);
-            return fwm_fail(FWM_NUMERIC, "matrix: pivot %g at unknown %d is not positive and finite; check parameters and dt", pivot,
+            return fwm_fail(FWM_NUMERIC,
+                            "matrix: pivot %g at unknown %d is not positive and finite; check parameters and dt", pivot,
                             s->order[k]);
         }
         f->inverse_diagonal[k] = 1 / pivot;

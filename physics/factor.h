@@ -1,9 +1,9 @@
-/* Sparse L D L^T of symmetric positive definite matrices whose pattern never changes, for solves with a lane of right-hand
- * sides at a time.
+/* Sparse L D L^T of symmetric positive definite matrices whose pattern never changes, for solves with a lane of
+ * right-hand sides at a time.
  *
- * Order by PETSc (nested dissection), pattern once (elimination tree: Liu 1986), numbers row by row (up-looking, Davis 2006,
- * ch. 4). Why not PETSc's own: its solves take one column at a time and one thread; the lane-batched triangular solve
- * reads the factor once for 8 or 16 samples (see physics/README.md for the measured ratio to CHOLMOD). */
+ * Order by PETSc (nested dissection), pattern once (elimination tree: Liu 1986), numbers row by row (up-looking, Davis
+ * 2006, ch. 4). Why not PETSc's own: its solves take one column at a time and one thread; the lane-batched triangular
+ * solve reads the factor once for 8 or 16 samples (see physics/README.md for the measured ratio to CHOLMOD). */
 #ifndef FWM_PHYSICS_FACTOR_H
 #define FWM_PHYSICS_FACTOR_H
 
@@ -21,8 +21,8 @@ int64_t fem_symbolic_nonzeros(const fem_symbolic *s); /* of L, without the diago
 fwm_status fem_factor_create(fem_factor **f, const fem_symbolic *s) FWM_MUST_USE;
 void fem_factor_destroy(fem_factor **f);
 
-/* Sums element matrices ke [n_cells][i][j] (symmetric) and factorises. Errors: FWM_NUMERIC naming the unknown where a pivot is
- * not positive; the factor is then unusable. */
+/* Sums element matrices ke [n_cells][i][j] (symmetric) and factorises. Errors: FWM_NUMERIC naming the unknown where a
+ * pivot is not positive; the factor is then unusable. */
 fwm_status fem_factor_compute(fem_factor *f, const double *ke) FWM_MUST_USE;
 
 /* What the solve kernel of that number type reads. */

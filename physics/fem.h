@@ -1,16 +1,23 @@
 /* An equation on a mesh: residual, implicit step and physics loss of batches of states, with their adjoints.
  *
- * One lane-batched sweep over the cells owns the arithmetic: a lane is a sample. An equation is one file under forms/ with
- * two pointwise functions, the weak form and its transpose; residual, Jacobian, step, loss and all their gradients follow.
+ * One lane-batched sweep over the cells owns the arithmetic: a lane is a sample. An equation is one file under forms/
+ * with two pointwise functions, the weak form and its transpose; residual, Jacobian, step, loss and all their gradients
+ * follow.
  *
- * Shapes: u [B,n,c], a [B,A], row-major, all of one type (f32 or f64). theta: one array for each parameter of the equation, in
- * the order of fem_equation.parameter, of count 1 or one value a cell, shared by the batch.
- * The residual is the weak form integrated against each shape function:
- *     R_i(u1,u0,a;theta) = int (u1-u0)/dt phi_i + (flux terms)(u1) - sum_j a_j int Q_j q_j phi_i     [unit of u * L^2 / time]
+ * Shapes: u [B,n,c], a [B,A], row-major, all of one type (f32 or f64). theta: one array for each parameter of the
+ * equation, in the order of fem_equation.parameter, of count 1 or one value a cell, shared by the batch. The residual
+ * is the weak form integrated against each shape function [unit of u * L^2 / time]:
+ *
+ *     R_i(u1,u0,a;theta) = int (u1-u0)/dt phi_i + (flux terms)(u1) - sum_j a_j int Q_j q_j phi_i
+ *
  * Bits: a sample's result depends on its own inputs, dtype and instruction set only, never on the batch around it or on
  * threads; theta's gradients sum over the batch in a fixed order.
+ *
  * Owner: the caller. A problem serves one thread at a time and uses OpenMP inside. No call after creation enters PETSc.
- * Memory: workspace grows to the largest batch seen (fem_problem_reserve sizes it ahead); nothing is allocated after that.
+ *
+ * Memory: workspace grows to the largest batch seen (fem_problem_reserve sizes it ahead); nothing is allocated after
+ * that, but once more when a sample first needs Newton's method.
+ *
  * Sources: weak forms and Riesz norms are textbook (Ern & Guermond); sparse factorisation: Liu 1986, Davis 2006. */
 #ifndef FWM_PHYSICS_FEM_H
 #define FWM_PHYSICS_FEM_H
@@ -24,7 +31,7 @@ typedef struct fem_parameter {
     const char *name, *unit, *about;
     double preset;    /* value when nobody gives one */
     double lo, hi;    /* accepted range, ends included */
-    double reference; /* value in the constant operator P of the dual norm, and where Newton starts */
+    double reference; /* value in the constant operator P of the dual norm */
     bool per_cell;    /* may be given one value for each cell */
 } fem_parameter;
 
@@ -35,7 +42,8 @@ typedef struct fem_equation {
     fem_parameter parameter[FEM_MAX_PARAMETERS];
     int n_ambient; /* trailing actions that the pointwise functions read; those before them are powers of sources */
     const char *ambient[4], *ambient_unit[4];
-    /* True where R is affine in (u1,u0) for these scalar parameter values (one value a parameter; per-cell ones: the first). */
+    /* True where R is affine in (u1,u0) for these scalar parameter values (one value a parameter; per-cell ones: the
+     * first). */
     bool (*is_linear)(const double *theta);
 } fem_equation;
 
@@ -46,11 +54,13 @@ const fem_equation *fem_equation_at(int k);
 /* Index of a parameter by name. Errors: FWM_INVALID, listing the equation's. */
 fwm_status fem_parameter_find(const fem_equation *equation, const char *name, int *index) FWM_MUST_USE;
 
-/* A source driven by one action: Q on the square |x-x0| < w, |y-y0| < w (integrated exactly over cut cells), or a density. */
+/* A source driven by one action: Q on the square |x-x0| < w, |y-y0| < w (integrated exactly over cut cells), or a
+ * density. */
 typedef struct fem_source {
     double x, y, half_width; /* [L] */
     double power;            /* Q [unit of u / time] */
-    double (*density)(const double point[FEM_DIM], void *context); /* NULL: the square; else Q times this, by quadrature */
+    double (*density)(const double point[FEM_DIM],
+                      void *context); /* NULL: the square; else Q times this, by quadrature */
     void *context;
 } fem_source;
 
@@ -60,9 +70,10 @@ typedef struct fem_problem_spec {
     const char *equation;
     const fem_mesh *mesh;
     double dt;    /* of one call of fem_step, and of the residual [time] */
-    int substeps; /* implicit Euler steps of dt/substeps within fem_step; 0 means 1. The residual is that of one step of dt */
+    int substeps; /* implicit Euler steps of dt/substeps within fem_step; 0 means 1. The residual is that of one step of
+                     dt */
     int n_sources;
-    const fem_source *source; /* copied */
+    const fem_source *source;             /* copied */
     double reference[FEM_MAX_PARAMETERS]; /* overrides fem_parameter.reference where > 0 */
     fem_norm norm;
     double scale;     /* s: typical deviation of u, in the loss [unit of u]; 0 means 1 */
@@ -90,8 +101,8 @@ typedef struct fem_bars {
     void *theta[FEM_MAX_PARAMETERS];
 } fem_bars;
 
-/* Errors of all below: FWM_INVALID for a parameter out of range (naming it), FWM_NUMERIC naming the sample. Outputs are then
- * undefined. */
+/* Errors of all below: FWM_INVALID for a parameter out of range (naming it), FWM_NUMERIC naming the sample. Outputs are
+ * then undefined. */
 
 /* r [B,n,c] = R(u1,u0,a;theta). */
 fwm_status fem_residual(fem_problem *p, ad_dtype dtype, void *r, const void *u1, const void *u0, const void *a,
@@ -100,7 +111,8 @@ fwm_status fem_residual(fem_problem *p, ad_dtype dtype, void *r, const void *u1,
 fwm_status fem_residual_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const void *rbar, const void *u1,
                             const void *u0, const void *a, const fem_theta *theta, int64_t batch) FWM_MUST_USE;
 
-/* u1 [B,n,c] = Step(u0,a;theta): R = 0, `substeps` times. The factor of the Jacobian is kept until theta's bytes change. */
+/* u1 [B,n,c] = Step(u0,a;theta): R = 0, `substeps` times. The factor of the Jacobian is kept until theta's bytes
+ * change. */
 fwm_status fem_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, const void *a, const fem_theta *theta,
                     int64_t batch) FWM_MUST_USE;
 /* bars (but u1) = (dStep/dx)^T u1bar, by the adjoint solve on the same factor. u1 is fem_step's result. */
@@ -117,18 +129,26 @@ fwm_status fem_loss(fem_problem *p, ad_dtype dtype, void *value, const void *u1,
 fwm_status fem_loss_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const void *lbar, const void *u1,
                         const void *u0, const void *a, const fem_theta *theta, int64_t batch) FWM_MUST_USE;
 
-/* The loss of every transition of one trajectory in float64: states [T,n,c] and actions [T,A] in f32 as datasets keep them,
- * theta in f64 (the data's true parameters: the true operator), out [T-1]. */
+/* The loss of every transition of one trajectory in float64: states [T,n,c] and actions [T,A] in f32 as datasets keep
+ * them, theta in f64 (the data's true parameters: the true operator), out [T-1]. */
 fwm_status fem_trajectory_residual(fem_problem *p, double *out, const float *states, const float *actions,
                                    const fem_theta *theta, int64_t frames) FWM_MUST_USE;
 
 /* ---- in the graph ---- */
 
-/* Custom operators for one batch size; the problem owns them and must outlive the plans. Inputs: step (u0, a, theta...), residual
- * and loss (u1, u0, a, theta...), theta being one value for each parameter of the equation, of shape [count[k]], 1 or n_cells.
- * Outputs: step [B,n,c]; residual [B,n,c], divided by the lumped mass [unit of u / time]; loss [B].
- * Equal requests give the same object. Room is made here, so that running allocates nothing. */
-typedef enum fem_custom_kind { FEM_CUSTOM_STEP, FEM_CUSTOM_RESIDUAL, FEM_CUSTOM_LOSS, FEM_CUSTOM_COUNT } fem_custom_kind;
+/* Custom operators for one batch size; the problem owns them and must outlive the plans. Equal requests give the same
+ * object. Room is made here, so that running allocates nothing.
+ *
+ * Inputs: step (u0, a, theta...), residual and loss (u1, u0, a, theta...), theta being one value for each parameter of
+ * the equation, of shape [count[k]], 1 or n_cells.
+ *
+ * Outputs: step [B,n,c]; residual [B,n,c], divided by the lumped mass [unit of u / time]; loss [B]. */
+typedef enum fem_custom_kind {
+    FEM_CUSTOM_STEP,
+    FEM_CUSTOM_RESIDUAL,
+    FEM_CUSTOM_LOSS,
+    FEM_CUSTOM_COUNT
+} fem_custom_kind;
 fwm_status fem_custom(const ad_custom **custom, fem_problem *p, fem_custom_kind kind, ad_dtype dtype, int64_t batch,
                       const int64_t *count) FWM_MUST_USE;
 

@@ -1,8 +1,8 @@
 /* What the plain files hand to the lane kernels, which are compiled for each number type and instruction set.
  *
- * A lane block holds `lanes` samples: a field is [dof][lanes], dof = node * n_fields + field, aligned to 64 bytes. `void`
- * arrays hold numbers of the kernel's own type. Lanes never mix, except in theta's gradients, whose sums over lanes are
- * double. A kernel neither allocates nor starts threads: the caller gives each thread its own blocks. */
+ * A lane block holds `lanes` samples: a field is [dof][lanes], dof = node * n_fields + field, aligned to 64 bytes.
+ * `void` arrays hold numbers of the kernel's own type. Lanes never mix, except in theta's gradients, whose sums over
+ * lanes are double. A kernel neither allocates nor starts threads: the caller gives each thread its own blocks. */
 #ifndef FWM_PHYSICS_KERNEL_H
 #define FWM_PHYSICS_KERNEL_H
 
@@ -27,30 +27,31 @@ typedef struct fem_tables {
 typedef struct fem_sweep {
     const fem_tables *tables;
     double dt;
-    const void *u1, *u0;                   /* [dof][lanes] */
-    const void *ambient;                   /* [n_ambient][lanes] */
-    const void *theta[FEM_MAX_PARAMETERS]; /* of the kernel's type */
+    const void *u1, *u0;                      /* [dof][lanes] */
+    const void *ambient;                      /* [n_ambient][lanes] */
+    const void *theta[FEM_MAX_PARAMETERS];    /* of the kernel's type */
     int64_t theta_stride[FEM_MAX_PARAMETERS]; /* 0 one value, 1 one a cell */
-    void *r;                               /* residual: added to */
-    const void *rbar;                      /* vjp: cotangent of r */
-    void *u1_bar, *u0_bar, *ambient_bar;   /* vjp: added to; NULL not wanted */
-    double *theta_bar[FEM_MAX_PARAMETERS]; /* vjp: added to, [1] or [n_cells]; NULL not wanted */
+    void *r;                                  /* residual: added to */
+    const void *rbar;                         /* vjp: cotangent of r */
+    void *u1_bar, *u0_bar, *ambient_bar;      /* vjp: added to; NULL not wanted */
+    double *theta_bar[FEM_MAX_PARAMETERS];    /* vjp: added to, [1] or [n_cells]; NULL not wanted */
 } fem_sweep;
 
 typedef struct fem_form_kernels {
     int lanes;
     void (*residual[FEM_ELEMENT_COUNT])(const fem_sweep *s);
     void (*vjp[FEM_ELEMENT_COUNT])(const fem_sweep *s);
-    /* Element matrices dR_i/du1_j at one state (u1, u0 [dof], ambient [n_ambient]): ke [n_cells][i][j], i, j over node*fields. */
+    /* Element matrices dR_i/du1_j at one state (u1, u0 [dof], ambient [n_ambient]): ke [n_cells][i][j], i, j over
+     * node*fields. */
     void (*jacobian[FEM_ELEMENT_COUNT])(const fem_sweep *s, double *ke);
 } fem_form_kernels;
 
 /* A factor P A P^T = L D L^T in the two forms that the triangular solves read. */
 typedef struct fem_triangles {
     int64_t n;
-    const int32_t *order;                       /* [n] row k of the factor is unknown order[k] */
-    const int32_t *row_start, *row_column;      /* L by rows, diagonal left out */
-    const int32_t *column_start, *column_row;   /* L by columns */
+    const int32_t *order;                     /* [n] row k of the factor is unknown order[k] */
+    const int32_t *row_start, *row_column;    /* L by rows, diagonal left out */
+    const int32_t *column_start, *column_row; /* L by columns */
     const void *row_value, *column_value, *inverse_diagonal;
 } fem_triangles;
 

@@ -1,5 +1,5 @@
-/* Vector types of the variant files: one register of samples. Plain loops over lanes were 7 to 18 times slower, because the
- * element's small loops are what compilers vectorise instead. */
+/* Vector types of the variant files: one register of samples. Plain loops over lanes were 7 to 18 times slower, because
+ * the element's small loops are what compilers vectorise instead. */
 #ifndef FWM_PHYSICS_LANES_H
 #define FWM_PHYSICS_LANES_H
 

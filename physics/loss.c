@@ -31,7 +31,8 @@ static double represent(const fem_block *b)
         return p->spec.dt * over_domain(p);
     }
     const double one[FEM_MAX_LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    b->lane->divide(fem_slot(b, SLOT_D), fem_slot(b, SLOT_R), one, p->mesh->lumped, p->mesh->n_nodes, p->equation->n_fields);
+    b->lane->divide(fem_slot(b, SLOT_D), fem_slot(b, SLOT_R), one, p->mesh->lumped, p->mesh->n_nodes,
+                    p->equation->n_fields);
     return p->spec.dt * p->spec.dt * over_domain(p);
 }
 
@@ -42,8 +43,8 @@ static void pack_states(const fem_block *b, const void *u1, const void *u0, cons
     b->lane->pack(fem_slot(b, SLOT_U0), fem_rows(b, u0, b->p->dof), b->p->dof, b->count);
 }
 
-static fwm_status residual_loss(fem_problem *p, ad_dtype dtype, void *value, const fem_bars *bars, const void *lbar, const void *u1,
-                                const void *u0, const void *a, const fem_theta *theta, int64_t batch)
+static fwm_status residual_loss(fem_problem *p, ad_dtype dtype, void *value, const fem_bars *bars, const void *lbar,
+                                const void *u1, const void *u0, const void *a, const fem_theta *theta, int64_t batch)
 {
     FWM_TRY(fem_call_start(p, dtype, theta, batch));
     int64_t blocks = fem_block_count(p, dtype, batch);
@@ -61,7 +62,9 @@ static fwm_status residual_loss(fem_problem *p, ad_dtype dtype, void *value, con
             write_numbers(value, dtype, b.first, b.count, sum);
         } else {
             for (int l = 0; l < b.count; l++)
-                sum[l] = 2 * factor * (dtype == AD_F64 ? ((const double *)lbar)[b.first + l] : (double)((const float *)lbar)[b.first + l]);
+                sum[l] = 2 * factor *
+                         (dtype == AD_F64 ? ((const double *)lbar)[b.first + l]
+                                          : (double)((const float *)lbar)[b.first + l]);
             b.lane->scale(fem_slot(&b, SLOT_V), fem_slot(&b, SLOT_D), sum, p->dof);
             fem_block_pull(&b, k, bars, p->spec.dt);
         }
@@ -113,7 +116,9 @@ static fwm_status step_loss_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *
         double factor[FEM_MAX_LANES] = {0};
         step_error(&b, u1);
         for (int l = 0; l < b.count; l++)
-            factor[l] = -2 * over_domain(p) * (dtype == AD_F64 ? ((const double *)lbar)[b.first + l] : (double)((const float *)lbar)[b.first + l]);
+            factor[l] =
+                -2 * over_domain(p) *
+                (dtype == AD_F64 ? ((const double *)lbar)[b.first + l] : (double)((const float *)lbar)[b.first + l]);
         b.lane->scale(fem_slot(&b, SLOT_R), fem_slot(&b, SLOT_R), factor, p->dof);
         b.lane->unpack(fem_rows(&b, w->state_bar, p->dof), fem_slot(&b, SLOT_R), p->dof, b.count);
         if (bars->u1) {
@@ -132,16 +137,16 @@ fwm_status fem_loss(fem_problem *p, ad_dtype dtype, void *value, const void *u1,
     return residual_loss(p, dtype, value, NULL, NULL, u1, u0, a, theta, batch);
 }
 
-fwm_status fem_loss_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const void *lbar, const void *u1, const void *u0,
-                        const void *a, const fem_theta *theta, int64_t batch)
+fwm_status fem_loss_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const void *lbar, const void *u1,
+                        const void *u0, const void *a, const fem_theta *theta, int64_t batch)
 {
     if (p->spec.norm == FEM_NORM_STEP)
         return step_loss_vjp(p, dtype, bars, lbar, u1, u0, a, theta, batch);
     return residual_loss(p, dtype, NULL, bars, lbar, u1, u0, a, theta, batch);
 }
 
-fwm_status fem_trajectory_residual(fem_problem *p, double *out, const float *states, const float *actions, const fem_theta *theta,
-                                   int64_t frames)
+fwm_status fem_trajectory_residual(fem_problem *p, double *out, const float *states, const float *actions,
+                                   const fem_theta *theta, int64_t frames)
 {
     FWM_CHECK(frames >= 2, FWM_INVALID, "trajectory: expected at least 2 states, found %lld", (long long)frames);
     size_t state = (size_t)(frames * p->dof), action = (size_t)(frames * p->n_actions);

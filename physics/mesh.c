@@ -63,7 +63,8 @@ static void vertex_functions(int vertices, const double r[FEM_DIM], double *valu
     }
 }
 
-void fem_cell_map(const fem_mesh *mesh, int64_t cell, const double reference[FEM_DIM], double x[FEM_DIM], double *jacobian)
+void fem_cell_map(const fem_mesh *mesh, int64_t cell, const double reference[FEM_DIM], double x[FEM_DIM],
+                  double *jacobian)
 {
     double value[4], slope[4][FEM_DIM];
     vertex_functions(mesh->cell_vertices, reference, value, slope);
@@ -81,7 +82,8 @@ void fem_cell_map(const fem_mesh *mesh, int64_t cell, const double reference[FEM
         memcpy(jacobian, j, sizeof j);
 }
 
-bool fem_cell_inverse(const fem_mesh *mesh, int64_t cell, const double x[FEM_DIM], double slack, double reference[FEM_DIM])
+bool fem_cell_inverse(const fem_mesh *mesh, int64_t cell, const double x[FEM_DIM], double slack,
+                      double reference[FEM_DIM])
 {
     enum { ITERATIONS = 20 };
     double r[FEM_DIM] = {mesh->cell_vertices == 3 ? -1.0 / 3 : 0, mesh->cell_vertices == 3 ? -1.0 / 3 : 0};
@@ -177,8 +179,9 @@ static fwm_status make_space(fem_mesh *m)
     FWM_CHECK(cells, FWM_MEMORY, "out of memory for a mesh of %lld cells", (long long)m->n_cells);
     for (int64_t i = 0; i < m->n_cells * e->cell_vertices; i++)
         cells[i] = m->cells[i];
-    PetscErrorCode code = DMPlexCreateFromCellListPetsc(PETSC_COMM_SELF, FEM_DIM, (PetscInt)m->n_cells, (PetscInt)m->n_vertices,
-                                                        e->cell_vertices, PETSC_TRUE, cells, FEM_DIM, m->vertices, &p->dm);
+    PetscErrorCode code =
+        DMPlexCreateFromCellListPetsc(PETSC_COMM_SELF, FEM_DIM, (PetscInt)m->n_cells, (PetscInt)m->n_vertices,
+                                      e->cell_vertices, PETSC_TRUE, cells, FEM_DIM, m->vertices, &p->dm);
     fwm_free(cells);
     FEM_PETSC(code);
     PetscBool simplex = e->cell_vertices == 3 ? PETSC_TRUE : PETSC_FALSE;
@@ -205,7 +208,8 @@ static fwm_status make_nodes(fem_mesh *m)
     m->cell_nodes = fwm_malloc((size_t)(m->n_cells * m->cell_node_count), sizeof *m->cell_nodes);
     m->nodes = fwm_calloc((size_t)m->n_nodes * FEM_DIM, sizeof *m->nodes);
     m->lumped = fwm_calloc((size_t)m->n_nodes, sizeof *m->lumped);
-    FWM_CHECK(m->cell_nodes && m->nodes && m->lumped, FWM_MEMORY, "out of memory for a mesh of %lld nodes", (long long)m->n_nodes);
+    FWM_CHECK(m->cell_nodes && m->nodes && m->lumped, FWM_MEMORY, "out of memory for a mesh of %lld nodes",
+              (long long)m->n_nodes);
     double at[FEM_MAX_CELL_NODES][FEM_DIM];
     PetscDualSpace dual;
     FEM_PETSC(PetscFEGetDualSpace(p->fe, &dual));
@@ -219,13 +223,14 @@ static fwm_status make_nodes(fem_mesh *m)
     for (int64_t c = 0; c < m->n_cells; c++) {
         PetscInt n, *index = NULL;
         FEM_PETSC(DMPlexGetClosureIndices(p->dm, section, section, (PetscInt)c, PETSC_TRUE, &n, &index, NULL, NULL));
-        FWM_CHECK(n == m->cell_node_count, FWM_INTERNAL, "mesh: cell %lld has %d nodes, expected %d", (long long)c, (int)n,
-                  m->cell_node_count);
+        FWM_CHECK(n == m->cell_node_count, FWM_INTERNAL, "mesh: cell %lld has %d nodes, expected %d", (long long)c,
+                  (int)n, m->cell_node_count);
         for (int i = 0; i < n; i++) {
             m->cell_nodes[c * n + i] = index[i];
             fem_cell_map(m, c, at[i], m->nodes + FEM_DIM * (int64_t)index[i], NULL);
         }
-        FEM_PETSC(DMPlexRestoreClosureIndices(p->dm, section, section, (PetscInt)c, PETSC_TRUE, &n, &index, NULL, NULL));
+        FEM_PETSC(
+            DMPlexRestoreClosureIndices(p->dm, section, section, (PetscInt)c, PETSC_TRUE, &n, &index, NULL, NULL));
     }
     return FWM_OK;
 }
@@ -234,7 +239,8 @@ static int face_label(const fem_mesh *m, const double *a, const double *b)
 {
     static const struct {
         int axis, upper, label;
-    } sides[] = {{0, 0, FEM_BOUNDARY_LEFT}, {0, 1, FEM_BOUNDARY_RIGHT}, {1, 0, FEM_BOUNDARY_BOTTOM}, {1, 1, FEM_BOUNDARY_TOP}};
+    } sides[] = {
+        {0, 0, FEM_BOUNDARY_LEFT}, {0, 1, FEM_BOUNDARY_RIGHT}, {1, 0, FEM_BOUNDARY_BOTTOM}, {1, 1, FEM_BOUNDARY_TOP}};
     for (size_t s = 0; s < sizeof sides / sizeof *sides; s++) {
         int d = sides[s].axis;
         double line = sides[s].upper ? m->upper[d] : m->lower[d], slack = 1e-9 * (m->upper[d] - m->lower[d]);
@@ -268,212 +274,12 @@ static fwm_status make_edges(fem_mesh *m)
             memcpy(m->pair + 2 * m->n_pairs, (int32_t[2]){support[0], support[1]}, 2 * sizeof *m->pair);
             m->pair_length[m->n_pairs++] = hypot(b[0] - a[0], b[1] - a[1]);
         } else {
-            FWM_CHECK(cells == 1, FWM_DATA, "mesh: the edge between vertices %d and %d has %d cells, expected 1 or 2", v[0], v[1],
-                      (int)cells);
+            FWM_CHECK(cells == 1, FWM_DATA, "mesh: the edge between vertices %d and %d has %d cells, expected 1 or 2",
+                      v[0], v[1], (int)cells);
             memcpy(m->faces + 2 * m->n_faces, v, sizeof v);
             m->face_label[m->n_faces++] = face_label(m, a, b);
         }
     }
-    return FWM_OK;
-}
-
-/* ---- tables ---- */
-
-typedef struct raw_tables {
-    double *basis, *dbasis, *weight, *geometry, *point;
-    int geometry_points;
-} raw_tables;
-
-static fwm_status tabulate_cells(const fem_mesh *m, raw_tables *t)
-{
-    const fem_element_sizes *e = &fem_element_table[m->element];
-    struct fem_petsc_mesh *p = m->impl->petsc;
-    const PetscReal *weight;
-    PetscInt points;
-    PetscTabulation table;
-    FEM_PETSC(PetscQuadratureGetData(p->quadrature, NULL, NULL, &points, NULL, &weight));
-    FWM_CHECK(points == e->points, FWM_INTERNAL, "quadrature of %s has %d points, expected %d", e->space, (int)points, e->points);
-    FEM_PETSC(PetscFEGetCellTabulation(p->fe, 1, &table));
-    memcpy(t->weight, weight, (size_t)points * sizeof *weight);
-    memcpy(t->basis, table->T[0], (size_t)(points * e->nodes) * sizeof(double));
-    memcpy(t->dbasis, table->T[1], (size_t)(points * e->nodes * FEM_DIM) * sizeof(double));
-    bool affine = true;
-    for (int64_t c = 0; c < m->n_cells; c++) {
-        PetscReal x[FEM_MAX_POINTS * FEM_DIM], j[FEM_MAX_POINTS * 4], inverse[FEM_MAX_POINTS * 4], det[FEM_MAX_POINTS];
-        FEM_PETSC(DMPlexComputeCellGeometryFEM(p->dm, (PetscInt)c, p->quadrature, x, j, inverse, det));
-        for (int q = 0; q < points; q++) {
-            FWM_CHECK(det[q] > 0, FWM_DATA, "mesh: cell %lld is folded over", (long long)c);
-            double *g = t->geometry + (c * points + q) * FEM_GEOMETRY;
-            memcpy(g, inverse + 4 * q, 4 * sizeof *g);
-            g[4] = det[q];
-            for (int i = 0; i < FEM_GEOMETRY; i++)
-                affine = affine && fabs(g[i] - g[i - q * FEM_GEOMETRY]) <= 1e-12 * (fabs(inverse[0]) + fabs(inverse[3]));
-        }
-        memcpy(t->point + c * points * FEM_DIM, x, (size_t)(points * FEM_DIM) * sizeof *x);
-    }
-    t->geometry_points = affine ? 1 : points;
-    for (int64_t c = 1; affine && c < m->n_cells; c++)
-        memmove(t->geometry + c * FEM_GEOMETRY, t->geometry + c * points * FEM_GEOMETRY, FEM_GEOMETRY * sizeof *t->geometry);
-    return FWM_OK;
-}
-
-/* A copy of n doubles in a number type. */
-static void *copy_as(ad_dtype dtype, const double *x, int64_t n)
-{
-    void *copy = fwm_malloc((size_t)n, fem_number_size(dtype));
-    for (int64_t i = 0; copy && i < n; i++) {
-        if (dtype == AD_F64)
-            ((double *)copy)[i] = x[i];
-        else
-            ((float *)copy)[i] = (float)x[i];
-    }
-    return copy;
-}
-
-static fwm_status keep_tables(fem_mesh *m, const raw_tables *t)
-{
-    fem_mesh_impl *impl = m->impl;
-    int64_t points = impl->n_points, nodes = m->cell_node_count;
-    for (int d = 0; d < 2; d++) {
-        ad_dtype dtype = (ad_dtype)d;
-        void **own = impl->owned[d];
-        own[0] = copy_as(dtype, t->basis, points * nodes);
-        own[1] = copy_as(dtype, t->dbasis, points * nodes * FEM_DIM);
-        own[2] = copy_as(dtype, t->weight, points);
-        own[3] = copy_as(dtype, t->geometry, m->n_cells * t->geometry_points * FEM_GEOMETRY);
-        own[4] = copy_as(dtype, t->point, m->n_cells * points * FEM_DIM);
-        own[5] = copy_as(dtype, impl->cell_size, m->n_cells);
-        for (int k = 0; k < 6; k++)
-            FWM_CHECK(own[k], FWM_MEMORY, "out of memory for the tables of %lld cells", (long long)m->n_cells);
-        impl->tables[d] = (fem_tables){.n_cells = m->n_cells,
-                                       .cell_nodes = m->cell_nodes,
-                                       .basis = own[0],
-                                       .dbasis = own[1],
-                                       .weight = own[2],
-                                       .geometry_points = t->geometry_points,
-                                       .geometry = own[3],
-                                       .point = own[4],
-                                       .size = own[5]};
-    }
-    return FWM_OK;
-}
-
-static int compare_int32(const void *a, const void *b)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* The pattern of neighbours through cells, from lists of cells around each node. */
-static fwm_status make_pattern(fem_mesh *m)
-{
-    int64_t n = m->n_nodes, k = m->cell_node_count, entries = m->n_cells * k;
-    int64_t *start = fwm_calloc((size_t)n + 2, sizeof *start);
-    int32_t *around = fwm_malloc((size_t)entries, sizeof *around), *list = fwm_malloc((size_t)(entries * k), sizeof *list);
-    int64_t *row_start = fwm_calloc((size_t)n + 1, sizeof *row_start);
-    fwm_status status = FWM_OK;
-    FWM_CHECK_GOTO(status, start && around && list && row_start, FWM_MEMORY, "out of memory for the pattern of %lld nodes",
-                   (long long)n);
-    for (int64_t e = 0; e < entries; e++)
-        start[m->cell_nodes[e] + 2]++;
-    for (int64_t i = 0; i <= n; i++)
-        start[i + 1] += start[i];
-    for (int64_t e = 0; e < entries; e++)
-        around[start[m->cell_nodes[e] + 1]++] = (int32_t)(e / k);
-    int64_t nnz = 0;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t first = nnz, count = 0;
-        for (int64_t s = start[i]; s < start[i + 1]; s++)
-            for (int64_t j = 0; j < k; j++)
-                list[first + count++] = m->cell_nodes[around[s] * k + j];
-        qsort(list + first, (size_t)count, sizeof *list, compare_int32);
-        for (int64_t c = 0; c < count; c++)
-            if (c == 0 || list[first + c] != list[first + c - 1])
-                list[nnz++] = list[first + c];
-        row_start[i + 1] = nnz;
-    }
-    fem_csr *pattern = m->impl->mass = fem_csr_new(n, n, nnz);
-    FWM_CHECK_GOTO(status, pattern, FWM_MEMORY, "out of memory for the pattern of %lld nodes", (long long)n);
-    memcpy(pattern->row_start, row_start, ((size_t)n + 1) * sizeof *row_start);
-    memcpy(pattern->column, list, (size_t)nnz * sizeof *list);
-done:
-    fwm_free(start);
-    fwm_free(around);
-    fwm_free(list);
-    fwm_free(row_start);
-    return status;
-}
-
-/* The consistent mass, and the lumped one: each cell's diagonal, scaled to the cell's area (Hinton, Rock & Zienkiewicz 1976;
- * the row sum for P1 and Q1, and positive where P2's row sum is not). */
-static void assemble_mass(fem_mesh *m)
-{
-    const fem_tables *t = &m->impl->tables[AD_F64];
-    const double *basis = t->basis, *weight = t->weight, *geometry = t->geometry;
-    fem_csr *mass = m->impl->mass;
-    int k = m->cell_node_count, points = m->impl->n_points;
-    for (int64_t c = 0; c < m->n_cells; c++) {
-        double diagonal[FEM_MAX_CELL_NODES], trace = 0, area = 0;
-        const int32_t *node = m->cell_nodes + c * k;
-        for (int i = 0; i < k; i++)
-            for (int j = 0; j < k; j++) {
-                double sum = 0;
-                for (int q = 0; q < points; q++) {
-                    double w = weight[q] * geometry[(t->geometry_points == 1 ? c : c * points + q) * FEM_GEOMETRY + 4];
-                    sum += w * basis[q * k + i] * basis[q * k + j];
-                    area += i == 0 && j == 0 ? w : 0;
-                }
-                const int32_t *row = mass->column + mass->row_start[node[i]];
-                size_t length = (size_t)(mass->row_start[node[i] + 1] - mass->row_start[node[i]]);
-                const int32_t *found = bsearch(&node[j], row, length, sizeof *row, compare_int32);
-                mass->weight[found - mass->column] += sum;
-                if (i == j) {
-                    diagonal[i] = sum;
-                    trace += sum;
-                }
-            }
-        for (int i = 0; i < k; i++)
-            m->lumped[node[i]] += diagonal[i] * area / trace;
-    }
-}
-
-static fwm_status make_tables(fem_mesh *m)
-{
-    const fem_element_sizes *e = &fem_element_table[m->element];
-    size_t points = (size_t)e->points, nodes = (size_t)e->nodes, cells = (size_t)m->n_cells;
-    m->impl->n_points = e->points;
-    raw_tables t = {.basis = fwm_malloc(points * nodes, sizeof(double)),
-                    .dbasis = fwm_malloc(points * nodes * FEM_DIM, sizeof(double)),
-                    .weight = fwm_malloc(points, sizeof(double)),
-                    .geometry = fwm_malloc(cells * points * FEM_GEOMETRY, sizeof(double)),
-                    .point = fwm_malloc(cells * points * FEM_DIM, sizeof(double))};
-    fwm_status status = FWM_OK;
-    FWM_CHECK_GOTO(status, t.basis && t.dbasis && t.weight && t.geometry && t.point, FWM_MEMORY,
-                   "out of memory for the tables of %zu cells", cells);
-    FWM_TRY_GOTO(status, tabulate_cells(m, &t));
-    FWM_TRY_GOTO(status, keep_tables(m, &t));
-    FWM_TRY_GOTO(status, make_pattern(m));
-    assemble_mass(m);
-done:
-    fwm_free(t.basis);
-    fwm_free(t.dbasis);
-    fwm_free(t.weight);
-    fwm_free(t.geometry);
-    fwm_free(t.point);
-    return status;
-}
-
-fwm_status fem_tabulate(const fem_mesh *mesh, int64_t m, const double *reference, double *value, double *derivative)
-{
-    if (m == 0)
-        return FWM_OK;
-    PetscTabulation table;
-    size_t n = (size_t)(m * mesh->cell_node_count);
-    FEM_PETSC(PetscFECreateTabulation(mesh->impl->petsc->fe, 1, (PetscInt)m, reference, derivative ? 1 : 0, &table));
-    memcpy(value, table->T[0], n * sizeof *value);
-    if (derivative)
-        memcpy(derivative, table->T[1], n * FEM_DIM * sizeof *derivative);
-    FEM_PETSC(PetscTabulationDestroy(&table));
     return FWM_OK;
 }
 
@@ -483,7 +289,8 @@ static fwm_status allocate(fem_mesh **mesh, fem_element element, int64_t n_verti
 {
     *mesh = NULL;
     FWM_CHECK((int)element >= 0 && element < FEM_ELEMENT_COUNT, FWM_INVALID, "mesh: unknown element %d", (int)element);
-    FWM_CHECK(n_vertices >= 3 && n_vertices < (INT64_C(1) << 26) && n_cells >= 1 && n_cells < (INT64_C(1) << 26), FWM_INVALID,
+    FWM_CHECK(n_vertices >= 3 && n_vertices < (INT64_C(1) << 26) && n_cells >= 1 && n_cells < (INT64_C(1) << 26),
+              FWM_INVALID,
               "mesh: expected at least 3 vertices and 1 cell and fewer than 2^26 of each, found %lld and %lld",
               (long long)n_vertices, (long long)n_cells);
     FWM_TRY(fem_init());
@@ -503,7 +310,8 @@ static fwm_status allocate(fem_mesh **mesh, fem_element element, int64_t n_verti
             m->impl->cell_size = fwm_malloc((size_t)n_cells, sizeof *m->impl->cell_size);
         }
     }
-    if (!m || !m->impl || !m->impl->petsc || !m->impl->cell_size || !m->vertices || !m->cells || !m->cell_area || !m->centroid) {
+    if (!m || !m->impl || !m->impl->petsc || !m->impl->cell_size || !m->vertices || !m->cells || !m->cell_area ||
+        !m->centroid) {
         fem_mesh_destroy(&m);
         return fwm_fail(FWM_MEMORY, "out of memory for a mesh of %lld cells", (long long)n_cells);
     }
@@ -518,7 +326,7 @@ static fwm_status build(fem_mesh **mesh)
     FWM_TRY_GOTO(status, make_space(*mesh));
     FWM_TRY_GOTO(status, make_nodes(*mesh));
     FWM_TRY_GOTO(status, make_edges(*mesh));
-    FWM_TRY_GOTO(status, make_tables(*mesh));
+    FWM_TRY_GOTO(status, fem_tables_create(*mesh));
     return FWM_OK;
 done:
     fem_mesh_destroy(mesh);
@@ -530,7 +338,8 @@ fwm_status fem_mesh_create(fem_mesh **mesh, const fem_mesh_spec *spec)
     enum { MAX_CELLS = 4096 };
     *mesh = NULL;
     FWM_CHECK(spec->nx >= 1 && spec->nx <= MAX_CELLS && spec->ny >= 1 && spec->ny <= MAX_CELLS, FWM_INVALID,
-              "mesh: expected nx and ny from 1 to %d, found %lld and %lld", MAX_CELLS, (long long)spec->nx, (long long)spec->ny);
+              "mesh: expected nx and ny from 1 to %d, found %lld and %lld", MAX_CELLS, (long long)spec->nx,
+              (long long)spec->ny);
     FWM_CHECK(isfinite(spec->lx) && isfinite(spec->ly) && spec->lx > 0 && spec->ly > 0, FWM_INVALID,
               "mesh: expected positive edges lx and ly, found %g and %g", spec->lx, spec->ly);
     FWM_CHECK((int)spec->element >= 0 && spec->element < FEM_ELEMENT_COUNT, FWM_INVALID, "mesh: unknown element %d",

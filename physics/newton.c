@@ -1,5 +1,5 @@
-/* Newton's method with line search, and its adjoint, for single samples that the shared factor does not contract. Float64
- * throughout; the sample sits in every lane of one block, and lane 0 is read. */
+/* Newton's method with line search, and its adjoint, for single samples that the shared factor does not contract.
+ * Float64 throughout; the sample sits in every lane of one block, and lane 0 is read. */
 #include "physics/problem_impl.h"
 
 #include "model/base/arena.h"
@@ -63,8 +63,8 @@ static fwm_status factorise_at(const sample *s, int u1, int u0)
     fem_problem *p = s->b.p;
     s->b.lane->unpack(s->state[0], fem_slot(&s->b, u1), p->dof, 1);
     s->b.lane->unpack(s->state[1], fem_slot(&s->b, u0), p->dof, 1);
-    fem_jacobian(p, p->ke, s->state[0], s->state[1], s->actions + p->n_sources, (const double *const *)p->step_theta64, p->step_count,
-                 fem_substep(p));
+    fem_jacobian(p, p->ke, s->state[0], s->state[1], s->actions + p->n_sources, (const double *const *)p->step_theta64,
+                 p->step_count, fem_substep(p));
     fwm_status status = fem_factor_compute(p->newton, p->ke);
     if (status != FWM_OK)
         return fwm_fail_within(status, "%s: sample %lld", p->equation->name, (long long)s->index);
@@ -107,7 +107,8 @@ static fwm_status solve_state(const sample *s, int u1, int u0)
         FWM_TRY(factorise_at(s, u1, u0));
         fem_block_solve(&s->b, SLOT_D, SLOT_R, p->newton);
         /* The size of the full step decides, because at the solution rounding hides the residual's decrease. */
-        memcpy(fem_slot(&s->b, SLOT_U1_BAR), fem_slot(&s->b, u1), (size_t)p->dof * (size_t)s->b.lane->lanes * sizeof(double));
+        memcpy(fem_slot(&s->b, SLOT_U1_BAR), fem_slot(&s->b, u1),
+               (size_t)p->dof * (size_t)s->b.lane->lanes * sizeof(double));
         s->b.lane->update(fem_slot(&s->b, SLOT_U1_BAR), fem_slot(&s->b, SLOT_D), move, size_d, size_u, p->dof);
         if (size_d[0] <= s->tolerance * fmax(1, size_u[0])) {
             s->b.lane->update(fem_slot(&s->b, u1), fem_slot(&s->b, SLOT_D), move, size_d, size_u, p->dof);
@@ -116,9 +117,11 @@ static fwm_status solve_state(const sample *s, int u1, int u0)
         norm = line_search(s, u1, u0, norm);
         fem_block_residual(&s->b, SLOT_R, u1, u0, fem_substep(p));
     }
-    return fwm_fail(FWM_NUMERIC, "%s: sample %lld: Newton's method stopped after %d iterations with an update of %g, expected below %g; "
-                    "check the state and the actions, or use more substeps", p->equation->name, (long long)s->index, it, size_d[0],
-                    s->tolerance);
+    return fwm_fail(
+        FWM_NUMERIC,
+        "%s: sample %lld: Newton's method stopped after %d iterations with an update of %g, expected below %g; "
+        "check the state and the actions, or use more substeps",
+        p->equation->name, (long long)s->index, it, size_d[0], s->tolerance);
 }
 
 static fwm_status run_states(sample *s, ad_dtype dtype, const void *u0)
@@ -146,8 +149,8 @@ fwm_status fem_newton_step(fem_problem *p, ad_dtype dtype, void *u1, const void 
     return FWM_OK;
 }
 
-fwm_status fem_newton_adjoint(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const fem_theta *theta, const void *u1_bar,
-                              const void *u1, const void *u0, const void *a, int64_t index)
+fwm_status fem_newton_adjoint(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const fem_theta *theta,
+                              const void *u1_bar, const void *u1, const void *u0, const void *a, int64_t index)
 {
     sample s;
     double *theta_bar[FEM_MAX_PARAMETERS], minus[FEM_MAX_LANES] = {-1}; /* one lane only, for theta's sums */
@@ -171,7 +174,8 @@ fwm_status fem_newton_adjoint(fem_problem *p, ad_dtype dtype, const fem_bars *ba
         fem_block_solve(&s.b, SLOT_V, SLOT_G, p->newton);
         s.b.lane->scale(fem_slot(&s.b, SLOT_V), fem_slot(&s.b, SLOT_V), minus, p->dof);
         fem_block_clear(&s.b, SLOT_G);
-        fem_block_vjp(&s.b, SLOT_V, SLOT_STATES + k, SLOT_STATES + k - 1, fem_substep(p), -1, SLOT_G, bars->a != NULL, theta_bar);
+        fem_block_vjp(&s.b, SLOT_V, SLOT_STATES + k, SLOT_STATES + k - 1, fem_substep(p), -1, SLOT_G, bars->a != NULL,
+                      theta_bar);
     }
     s.b.lane->unpack(s.row, fem_slot(&s.b, SLOT_G), p->dof, 1);
     from_double(bars->u0, dtype, s.row, p->dof, index);

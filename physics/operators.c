@@ -131,8 +131,8 @@ static int64_t locate(const bins *b, const double x[FEM_DIM], double reference[F
 /* ---- evaluation ---- */
 
 typedef struct located {
-    int64_t *cell;                       /* [m], -1 outside */
-    double *reference, *value, *slope;   /* of the points found, in order */
+    int64_t *cell;                     /* [m], -1 outside */
+    double *reference, *value, *slope; /* of the points found, in order */
     int64_t found;
 } located;
 
@@ -155,7 +155,8 @@ static fwm_status locate_all(located *l, const fem_mesh *mesh, int64_t m, const 
 }
 
 /* d phi / d x_axis at a reference point from its slopes along reference axes. */
-static void physical_slopes(const fem_mesh *mesh, int64_t cell, const double *reference, const double *slope, int axis, double *out)
+static void physical_slopes(const fem_mesh *mesh, int64_t cell, const double *reference, const double *slope, int axis,
+                            double *out)
 {
     double x[FEM_DIM], j[FEM_DIM * FEM_DIM];
     fem_cell_map(mesh, cell, reference, x, j);
@@ -186,7 +187,8 @@ static int64_t write_row(fem_csr *m, int64_t at, int n, const int32_t *column, c
 fwm_status fem_evaluate(fem_csr **out, const fem_mesh *mesh, int64_t m, const double *points, int axis, bool *found)
 {
     *out = NULL;
-    FWM_CHECK(axis >= -1 && axis < FEM_DIM, FWM_INVALID, "derivative: expected axis 0 or 1, or -1 for the value, found %d", axis);
+    FWM_CHECK(axis >= -1 && axis < FEM_DIM, FWM_INVALID,
+              "derivative: expected axis 0 or 1, or -1 for the value, found %d", axis);
     FWM_CHECK(m >= 0 && m < (INT64_C(1) << 28), FWM_INVALID, "expected 0 to 2^28 points, found %lld", (long long)m);
     located l;
     fem_csr *matrix = NULL;
@@ -230,8 +232,8 @@ done:
 
 static fwm_status check_picture(int64_t kh, int64_t kw)
 {
-    FWM_CHECK(kh >= 1 && kh <= 8192 && kw >= 1 && kw <= 8192, FWM_INVALID, "picture: expected 1 to 8192 pixels a side, found %lldx%lld",
-              (long long)kh, (long long)kw);
+    FWM_CHECK(kh >= 1 && kh <= 8192 && kw >= 1 && kw <= 8192, FWM_INVALID,
+              "picture: expected 1 to 8192 pixels a side, found %lldx%lld", (long long)kh, (long long)kw);
     return FWM_OK;
 }
 
@@ -242,7 +244,8 @@ static fwm_status evaluate_pixels(fem_csr **out, const fem_mesh *mesh, int64_t k
     double *points = fwm_malloc((size_t)(kh * kw) * FEM_DIM, sizeof *points);
     bool *found = fwm_malloc((size_t)(kh * kw), sizeof *found);
     fwm_status status = FWM_OK;
-    FWM_CHECK_GOTO(status, points && found, FWM_MEMORY, "out of memory for %lldx%lld pixels", (long long)kh, (long long)kw);
+    FWM_CHECK_GOTO(status, points && found, FWM_MEMORY, "out of memory for %lldx%lld pixels", (long long)kh,
+                   (long long)kw);
     for (int64_t i = 0; i < kh; i++)
         for (int64_t j = 0; j < kw; j++) {
             double *x = points + FEM_DIM * (i * kw + j);
@@ -295,7 +298,8 @@ fwm_status fem_sample(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t k
         between((mesh->upper[1] - x[1]) / (mesh->upper[1] - mesh->lower[1]), kh, &i, &wi);
         between((x[0] - mesh->lower[0]) / (mesh->upper[0] - mesh->lower[0]), kw, &j, &wj);
         int64_t below = kh > 1 ? kw : 0, right = kw > 1 ? 1 : 0, first = i * kw + j;
-        int32_t column[4] = {(int32_t)first, (int32_t)(first + right), (int32_t)(first + below), (int32_t)(first + below + right)};
+        int32_t column[4] = {(int32_t)first, (int32_t)(first + right), (int32_t)(first + below),
+                             (int32_t)(first + below + right)};
         double weight[4] = {(1 - wi) * (1 - wj), (1 - wi) * wj, wi * (1 - wj), wi * wj};
         at = write_row(m, at, 4, column, weight, 0);
         m->row_start[n + 1] = at;

@@ -35,7 +35,8 @@ fwm_status fem_init(void)
     int running = 0, ended = 0;
     FWM_CHECK(MPI_Initialized(&running) == MPI_SUCCESS && MPI_Finalized(&ended) == MPI_SUCCESS, FWM_LIBRARY,
               "MPI does not answer whether it runs");
-    FWM_CHECK(!ended, FWM_LIBRARY, "MPI was ended in this process and cannot start again: make meshes before fem_finalize");
+    FWM_CHECK(!ended, FWM_LIBRARY,
+              "MPI was ended in this process and cannot start again: make meshes before fem_finalize");
     if (!running) {
         int provided;
         prepare_singleton();
@@ -74,14 +75,16 @@ fwm_status fem_order(int64_t n, const int64_t *row_start, const int32_t *column,
     int64_t nnz = row_start[n];
     PetscInt *start = fwm_malloc((size_t)n + 1, sizeof *start), *entry = fwm_malloc((size_t)nnz, sizeof *entry);
     PetscScalar *one = fwm_malloc((size_t)nnz, sizeof *one);
-    FWM_CHECK_GOTO(status, start && entry && one, FWM_MEMORY, "out of memory for the order of %lld unknowns", (long long)n);
+    FWM_CHECK_GOTO(status, start && entry && one, FWM_MEMORY, "out of memory for the order of %lld unknowns",
+                   (long long)n);
     for (int64_t i = 0; i <= n; i++)
         start[i] = (PetscInt)row_start[i];
     for (int64_t e = 0; e < nnz; e++) {
         entry[e] = column[e];
         one[e] = 1;
     }
-    FEM_PETSC_GOTO(status, MatCreateSeqAIJWithArrays(PETSC_COMM_SELF, (PetscInt)n, (PetscInt)n, start, entry, one, &pattern));
+    FEM_PETSC_GOTO(status,
+                   MatCreateSeqAIJWithArrays(PETSC_COMM_SELF, (PetscInt)n, (PetscInt)n, start, entry, one, &pattern));
     FEM_PETSC_GOTO(status, MatGetOrdering(pattern, MATORDERINGND, &rows, &columns));
     FEM_PETSC_GOTO(status, ISGetIndices(rows, &index));
     for (int64_t i = 0; i < n; i++)

@@ -1,4 +1,5 @@
-/* The only headers of the room that see PETSc's types: included by set-up files and tests, never by kernels or callers. */
+/* The only headers of the room that see PETSc's types: included by set-up files and tests, never by kernels or callers.
+ */
 #ifndef FWM_PHYSICS_PETSC_H
 #define FWM_PHYSICS_PETSC_H
 
@@ -15,20 +16,20 @@
 /* FWM_LIBRARY with PETSc's text of `code` and the call that failed. */
 fwm_status fem_petsc_fail(PetscErrorCode code, const char *call);
 
-#define FEM_PETSC(call)                                     \
-    do {                                                    \
-        PetscErrorCode fem_petsc_code_ = (call);            \
-        if (fem_petsc_code_)                                \
-            return fem_petsc_fail(fem_petsc_code_, #call);  \
+#define FEM_PETSC(call)                                                                                                \
+    do {                                                                                                               \
+        PetscErrorCode fem_petsc_code_ = (call);                                                                       \
+        if (fem_petsc_code_)                                                                                           \
+            return fem_petsc_fail(fem_petsc_code_, #call);                                                             \
     } while (0)
 
-#define FEM_PETSC_GOTO(status, call)                                 \
-    do {                                                             \
-        PetscErrorCode fem_petsc_code_ = (call);                     \
-        if (fem_petsc_code_) {                                       \
-            (status) = fem_petsc_fail(fem_petsc_code_, #call);       \
-            goto done;                                               \
-        }                                                            \
+#define FEM_PETSC_GOTO(status, call)                                                                                   \
+    do {                                                                                                               \
+        PetscErrorCode fem_petsc_code_ = (call);                                                                       \
+        if (fem_petsc_code_) {                                                                                         \
+            (status) = fem_petsc_fail(fem_petsc_code_, #call);                                                         \
+            goto done;                                                                                                 \
+        }                                                                                                              \
     } while (0)
 
 /* What PETSc made of a mesh. */

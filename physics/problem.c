@@ -13,31 +13,35 @@
 static fwm_status check_spec(const fem_problem_spec *spec)
 {
     FWM_CHECK(spec->mesh, FWM_INVALID, "problem: a mesh is needed");
-    FWM_CHECK(isfinite(spec->dt) && spec->dt > 0, FWM_INVALID, "problem: expected a positive time step dt, found %g", spec->dt);
-    FWM_CHECK(spec->substeps >= 0 && spec->substeps <= FEM_MAX_SUBSTEPS, FWM_INVALID, "problem: expected 1 to %d substeps, found %d",
-              FEM_MAX_SUBSTEPS, spec->substeps);
-    FWM_CHECK(spec->n_sources >= 0 && spec->n_sources <= FEM_MAX_ACTIONS, FWM_INVALID, "problem: expected 0 to %d sources, found %d",
-              FEM_MAX_ACTIONS, spec->n_sources);
-    FWM_CHECK((int)spec->norm >= 0 && spec->norm < FEM_NORM_COUNT, FWM_INVALID, "problem: unknown norm %d", (int)spec->norm);
-    FWM_CHECK(isfinite(spec->scale) && spec->scale >= 0, FWM_INVALID, "problem: expected a scale above 0, found %g", spec->scale);
+    FWM_CHECK(isfinite(spec->dt) && spec->dt > 0, FWM_INVALID, "problem: expected a positive time step dt, found %g",
+              spec->dt);
+    FWM_CHECK(spec->substeps >= 0 && spec->substeps <= FEM_MAX_SUBSTEPS, FWM_INVALID,
+              "problem: expected 1 to %d substeps, found %d", FEM_MAX_SUBSTEPS, spec->substeps);
+    FWM_CHECK(spec->n_sources >= 0 && spec->n_sources <= FEM_MAX_ACTIONS, FWM_INVALID,
+              "problem: expected 0 to %d sources, found %d", FEM_MAX_ACTIONS, spec->n_sources);
+    FWM_CHECK((int)spec->norm >= 0 && spec->norm < FEM_NORM_COUNT, FWM_INVALID, "problem: unknown norm %d",
+              (int)spec->norm);
+    FWM_CHECK(isfinite(spec->scale) && spec->scale >= 0, FWM_INVALID, "problem: expected a scale above 0, found %g",
+              spec->scale);
     FWM_CHECK(isfinite(spec->tolerance) && spec->tolerance >= 0 && spec->tolerance < 1, FWM_INVALID,
               "problem: expected a tolerance below 1, found %g", spec->tolerance);
     for (int j = 0; j < spec->n_sources; j++) {
         const fem_source *s = &spec->source[j];
         FWM_CHECK(isfinite(s->power), FWM_INVALID, "problem: source %d: power is not finite", j);
-        FWM_CHECK(s->density || (isfinite(s->x) && isfinite(s->y) && isfinite(s->half_width) && s->half_width > 0), FWM_INVALID,
-                  "problem: source %d: expected a centre and a positive half width, found (%g,%g) and %g", j, s->x, s->y,
-                  s->half_width);
+        FWM_CHECK(s->density || (isfinite(s->x) && isfinite(s->y) && isfinite(s->half_width) && s->half_width > 0),
+                  FWM_INVALID, "problem: source %d: expected a centre and a positive half width, found (%g,%g) and %g",
+                  j, s->x, s->y, s->half_width);
     }
     return FWM_OK;
 }
 
-static fwm_status check_values(const fem_parameter *q, const char *equation, ad_dtype dtype, const fem_theta *theta, int k)
+static fwm_status check_values(const fem_parameter *q, const char *equation, ad_dtype dtype, const fem_theta *theta,
+                               int k)
 {
     for (int64_t i = 0; i < theta->count[k]; i++) {
         double v = fem_theta_at(dtype, theta, k, i);
-        FWM_CHECK(v >= q->lo && v <= q->hi, FWM_INVALID, "%s: %s[%lld] = %g: expected %g to %g %s", equation, q->name, (long long)i,
-                  v, q->lo, q->hi, q->unit);
+        FWM_CHECK(v >= q->lo && v <= q->hi, FWM_INVALID, "%s: %s[%lld] = %g: expected %g to %g %s", equation, q->name,
+                  (long long)i, v, q->lo, q->hi, q->unit);
     }
     return FWM_OK;
 }
@@ -50,7 +54,8 @@ fwm_status fem_theta_check(const fem_problem *p, ad_dtype dtype, const fem_theta
         FWM_CHECK(theta->value[k], FWM_INVALID, "%s: parameter %s is missing", e->name, q->name);
         FWM_CHECK(theta->count[k] == 1 || (q->per_cell && theta->count[k] == p->mesh->n_cells), FWM_SHAPE,
                   "%s: %s has %lld values, expected 1%s%lld", e->name, q->name, (long long)theta->count[k],
-                  q->per_cell ? " or one a cell: " : ", not ", (long long)(q->per_cell ? p->mesh->n_cells : theta->count[k]));
+                  q->per_cell ? " or one a cell: " : ", not ",
+                  (long long)(q->per_cell ? p->mesh->n_cells : theta->count[k]));
         FWM_TRY(check_values(q, e->name, dtype, theta, k));
     }
     return FWM_OK;
@@ -197,7 +202,8 @@ static fwm_status make_riesz(fem_problem *p)
     for (int k = 0; k < n; k++) {
         const fem_parameter *q = &p->equation->parameter[k];
         double v = p->spec.reference[k] > 0 ? p->spec.reference[k] : q->reference;
-        FWM_CHECK(v >= q->lo && v <= q->hi, FWM_INVALID, "problem: reference %s = %g: expected %g to %g", q->name, v, q->lo, q->hi);
+        FWM_CHECK(v >= q->lo && v <= q->hi, FWM_INVALID, "problem: reference %s = %g: expected %g to %g", q->name, v,
+                  q->lo, q->hi);
         p->reference_theta[k] = v;
         theta[k] = &p->reference_theta[k];
         count[k] = 1;
@@ -237,8 +243,8 @@ fwm_status fem_problem_create(fem_problem **problem, const fem_problem_spec *spe
     const fem_equation *equation;
     FWM_TRY(fem_equation_find(spec->equation, &equation));
     FWM_TRY(check_spec(spec));
-    FWM_CHECK(spec->mesh->n_nodes * equation->n_fields < INT32_MAX / 2, FWM_OVERFLOW, "problem: %lld nodes are too many",
-              (long long)spec->mesh->n_nodes);
+    FWM_CHECK(spec->mesh->n_nodes * equation->n_fields < INT32_MAX / 2, FWM_OVERFLOW,
+              "problem: %lld nodes are too many", (long long)spec->mesh->n_nodes);
     fem_problem *p = fwm_calloc(1, sizeof *p);
     fem_source *sources = fwm_calloc((size_t)spec->n_sources, sizeof *sources);
     if (!p || !sources) {
@@ -281,8 +287,8 @@ void fem_problem_destroy(fem_problem **problem)
     }
     for (int d = 0; d < 2; d++)
         workspace_free(&p->work[d]);
-    void *arrays[] = {p->load_row, p->load_action, p->load_weight, p->load_weight_f32, p->ke,
-                      p->zero,     p->reference_theta, p->newton_row};
+    void *arrays[] = {p->load_row, p->load_action, p->load_weight,     p->load_weight_f32,
+                      p->ke,       p->zero,        p->reference_theta, p->newton_row};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
         fwm_free(arrays[k]);
     fwm_free((void *)(uintptr_t)p->spec.source);

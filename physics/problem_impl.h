@@ -11,7 +11,7 @@ enum fem_slot { SLOT_U1, SLOT_U0, SLOT_R, SLOT_D, SLOT_WORK, SLOT_V, SLOT_G, SLO
 
 /* One thread's memory for one number type. */
 typedef struct fem_thread_work {
-    void *fields;   /* slots of [dof][lanes] */
+    void *fields;    /* slots of [dof][lanes] */
     void *a, *a_bar; /* [A][lanes] */
 } fem_thread_work;
 
@@ -22,7 +22,7 @@ typedef struct fem_workspace {
     double *theta_bar; /* [blocks, sum of counts] */
     int64_t theta_room;
     int64_t batch;
-    unsigned char *failed; /* [batch] samples that the shared factor did not solve */
+    unsigned char *failed;   /* [batch] samples that the shared factor did not solve */
     void *state, *state_bar; /* [batch, dof]: the step norm's own step */
 } fem_workspace;
 
@@ -40,8 +40,8 @@ struct fem_problem {
     float *load_weight_f32;
 
     fem_symbolic *symbolic;
-    double *ke;     /* element matrices */
-    double *zero;   /* [dof + n_ambient] the state where Newton starts */
+    double *ke;   /* element matrices */
+    double *zero; /* [dof + n_ambient] the state where Newton starts */
     fem_factor *riesz;
     double *reference_theta; /* [n_parameters] */
 
@@ -75,7 +75,8 @@ typedef struct fem_block {
 fwm_status fem_theta_check(const fem_problem *p, ad_dtype dtype, const fem_theta *theta) FWM_MUST_USE;
 /* Checks a call's arguments and makes room for it. */
 fwm_status fem_call_start(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t batch) FWM_MUST_USE;
-fem_block fem_block_at(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t batch, int64_t block, int thread);
+fem_block fem_block_at(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t batch, int64_t block,
+                       int thread);
 int64_t fem_block_count(const fem_problem *p, ad_dtype dtype, int64_t batch);
 /* True where R is affine for this theta. */
 bool fem_theta_linear(const fem_problem *p, ad_dtype dtype, const fem_theta *theta);
@@ -93,22 +94,26 @@ void fem_block_clear(const fem_block *b, int slot);
 void fem_block_load_actions(const fem_block *b, const void *a);
 /* slot r = R(slot u1, slot u0). */
 void fem_block_residual(const fem_block *b, int r, int u1, int u0, double dt);
-/* Adds the bars of cotangent slot v: slots u1_bar, u0_bar (-1: not wanted), the thread's a_bar where wanted, and theta_bar
- * (one array a parameter, NULL entries: not wanted; may be NULL). */
-void fem_block_vjp(const fem_block *b, int v, int u1, int u0, double dt, int u1_bar, int u0_bar, bool a_bar, double *const *theta_bar);
+/* Adds the bars of cotangent slot v: slots u1_bar, u0_bar (-1: not wanted), the thread's a_bar where wanted, and
+ * theta_bar (one array a parameter, NULL entries: not wanted; may be NULL). */
+void fem_block_vjp(const fem_block *b, int v, int u1, int u0, double dt, int u1_bar, int u0_bar, bool a_bar,
+                   double *const *theta_bar);
 void fem_block_solve(const fem_block *b, int x, int rhs, const fem_factor *factor);
 /* 1 for this block's samples, 0 for the lanes beyond them. */
 void fem_block_valid(const fem_block *b, double valid[FEM_MAX_LANES]);
 /* Where this block's theta gradients are summed: cleared; NULL entries where bars->theta is NULL. */
-void fem_block_theta_bars(const fem_block *b, int64_t block, const fem_bars *bars, double *theta_bar[FEM_MAX_PARAMETERS]);
+void fem_block_theta_bars(const fem_block *b, int64_t block, const fem_bars *bars,
+                          double *theta_bar[FEM_MAX_PARAMETERS]);
 /* The same pointers, not cleared. */
-void fem_theta_bars_at(const fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t block, const fem_bars *bars,
-                       double *theta_bar[FEM_MAX_PARAMETERS]);
+void fem_theta_bars_at(const fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t block,
+                       const fem_bars *bars, double *theta_bar[FEM_MAX_PARAMETERS]);
 /* Sums the blocks' theta gradients in order into bars->theta. */
-void fem_reduce_theta_bars(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t blocks, const fem_bars *bars);
+void fem_reduce_theta_bars(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t blocks,
+                           const fem_bars *bars);
 
 void fem_block_clear_actions(const fem_block *b);
-/* All bars of the cotangent in SLOT_V for the states in SLOT_U1 and SLOT_U0, written to this block's rows; theta's to its sums. */
+/* All bars of the cotangent in SLOT_V for the states in SLOT_U1 and SLOT_U0, written to this block's rows; theta's to
+ * its sums. */
 void fem_block_pull(const fem_block *b, int64_t block, const fem_bars *bars, double dt);
 
 /* ---- step.c ---- */
@@ -120,16 +125,18 @@ static inline double fem_substep(const fem_problem *p)
     return p->spec.dt / p->spec.substeps;
 }
 /* Element matrices of dR/du1 at one float64 state. */
-void fem_jacobian(fem_problem *p, double *ke, const double *u1, const double *u0, const double *ambient, const double *const *theta,
-                  const int64_t *count, double dt);
+void fem_jacobian(fem_problem *p, double *ke, const double *u1, const double *u0, const double *ambient,
+                  const double *const *theta, const int64_t *count, double dt);
 
 /* ---- newton.c: samples one by one in float64, with their own factor and a line search ---- */
 
 /* Overwrites the sample's row of u1. */
-fwm_status fem_newton_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, const void *a, int64_t sample) FWM_MUST_USE;
+fwm_status fem_newton_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, const void *a,
+                           int64_t sample) FWM_MUST_USE;
 /* Overwrites the sample's rows of bars->u0 and bars->a, and adds to the first block's sums of theta's gradients. */
-fwm_status fem_newton_adjoint(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const fem_theta *theta, const void *u1_bar,
-                              const void *u1, const void *u0, const void *a, int64_t sample) FWM_MUST_USE;
+fwm_status fem_newton_adjoint(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const fem_theta *theta,
+                              const void *u1_bar, const void *u1, const void *u0, const void *a,
+                              int64_t sample) FWM_MUST_USE;
 
 /* ---- sources.c ---- */
 fwm_status fem_loads_create(fem_problem *p) FWM_MUST_USE;

@@ -17,24 +17,24 @@ static const fem_equation *const equations[] = {
 };
 enum { EQUATION_COUNT = sizeof equations / sizeof *equations };
 
-#define X(name)                                                                                                 \
-    extern const fem_form_kernels fem_form_kernels_##name##_f32_v1, fem_form_kernels_##name##_f32_v3,           \
-        fem_form_kernels_##name##_f32_v4, fem_form_kernels_##name##_f64_v1, fem_form_kernels_##name##_f64_v3,   \
+#define X(name)                                                                                                        \
+    extern const fem_form_kernels fem_form_kernels_##name##_f32_v1, fem_form_kernels_##name##_f32_v3,                  \
+        fem_form_kernels_##name##_f32_v4, fem_form_kernels_##name##_f64_v1, fem_form_kernels_##name##_f64_v3,          \
         fem_form_kernels_##name##_f64_v4;
 #include "forms.def"
 #undef X
 
 /* Rows as above: float levels 1, 3, 4, then double. */
 static const fem_form_kernels *const form_kernels[][6] = {
-#define X(name)                                                                                                          \
-    {&fem_form_kernels_##name##_f32_v1, &fem_form_kernels_##name##_f32_v3, &fem_form_kernels_##name##_f32_v4,            \
+#define X(name)                                                                                                        \
+    {&fem_form_kernels_##name##_f32_v1, &fem_form_kernels_##name##_f32_v3, &fem_form_kernels_##name##_f32_v4,          \
      &fem_form_kernels_##name##_f64_v1, &fem_form_kernels_##name##_f64_v3, &fem_form_kernels_##name##_f64_v4},
 #include "forms.def"
 #undef X
 };
 
-extern const fem_lane_kernels fem_lane_kernels_f32_v1, fem_lane_kernels_f32_v3, fem_lane_kernels_f32_v4, fem_lane_kernels_f64_v1,
-    fem_lane_kernels_f64_v3, fem_lane_kernels_f64_v4;
+extern const fem_lane_kernels fem_lane_kernels_f32_v1, fem_lane_kernels_f32_v3, fem_lane_kernels_f32_v4,
+    fem_lane_kernels_f64_v1, fem_lane_kernels_f64_v3, fem_lane_kernels_f64_v4;
 
 static const fem_lane_kernels *const lane_kernels[6] = {&fem_lane_kernels_f32_v1, &fem_lane_kernels_f32_v3,
                                                         &fem_lane_kernels_f32_v4, &fem_lane_kernels_f64_v1,
@@ -90,8 +90,10 @@ fwm_status fem_parameter_find(const fem_equation *equation, const char *name, in
             return FWM_OK;
         }
         if (used < sizeof known)
-            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", k > 0 ? ", " : "", equation->parameter[k].name);
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", k > 0 ? ", " : "",
+                                     equation->parameter[k].name);
     }
     *index = -1;
-    return fwm_fail(FWM_INVALID, "%s: expected a parameter among %s, found '%s'", equation->name, known, name ? name : "nothing");
+    return fwm_fail(FWM_INVALID, "%s: expected a parameter among %s, found '%s'", equation->name, known,
+                    name ? name : "nothing");
 }

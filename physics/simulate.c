@@ -64,25 +64,28 @@ static fwm_status check_range(const char *name, fem_range r, double least)
 
 static fwm_status check_spec(const fem_simulate_spec *s)
 {
-    FWM_CHECK(s->frames >= 2 && s->frames < (INT64_C(1) << 20), FWM_INVALID, "simulate: expected 2 to 2^20 - 1 frames, found %lld",
-              (long long)s->frames);
+    FWM_CHECK(s->frames >= 2 && s->frames < (INT64_C(1) << 20), FWM_INVALID,
+              "simulate: expected 2 to 2^20 - 1 frames, found %lld", (long long)s->frames);
     for (int k = 0; k < FEM_SPLIT_COUNT; k++)
-        FWM_CHECK(s->count[k] >= 0 && s->count[k] < (INT64_C(1) << 32), FWM_INVALID, "simulate: %s: expected a number of trajectories, found %lld",
-                  fem_split_name(k), (long long)s->count[k]);
-    FWM_CHECK(s->n_heaters >= 0 && s->n_heaters < FEM_MAX_ACTIONS, FWM_INVALID, "simulate: expected fewer than %d heaters, found %d",
-              FEM_MAX_ACTIONS, s->n_heaters);
-    FWM_CHECK(s->n_inclusions >= 0 && s->n_inclusions <= FEM_MAX_INCLUSIONS, FWM_INVALID, "simulate: expected at most %d inclusions, found %d",
-              FEM_MAX_INCLUSIONS, s->n_inclusions);
+        FWM_CHECK(s->count[k] >= 0 && s->count[k] < (INT64_C(1) << 32), FWM_INVALID,
+                  "simulate: %s: expected a number of trajectories, found %lld", fem_split_name(k),
+                  (long long)s->count[k]);
+    FWM_CHECK(s->n_heaters >= 0 && s->n_heaters < FEM_MAX_ACTIONS, FWM_INVALID,
+              "simulate: expected fewer than %d heaters, found %d", FEM_MAX_ACTIONS, s->n_heaters);
+    FWM_CHECK(s->n_inclusions >= 0 && s->n_inclusions <= FEM_MAX_INCLUSIONS, FWM_INVALID,
+              "simulate: expected at most %d inclusions, found %d", FEM_MAX_INCLUSIONS, s->n_inclusions);
     for (int k = 0; k < s->n_inclusions; k++)
         FWM_CHECK(s->inclusion[k].radius > 0 && s->inclusion[k].conductivity > 0, FWM_INVALID,
-                  "simulate: inclusion %d: expected a positive radius and conductivity, found %g and %g", k, s->inclusion[k].radius,
-                  s->inclusion[k].conductivity);
+                  "simulate: inclusion %d: expected a positive radius and conductivity, found %g and %g", k,
+                  s->inclusion[k].radius, s->inclusion[k].conductivity);
     FWM_CHECK(s->hold_lo >= 1 && s->hold_lo <= s->hold_hi && s->hold_hi < (1 << 20), FWM_INVALID,
-              "simulate: powers: expected to be held for 1 frame or more, found %lld to %lld", (long long)s->hold_lo, (long long)s->hold_hi);
-    FWM_CHECK(s->power_probability >= 0 && s->power_probability <= 1, FWM_INVALID, "simulate: power_probability: expected 0 to 1, found %g",
-              s->power_probability);
+              "simulate: powers: expected to be held for 1 frame or more, found %lld to %lld", (long long)s->hold_lo,
+              (long long)s->hold_hi);
+    FWM_CHECK(s->power_probability >= 0 && s->power_probability <= 1, FWM_INVALID,
+              "simulate: power_probability: expected 0 to 1, found %g", s->power_probability);
     FWM_CHECK(isfinite(s->vignetting) && isfinite(s->noise) && s->noise >= 0, FWM_INVALID,
-              "simulate: expected a finite vignetting and a noise of at least 0, found %g and %g", s->vignetting, s->noise);
+              "simulate: expected a finite vignetting and a noise of at least 0, found %g and %g", s->vignetting,
+              s->noise);
     FWM_TRY(check_range("power", s->power, 0));
     FWM_TRY(check_range("power_ood", s->power_ood, 0));
     FWM_TRY(check_range("ambient", s->ambient, -INFINITY));
@@ -90,7 +93,8 @@ static fwm_status check_spec(const fem_simulate_spec *s)
     FWM_TRY(check_range("deviation", s->deviation, 0));
     FWM_TRY(check_range("offset", s->offset, -INFINITY));
     FWM_TRY(check_range("shown", s->shown, -INFINITY));
-    FWM_CHECK(s->shown.hi > s->shown.lo, FWM_INVALID, "simulate: shown: expected two different temperatures, found %g twice", s->shown.lo);
+    FWM_CHECK(s->shown.hi > s->shown.lo, FWM_INVALID,
+              "simulate: shown: expected two different temperatures, found %g twice", s->shown.lo);
     return FWM_OK;
 }
 
@@ -117,7 +121,8 @@ static fwm_status make_laws(fem_simulation *s)
     s->scalar[0] = spec->loss;
     s->scalar[1] = spec->radiation;
     s->scalar[2] = spec->temperature;
-    s->truth_theta = (fem_theta){{s->conductivity, &s->scalar[0], &s->scalar[1], &s->scalar[2]}, {s->mesh->n_cells, 1, 1, 1}};
+    s->truth_theta =
+        (fem_theta){{s->conductivity, &s->scalar[0], &s->scalar[1], &s->scalar[2]}, {s->mesh->n_cells, 1, 1, 1}};
     s->nominal[0] = spec->cheap_conductivity;
     s->nominal[3] = spec->temperature;
     s->cheap_theta = (fem_theta){{&s->nominal[0], &s->nominal[1], &s->nominal[2], &s->nominal[3]}, {1, 1, 1, 1}};
@@ -148,8 +153,8 @@ static fwm_status make_room(fem_simulation *s)
     s->cheap_state = fwm_malloc(all * (size_t)m, sizeof *s->cheap_state);
     s->actions = fwm_malloc(all * (size_t)s->n_actions, sizeof *s->actions);
     s->frame = fwm_malloc(all * (size_t)(s->spec.height * s->spec.width), CHANNELS);
-    FWM_CHECK(s->u && s->u_next && s->v && s->v_next && s->a && s->state && s->cheap_state && s->actions && s->frame, FWM_MEMORY,
-              "out of memory for %lld trajectories of %lld frames", (long long)s->room, (long long)frames);
+    FWM_CHECK(s->u && s->u_next && s->v && s->v_next && s->a && s->state && s->cheap_state && s->actions && s->frame,
+              FWM_MEMORY, "out of memory for %lld trajectories of %lld frames", (long long)s->room, (long long)frames);
     return FWM_OK;
 }
 
@@ -187,7 +192,8 @@ void fem_simulation_destroy(fem_simulation **simulation)
     fem_csr_destroy(&s->restriction);
     fem_mesh_destroy(&s->mesh);
     fem_mesh_destroy(&s->coarse);
-    void *arrays[] = {s->conductivity, s->mask, s->light, s->u, s->u_next, s->v, s->v_next, s->a, s->state, s->cheap_state, s->actions, s->frame};
+    void *arrays[] = {s->conductivity, s->mask, s->light, s->u,           s->u_next,  s->v,
+                      s->v_next,       s->a,    s->state, s->cheap_state, s->actions, s->frame};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
         fwm_free(arrays[k]);
     fwm_free(s);
@@ -280,9 +286,11 @@ static fwm_status film(fem_simulation *s, fem_split split, int64_t first, int64_
     return FWM_OK;
 }
 
-static fwm_status deliver(fem_simulation *s, fem_split split, int64_t first, int64_t batch, fem_sink sink, void *context)
+static fwm_status deliver(fem_simulation *s, fem_split split, int64_t first, int64_t batch, fem_sink sink,
+                          void *context)
 {
-    int64_t n = s->mesh->n_nodes, m = s->coarse->n_nodes, frames = s->spec.frames, values = s->spec.height * s->spec.width * CHANNELS;
+    int64_t n = s->mesh->n_nodes, m = s->coarse->n_nodes, frames = s->spec.frames,
+            values = s->spec.height * s->spec.width * CHANNELS;
     for (int64_t b = 0; b < batch; b++) {
         fem_trajectory t = {.split = split,
                             .index = first + b,
@@ -304,16 +312,17 @@ static fwm_status deliver(fem_simulation *s, fem_split split, int64_t first, int
 
 fwm_status fem_simulate_some(fem_simulation *s, fem_split split, int64_t first, int64_t n, fem_sink sink, void *context)
 {
-    FWM_CHECK((int)split >= 0 && split < FEM_SPLIT_COUNT && first >= 0 && n >= 0 && first + n <= s->spec.count[split], FWM_INVALID,
-              "simulate: expected trajectories within 0 to %lld of %s, found %lld to %lld",
-              (long long)((int)split >= 0 && split < FEM_SPLIT_COUNT ? s->spec.count[split] : 0), fem_split_name((int)split),
-              (long long)first, (long long)(first + n));
+    FWM_CHECK((int)split >= 0 && split < FEM_SPLIT_COUNT && first >= 0 && n >= 0 && first + n <= s->spec.count[split],
+              FWM_INVALID, "simulate: expected trajectories within 0 to %lld of %s, found %lld to %lld",
+              (long long)((int)split >= 0 && split < FEM_SPLIT_COUNT ? s->spec.count[split] : 0),
+              fem_split_name((int)split), (long long)first, (long long)(first + n));
     for (int64_t end = first + n; first < end; first += s->room) {
         int64_t batch = end - first < s->room ? end - first : s->room;
         draw_batch(s, split, first, batch);
         fwm_status status = march(s, batch);
         if (status != FWM_OK)
-            return fwm_fail_within(status, "simulate: %s trajectories from %lld", fem_split_name((int)split), (long long)first);
+            return fwm_fail_within(status, "simulate: %s trajectories from %lld", fem_split_name((int)split),
+                                   (long long)first);
         FWM_TRY(film(s, split, first, batch));
         FWM_TRY(deliver(s, split, first, batch, sink, context));
     }

@@ -19,7 +19,7 @@ struct fem_simulation {
 
     /* One batch. */
     int64_t room;
-    double *u, *u_next, *v, *v_next, *a; /* [room,n], [room,m], [room,A] */
+    double *u, *u_next, *v, *v_next, *a;  /* [room,n], [room,m], [room,A] */
     float *state, *cheap_state, *actions; /* [room,T,...] */
     uint8_t *frame;
 };

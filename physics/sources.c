@@ -1,5 +1,5 @@
-/* Loads of sources: F[i][j] = Q_j int q_j phi_i, assembled once. A square is cut out of every cell exactly (Sutherland & Hodgman
- * 1974), so the total power does not depend on how the mesh meets its edges. */
+/* Loads of sources: F[i][j] = Q_j int q_j phi_i, assembled once. A square is cut out of every cell exactly (Sutherland
+ * & Hodgman 1974), so the total power does not depend on how the mesh meets its edges. */
 #include "physics/problem_impl.h"
 
 #include "model/base/arena.h"
@@ -9,8 +9,8 @@
 
 enum { MAX_CORNERS = 16, TRIANGLE_POINTS = 6 };
 
-/* Degree 4 on a triangle in barycentric weights (Strang & Fix 1973, table 4.1, n. 5): exact for biquadratic shape functions on
- * parallelograms' halves to within the mesh's own order. */
+/* Degree 4 on a triangle in barycentric weights (Strang & Fix 1973, table 4.1, n. 5): exact for biquadratic shape
+ * functions on parallelograms' halves to within the mesh's own order. */
 static const double triangle_rule[TRIANGLE_POINTS][4] = {
     {0.108103018168070, 0.445948490915965, 0.445948490915965, 0.223381589678011},
     {0.445948490915965, 0.108103018168070, 0.445948490915965, 0.223381589678011},
@@ -95,8 +95,8 @@ static fwm_status add_triangle(point_list *l, const fem_mesh *mesh, int64_t cell
         double x[FEM_DIM], reference[FEM_DIM];
         for (int d = 0; d < FEM_DIM; d++)
             x[d] = w[0] * a[d] + w[1] * b[d] + w[2] * c[d];
-        FWM_CHECK(fem_cell_inverse(mesh, cell, x, 1e-6, reference), FWM_DATA, "mesh: cell %lld is too distorted to place a source in",
-                  (long long)cell);
+        FWM_CHECK(fem_cell_inverse(mesh, cell, x, 1e-6, reference), FWM_DATA,
+                  "mesh: cell %lld is too distorted to place a source in", (long long)cell);
         double density = s->density ? s->density(x, s->context) : 1;
         FWM_TRY(add_point(l, cell, reference, w[3] * area * s->power * density));
     }
@@ -132,7 +132,8 @@ static fwm_status dense_loads(fem_problem *p, double *column)
         FWM_TRY_GOTO(status, fem_tabulate(mesh, l.n, l.reference, value, NULL));
         for (int64_t q = 0; q < l.n; q++)
             for (int i = 0; i < k; i++)
-                column[(int64_t)mesh->cell_nodes[l.cell[q] * k + i] * p->n_sources + j] += l.weight[q] * value[q * k + i];
+                column[(int64_t)mesh->cell_nodes[l.cell[q] * k + i] * p->n_sources + j] +=
+                    l.weight[q] * value[q * k + i];
     }
 done:
     fwm_free(l.reference);

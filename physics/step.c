@@ -1,11 +1,13 @@
 /* The differentiable implicit step.
  *
- * The factor of the Jacobian at u = 0 is shared by all samples, and by the adjoint. Where R is affine one solve is the answer;
- * else chord iterations u <- u - J0^-1 R(u) converge at the rate |1 - J0^-1 J(u)|, which is dt times the change of the
- * reaction's slope: 3 to 5 of them reach 1e-11 for radiating plates. A sample that does not contract by a half each time goes to
- * Newton with its own factor. A lane stops moving when it has converged, so its bits do not depend on its neighbours.
+ * The factor of the Jacobian at u = 0 is shared by all samples, and by the adjoint. Where R is affine one solve is the
+ * answer; else chord iterations u <- u - J0^-1 R(u) converge at the rate |1 - J0^-1 J(u)|, which is dt times the change
+ * of the reaction's slope: 3 to 5 of them reach 1e-11 for radiating plates. A sample that does not contract by a half
+ * each time goes to Newton with its own factor. A lane stops moving when it has converged, so its bits do not depend on
+ * its neighbours.
  *
- * Adjoint of R(u1,u0,a;theta) = 0: J^T l = u1bar (the same iteration), then bars = -(dR/dx)^T l in one transposed sweep. */
+ * Adjoint of R(u1,u0,a;theta) = 0: J^T l = u1bar (the same iteration), then bars = -(dR/dx)^T l in one transposed
+ * sweep. */
 #include "physics/problem_impl.h"
 
 #include <math.h>
@@ -14,12 +16,11 @@
 
 enum { CHORD_ITERATIONS = 40 };
 static const double CONTRACTION = 0.5;
-/* A second solve of an affine residual must change the answer by no more than this fraction of the first: float32's is the
- * rounding of the residual times the condition number of J0. */
+/* How far a new factor may be from a known answer of size 1: rounding times the condition number of J0, with room. */
 static const double CHECK[2] = {[AD_F32] = 2e-2, [AD_F64] = 1e-8};
 
-void fem_jacobian(fem_problem *p, double *ke, const double *u1, const double *u0, const double *ambient, const double *const *theta,
-                  const int64_t *count, double dt)
+void fem_jacobian(fem_problem *p, double *ke, const double *u1, const double *u0, const double *ambient,
+                  const double *const *theta, const int64_t *count, double dt)
 {
     fem_sweep s = {.tables = &p->mesh->impl->tables[AD_F64], .dt = dt, .u1 = u1, .u0 = u0, .ambient = ambient};
     for (int k = 0; k < p->equation->n_parameters; k++) {
@@ -63,7 +64,8 @@ static fwm_status check_factor(fem_problem *p, ad_dtype dtype, const fem_theta *
     fem_block_solve(&b, SLOT_D, SLOT_G, p->step);
     b.lane->update(fem_slot(&b, SLOT_V), fem_slot(&b, SLOT_D), one, size_d, size_u, p->dof);
     FWM_CHECK(size_u[0] <= CHECK[dtype] * 2, FWM_NUMERIC,
-              "%s: the factor of the step answers a known solve with error %g, expected below %g; the parameters are too far apart",
+              "%s: the factor of the step answers a known solve with error %g, expected below %g; the parameters are "
+              "too far apart",
               p->equation->name, size_u[0], CHECK[dtype] * 2);
     return FWM_OK;
 }
@@ -80,7 +82,8 @@ fwm_status fem_step_factor(fem_problem *p, ad_dtype dtype, const fem_theta *thet
         for (int64_t i = 0; i < theta->count[k]; i++)
             p->step_theta64[k][i] = fem_theta_at(dtype, theta, k, i);
     }
-    fem_jacobian(p, p->ke, p->zero, p->zero, p->zero + p->dof, (const double *const *)p->step_theta64, p->step_count, fem_substep(p));
+    fem_jacobian(p, p->ke, p->zero, p->zero, p->zero + p->dof, (const double *const *)p->step_theta64, p->step_count,
+                 fem_substep(p));
     FWM_TRY(fem_factor_compute(p->step, p->ke));
     FWM_TRY(check_factor(p, dtype, theta));
     p->step_ready = true;
@@ -103,7 +106,8 @@ static chord chord_start(const fem_block *b, bool linear, unsigned char *failed)
     return c;
 }
 
-/* Decides for each lane after an update of size d; true while any moves. `floor` is the size that d is measured against. */
+/* Decides for each lane after an update of size d; true while any moves. `floor` is the size that d is measured
+ * against. */
 static bool chord_goes_on(chord *c, int count, int iteration, const double *size_d, const double *size_u, double floor)
 {
     bool any = false;
@@ -114,7 +118,8 @@ static bool chord_goes_on(chord *c, int count, int iteration, const double *size
         bool converged = c->linear ? isfinite(d) : d <= c->tolerance * against;
         if (converged) {
             c->active[l] = 0;
-        } else if (!isfinite(d) || (iteration > 0 && d > CONTRACTION * c->before[l]) || iteration == CHORD_ITERATIONS - 1) {
+        } else if (!isfinite(d) || (iteration > 0 && d > CONTRACTION * c->before[l]) ||
+                   iteration == CHORD_ITERATIONS - 1) {
             c->active[l] = 0;
             c->failed[l] = 1;
         }
@@ -167,7 +172,8 @@ static void run_states(const fem_block *b, const void *u0, bool linear, unsigned
     }
 }
 
-fwm_status fem_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, const void *a, const fem_theta *theta, int64_t batch)
+fwm_status fem_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, const void *a, const fem_theta *theta,
+                    int64_t batch)
 {
     FWM_TRY(fem_call_start(p, dtype, theta, batch));
     FWM_TRY(fem_step_factor(p, dtype, theta));
@@ -188,8 +194,10 @@ fwm_status fem_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, co
     return FWM_OK;
 }
 
-/* From the last substep to the first. False where a sample failed anew: its part is in theta's sums, so the caller repeats. */
-static bool pull_once(const fem_block *b, int64_t block, const fem_bars *bars, const void *u1_bar, bool linear, unsigned char *failed)
+/* From the last substep to the first. False where a sample failed anew: its part is in theta's sums, so the caller
+ * repeats. */
+static bool pull_once(const fem_block *b, int64_t block, const fem_bars *bars, const void *u1_bar, bool linear,
+                      unsigned char *failed)
 {
     const fem_problem *p = b->p;
     double *theta_bar[FEM_MAX_PARAMETERS], keep[FEM_MAX_LANES] = {0}, minus[FEM_MAX_LANES] = {0};
@@ -207,13 +215,14 @@ static bool pull_once(const fem_block *b, int64_t block, const fem_bars *bars, c
             minus[l] = failed[l] ? 0 : -1;
         b->lane->scale(fem_slot(b, SLOT_V), fem_slot(b, SLOT_V), minus, p->dof);
         fem_block_clear(b, SLOT_G);
-        fem_block_vjp(b, SLOT_V, SLOT_STATES + s, SLOT_STATES + s - 1, fem_substep(p), -1, SLOT_G, bars->a != NULL, theta_bar);
+        fem_block_vjp(b, SLOT_V, SLOT_STATES + s, SLOT_STATES + s - 1, fem_substep(p), -1, SLOT_G, bars->a != NULL,
+                      theta_bar);
     }
     return memcmp(before, failed, (size_t)b->count) == 0;
 }
 
-static void pull_block(const fem_block *b, int64_t block, const fem_bars *bars, const void *u1_bar, const void *u1, const void *u0,
-                       bool linear, unsigned char *failed)
+static void pull_block(const fem_block *b, int64_t block, const fem_bars *bars, const void *u1_bar, const void *u1,
+                       const void *u0, bool linear, unsigned char *failed)
 {
     const fem_problem *p = b->p;
     if (p->spec.substeps > 1) {
@@ -230,8 +239,8 @@ static void pull_block(const fem_block *b, int64_t block, const fem_bars *bars, 
         b->lane->unpack(fem_rows(b, bars->a, p->n_actions), b->work->a_bar, p->n_actions, b->count);
 }
 
-fwm_status fem_step_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const void *u1_bar, const void *u1, const void *u0,
-                        const void *a, const fem_theta *theta, int64_t batch)
+fwm_status fem_step_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const void *u1_bar, const void *u1,
+                        const void *u0, const void *a, const fem_theta *theta, int64_t batch)
 {
     FWM_TRY(fem_call_start(p, dtype, theta, batch));
     FWM_TRY(fem_step_factor(p, dtype, theta));

@@ -60,7 +60,8 @@ void fem_block_residual(const fem_block *b, int r, int u1, int u0, double dt)
     b->lane->load(s.r, b->work->a, &p->loads[b->dtype]);
 }
 
-void fem_block_vjp(const fem_block *b, int v, int u1, int u0, double dt, int u1_bar, int u0_bar, bool a_bar, double *const *theta_bar)
+void fem_block_vjp(const fem_block *b, int v, int u1, int u0, double dt, int u1_bar, int u0_bar, bool a_bar,
+                   double *const *theta_bar)
 {
     const fem_problem *p = b->p;
     fem_sweep s = sweep_of(b, u1, u0, dt);
@@ -94,8 +95,8 @@ static int64_t theta_total(const fem_problem *p, const fem_theta *theta)
     return counts;
 }
 
-void fem_theta_bars_at(const fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t block, const fem_bars *bars,
-                       double *theta_bar[FEM_MAX_PARAMETERS])
+void fem_theta_bars_at(const fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t block,
+                       const fem_bars *bars, double *theta_bar[FEM_MAX_PARAMETERS])
 {
     double *at = p->work[dtype].theta_bar + block * theta_total(p, theta);
     for (int k = 0; k < p->equation->n_parameters; k++) {
@@ -104,7 +105,8 @@ void fem_theta_bars_at(const fem_problem *p, ad_dtype dtype, const fem_theta *th
     }
 }
 
-void fem_block_theta_bars(const fem_block *b, int64_t block, const fem_bars *bars, double *theta_bar[FEM_MAX_PARAMETERS])
+void fem_block_theta_bars(const fem_block *b, int64_t block, const fem_bars *bars,
+                          double *theta_bar[FEM_MAX_PARAMETERS])
 {
     int64_t total = theta_total(b->p, b->theta);
     memset(b->p->work[b->dtype].theta_bar + block * total, 0, (size_t)total * sizeof(double));
@@ -144,8 +146,8 @@ void fem_block_pull(const fem_block *b, int64_t block, const fem_bars *bars, dou
     if (bars->u0)
         fem_block_clear(b, SLOT_U0_BAR);
     fem_block_clear_actions(b);
-    fem_block_vjp(b, SLOT_V, SLOT_U1, SLOT_U0, dt, bars->u1 ? SLOT_U1_BAR : -1, bars->u0 ? SLOT_U0_BAR : -1, bars->a != NULL,
-                  theta_bar);
+    fem_block_vjp(b, SLOT_V, SLOT_U1, SLOT_U0, dt, bars->u1 ? SLOT_U1_BAR : -1, bars->u0 ? SLOT_U0_BAR : -1,
+                  bars->a != NULL, theta_bar);
     if (bars->u1)
         b->lane->unpack(fem_rows(b, bars->u1, p->dof), fem_slot(b, SLOT_U1_BAR), p->dof, b->count);
     if (bars->u0)
@@ -171,8 +173,8 @@ fwm_status fem_residual(fem_problem *p, ad_dtype dtype, void *r, const void *u1,
     return FWM_OK;
 }
 
-fwm_status fem_residual_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const void *rbar, const void *u1, const void *u0,
-                            const void *a, const fem_theta *theta, int64_t batch)
+fwm_status fem_residual_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const void *rbar, const void *u1,
+                            const void *u0, const void *a, const fem_theta *theta, int64_t batch)
 {
     FWM_TRY(fem_call_start(p, dtype, theta, batch));
     int64_t blocks = fem_block_count(p, dtype, batch);

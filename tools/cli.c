@@ -184,38 +184,60 @@ static const struct argp_option *find_option(const struct argp_option *options, 
     return NULL;
 }
 
-/* Long options are given whole (getopt would take any unambiguous beginning, and a later option would break scripts);
- * an unknown one is answered with the nearest. */
-static fwm_status check_long_options(fwm_call *call, const struct argp_option *options, int argc, char **argv)
+static fwm_status refuse_option(fwm_call *call, const struct argp_option *options, const char *name, size_t length)
+{
+    char word[NAME_CAPACITY];
+    (void)snprintf(word, sizeof word, "%.*s", (int)(length < 60 ? length : 60), name);
+    fwm_nearest nearest;
+    fwm_nearest_start(&nearest, word);
+    for (const struct argp_option *o = options; o->name != NULL || o->doc != NULL; o++)
+        if (o->name != NULL)
+            fwm_nearest_offer(&nearest, o->name);
+    const bool near = fwm_nearest_found(&nearest);
+    return fwm_misuse(call, "unknown option --%s%s%s%s", word, near ? "; did you mean --" : "",
+                      near ? nearest.best : "", near ? "?" : "");
+}
+
+/* One word of the command line that begins with a dash; *value: the next word is its value. */
+static fwm_status check_option(fwm_call *call, const struct argp_option *options, const char *word, bool *value)
+{
+    *value = false;
+    if (word[1] == '-') {
+        const size_t length = strcspn(word + 2, "=");
+        const bool given = word[2 + length] == '=';
+        const struct argp_option *o = find_option(options, word + 2, length);
+        if (o == NULL)
+            return refuse_option(call, options, word + 2, length);
+        if (o->arg == NULL && given)
+            return fwm_misuse(call, "--%s: expected no value, found \"%s\"", o->name, word + 3 + length);
+        *value = o->arg != NULL && !given && (o->flags & OPTION_ARG_OPTIONAL) == 0;
+        return FWM_OK;
+    }
+    for (const char *letter = word + 1; *letter != '\0'; letter++) {
+        const struct argp_option *o = options;
+        while ((o->name != NULL || o->doc != NULL) && o->key != *letter)
+            o++;
+        if (o->name == NULL && o->doc == NULL)
+            return fwm_misuse(call, "unknown option -%c", *letter);
+        if (o->arg != NULL) { /* the rest of the word is its value, or the next word */
+            *value = letter[1] == '\0' && (o->flags & OPTION_ARG_OPTIONAL) == 0;
+            return FWM_OK;
+        }
+    }
+    return FWM_OK;
+}
+
+/* What argp would refuse is refused here, in our words. Long options are given whole: getopt would take any unambiguous
+ * beginning, and an option added later would break the scripts that rely on it. */
+static fwm_status check_options(fwm_call *call, const struct argp_option *options, int argc, char **argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strncmp(argv[i], "--", 2) != 0) {
-            /* The value of a short option is passed over: -o --odd-name */
-            const size_t length = strlen(argv[i]);
-            for (const struct argp_option *o = options; o->name != NULL || o->doc != NULL; o++)
-                if (length == 2 && argv[i][0] == '-' && o->arg != NULL && argv[i][1] == o->key) {
-                    i++;
-                    break;
-                }
+        bool value = false;
+        if (argv[i][0] != '-' || argv[i][1] == '\0')
             continue;
-        }
-        const char *name = argv[i] + 2;
-        const size_t length = strcspn(name, "=");
-        const struct argp_option *found = find_option(options, name, length);
-        if (found != NULL) {
-            i += found->arg != NULL && name[length] == '\0' && (found->flags & OPTION_ARG_OPTIONAL) == 0;
-            continue;
-        }
-        char word[NAME_CAPACITY];
-        (void)snprintf(word, sizeof word, "%.*s", (int)(length < 60 ? length : 60), name);
-        fwm_nearest nearest;
-        fwm_nearest_start(&nearest, word);
-        for (const struct argp_option *o = options; o->name != NULL || o->doc != NULL; o++)
-            if (o->name != NULL)
-                fwm_nearest_offer(&nearest, o->name);
-        const bool near = fwm_nearest_found(&nearest);
-        return fwm_misuse(call, "unknown option --%s%s%s%s", word, near ? "; did you mean --" : "",
-                          near ? nearest.best : "", near ? "?" : "");
+        FWM_TRY(check_option(call, options, argv[i], &value));
+        if (value && ++i == argc)
+            return fwm_misuse(call, "%s: expected a value after it", argv[i - 1]);
     }
     return FWM_OK;
 }
@@ -280,7 +302,7 @@ static fwm_status run_command(fwm_call *call, int argc, char **argv, fwm_runner 
     FWM_CHECK_GOTO(status, p.options != NULL && p.arguments != NULL && call->options != NULL, FWM_MEMORY,
                    "no memory for the command line");
     call->arguments = p.arguments;
-    FWM_TRY_GOTO(status, check_long_options(call, p.options, argc, argv));
+    FWM_TRY_GOTO(status, check_options(call, p.options, argc, argv));
     /* getopt permutes what it is given: `run` gets the command line as it was typed. */
     char **shuffled = fwm_calloc((size_t)argc + 1, sizeof *shuffled);
     FWM_CHECK_GOTO(status, shuffled != NULL, FWM_MEMORY, "no memory for the command line");

@@ -185,8 +185,7 @@ fwm_status tr_config_dump(const tr_config *config, char **text) FWM_MUST_USE;
 /* The resolved whole as JSON (without variants). */
 fwm_status tr_config_json(const tr_config *config, json_t **out) FWM_MUST_USE;
 
-/* JSON Schema (draft 7) for editors: configs/schema.json is json_dumps(schema, JSON_INDENT(2) |
- * JSON_REAL_PRECISION(15)) and a newline. */
+/* JSON Schema (draft 7) for editors; configs/schema.json is `fwm help config --json`. */
 fwm_status tr_config_schema(json_t **out) FWM_MUST_USE;
 
 /* Help for a key or a block ("" for all): *text is freed by fwm_free. Error: FWM_CONFIG (unknown, with the nearest). */

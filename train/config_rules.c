@@ -129,8 +129,6 @@ static void hold_model(rules *r)
         broken(r, "model.latent.min_log_std", "model.latent.max_log_std", "expected it below max_log_std");
     if (c->transport.ramp_start > c->transport.ramp_end)
         broken(r, "transport.ramp_start", "transport.ramp_end", "expected it at most ramp_end");
-    if (c->transport.weight > 0 && c->transport.code == TR_CODE_LATENT && c->model.latent.size == 0)
-        broken(r, "transport.code", "model.latent.size", "expected feature or state where model.latent.size is 0");
 }
 
 static void hold_objective(rules *r)

@@ -3,6 +3,7 @@
 #include "model/base/arena.h"
 #include "model/base/log.h"
 #include "model/base/threads.h"
+#include "train/true_law.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,51 +13,6 @@ const char *tr_method_name(int method)
 {
     static const char *const names[TR_METHOD_COUNT] = {"model", "persistence", "physics_only"};
     return method >= 0 && method < TR_METHOD_COUNT ? names[method] : "";
-}
-
-/* ---- the true operator ---- */
-
-typedef struct true_law {
-    fem_problem *problem;
-    double *value[FEM_MAX_PARAMETERS];
-    fem_theta theta;
-} true_law;
-
-static void true_law_destroy(true_law *t)
-{
-    fem_problem_destroy(&t->problem);
-    for (int k = 0; k < FEM_MAX_PARAMETERS; k++)
-        fwm_free(t->value[k]);
-}
-
-/* What the simulator kept under /truth for every parameter of the equation; *known false where something is missing. */
-static fwm_status true_law_create(true_law *t, const tr_world *w, bool *known)
-{
-    const fem_equation *eq = tr_law_equation(w->law);
-    *t = (true_law){0};
-    *known = false;
-    if (!eq)
-        return FWM_OK;
-    for (int k = 0; k < eq->n_parameters; k++) {
-        bool present = false;
-        for (int64_t i = 0; i < w->info->truths; i++)
-            present = present || strcmp(w->info->truth_names[i], eq->parameter[k].name) == 0;
-        if (!present)
-            return FWM_OK;
-        const double *values;
-        int64_t count;
-        FWM_TRY(ds_truth(w->ds, eq->parameter[k].name, &count, &values));
-        FWM_CHECK(count == 1 || count == tr_law_mesh(w->law)->n_cells, FWM_DATA, "%s: /truth/%s: expected 1 or %lld values, found %lld",
-                  ds_path(w->ds), eq->parameter[k].name, (long long)tr_law_mesh(w->law)->n_cells, (long long)count);
-        t->value[k] = fwm_malloc((size_t)count, sizeof(double));
-        FWM_CHECK(t->value[k], FWM_MEMORY, "evaluation: out of memory");
-        memcpy(t->value[k], values, (size_t)count * sizeof(double));
-        t->theta.value[k] = t->value[k];
-        t->theta.count[k] = count;
-    }
-    FWM_TRY(tr_law_true_problem(w->law, w->config, w->ds, w->model.state.std[0], &t->problem));
-    *known = true;
-    return FWM_OK;
 }
 
 /* ---- fitted parameters ---- */
@@ -122,7 +78,7 @@ static int distinct_values(const double *x, int64_t n, double *value, int limit)
     return count;
 }
 
-static fwm_status fit_parameter(tr_evaluation *e, const tr_world *w, const float *flat, const true_law *t, bool known, int k)
+static fwm_status fit_parameter(tr_evaluation *e, const tr_world *w, const float *flat, const tr_true_law *t, bool known, int k)
 {
     enum { MAX_REGIONS = 16 };
     const char *name = tr_law_equation(w->law)->parameter[k].name;
@@ -151,7 +107,7 @@ typedef struct scene {
     tr_rollout *rollout;
     const tr_evaluate_options *o;
     tr_evaluation *e;
-    true_law truth;
+    tr_true_law truth;
     bool known;
     const ad_sparse *prolong;
     int64_t n, c, H, pixels; /* nodes, fields, states a trajectory, values a frame */
@@ -295,7 +251,7 @@ static fwm_status evaluate(scene *s, const float *flat, ds_sequence **sequence)
     FWM_TRY(ds_sequence_create(sequence, s->w->ds, o->split, batch, o->trajectories, NULL));
     s->e->trajectories = ds_sequence_count(*sequence);
     FWM_CHECK(s->e->trajectories > 0, FWM_DATA, "%s: /split: no trajectory of split '%s'", ds_path(s->w->ds), ds_split_name(o->split));
-    FWM_TRY(true_law_create(&s->truth, s->w, &s->known));
+    FWM_TRY(tr_true_law_create(&s->truth, s->w->law, s->w->config, s->w->ds, s->w->model.state.std[0], &s->known));
     FWM_TRY(allocate(s, batch));
     for (int k = 0; tr_law_equation(s->w->law) && k < tr_law_equation(s->w->law)->n_parameters; k++)
         if (tr_law_is_learned(s->w->law, k))
@@ -316,7 +272,7 @@ fwm_status tr_evaluate(tr_evaluation **out, tr_world *world, tr_rollout *rollout
     ds_sequence *sequence = NULL;
     fwm_status status = evaluate(&s, flat, &sequence);
     ds_sequence_destroy(&sequence);
-    true_law_destroy(&s.truth);
+    tr_true_law_destroy(&s.truth);
     fwm_free(s.states);
     fwm_free(s.frames);
     fwm_free(s.other);

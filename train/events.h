@@ -1,8 +1,9 @@
-/* The run's log of numbers, metrics.jsonl: one JSON object a line, "step" first, in the order of the steps.
+/* The run's log of numbers, metrics.jsonl: one JSON object a line, "step" first, in the order of the steps
+ * (a step may have several lines, of different names).
  *
- * Invariant: no step stands twice. A line is one write(2) to a descriptor opened for appending, so that a killed
- * process leaves at most one partial line, at the end; opening for a resumed run drops it, and drops every line of a
- * step that is about to be repeated. Numbers that are not finite become null. */
+ * Invariant: a resumed run repeats no line. A line is one write(2) to a descriptor opened for appending, so that a
+ * killed process leaves at most one partial line, at the end; opening for a resumed run drops it, and drops every line
+ * of a step that is about to be repeated. Numbers that are not finite become null. */
 #ifndef FWM_TRAIN_EVENTS_H
 #define FWM_TRAIN_EVENTS_H
 
@@ -40,6 +41,7 @@ typedef struct tr_history {
     int columns;
     char **names;
     double **values;
+    unsigned char **present; /* present[column][row]: 1 where the line has the name, be it null */
 } tr_history;
 
 /* Reads a log; a partial last line is left out. Errors: FWM_IO, FWM_DATA (line number in the message), FWM_MEMORY;
@@ -49,5 +51,9 @@ void tr_history_free(tr_history *history);
 
 /* The column of a name [rows], or NULL. */
 const double *tr_history_column(const tr_history *history, const char *name);
+
+/* The lines that have a name, as a curve: x (steps) and y (NaN for null), each [rows] from the caller. Returns their
+ * number. */
+int64_t tr_history_series(const tr_history *history, const char *name, double *x, double *y);
 
 #endif

@@ -19,42 +19,42 @@ static int find_column(const tr_history *h, const char *name)
     return -1;
 }
 
+/* One more column of `capacity` empty rows. */
 static fwm_status add_column(tr_history *h, int64_t capacity, const char *name)
 {
     FWM_CHECK(h->columns < MAX_COLUMNS, FWM_DATA, "expected at most %d different names", MAX_COLUMNS);
     size_t more = (size_t)h->columns + 1;
     char **names = fwm_realloc(h->names, more, sizeof *names);
-    if (names)
-        h->names = names;
+    h->names = names ? names : h->names;
     double **values = fwm_realloc(h->values, more, sizeof *values);
-    if (values)
-        h->values = values;
-    FWM_CHECK(names && values, FWM_MEMORY, "out of memory");
-    char *copy = fwm_strdup(name);
-    double *column = fwm_malloc((size_t)capacity, sizeof *column);
-    if (!copy || !column) {
-        fwm_free(copy);
-        fwm_free(column);
-        return fwm_fail(FWM_MEMORY, "out of memory");
-    }
+    h->values = values ? values : h->values;
+    unsigned char **present = fwm_realloc(h->present, more, sizeof *present);
+    h->present = present ? present : h->present;
+    FWM_CHECK(names && values && present, FWM_MEMORY, "out of memory");
+    int c = h->columns++;
+    names[c] = fwm_strdup(name);
+    values[c] = fwm_malloc((size_t)capacity, sizeof **values);
+    present[c] = fwm_calloc((size_t)capacity, 1);
+    FWM_CHECK(names[c] && values[c] && present[c], FWM_MEMORY, "out of memory");
     for (int64_t i = 0; i < capacity; i++)
-        column[i] = NAN;
-    h->names[h->columns] = copy;
-    h->values[h->columns++] = column;
+        values[c][i] = NAN;
     return FWM_OK;
 }
 
+/* Room for one more row. */
 static fwm_status reserve(tr_history *h, int64_t *capacity)
 {
     if (h->rows < *capacity)
         return FWM_OK;
     int64_t more = *capacity * 2;
     for (int c = 0; c < h->columns; c++) {
-        double *column = fwm_realloc(h->values[c], (size_t)more, sizeof *column);
-        FWM_CHECK(column, FWM_MEMORY, "out of memory");
+        double *values = fwm_realloc(h->values[c], (size_t)more, sizeof *values);
+        h->values[c] = values ? values : h->values[c];
+        unsigned char *present = fwm_realloc(h->present[c], (size_t)more, 1);
+        h->present[c] = present ? present : h->present[c];
+        FWM_CHECK(values && present, FWM_MEMORY, "out of memory");
         for (int64_t i = *capacity; i < more; i++)
-            column[i] = NAN;
-        h->values[c] = column;
+            values[i] = NAN, present[i] = 0;
     }
     *capacity = more;
     return FWM_OK;
@@ -76,6 +76,7 @@ static fwm_status add_row(tr_history *h, int64_t *capacity, json_t *object)
             FWM_TRY(add_column(h, *capacity, name));
             c = h->columns - 1;
         }
+        h->present[c][h->rows] = 1;
         h->values[c][h->rows] = json_is_null(value) ? NAN : json_number_value(value);
     }
     h->rows++;
@@ -122,9 +123,11 @@ void tr_history_free(tr_history *h)
     for (int c = 0; c < h->columns; c++) {
         fwm_free(h->names[c]);
         fwm_free(h->values[c]);
+        fwm_free(h->present[c]);
     }
     fwm_free(h->names);
     fwm_free(h->values);
+    fwm_free(h->present);
     *h = (tr_history){0};
 }
 
@@ -132,4 +135,16 @@ const double *tr_history_column(const tr_history *h, const char *name)
 {
     int c = find_column(h, name);
     return c < 0 ? NULL : h->values[c];
+}
+
+int64_t tr_history_series(const tr_history *h, const char *name, double *x, double *y)
+{
+    int c = find_column(h, name);
+    int64_t n = 0;
+    for (int64_t i = 0; c >= 0 && i < h->rows; i++)
+        if (h->present[c][i]) {
+            x[n] = h->values[0][i];
+            y[n++] = h->values[c][i];
+        }
+    return n;
 }

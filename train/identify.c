@@ -103,7 +103,7 @@ const ad_plan *tr_identify_plan(const tr_identify *o)
 
 fwm_status tr_identify_prepare(tr_identify *o, float *flat)
 {
-    FWM_TRY(nn_bind(&o->nn, o->plan, flat, o->n_parameters, o->parameter, o->gradient, o->grad));
+    FWM_TRY(nn_store_bind(&o->nn, o->plan, flat, o->n_parameters, o->parameter, o->gradient, o->grad));
     return ad_plan_prepare(o->plan);
 }
 

@@ -251,7 +251,7 @@ fwm_status tr_objective_prepare(tr_objective *o, void *flat, void *flat_grad)
 {
     ad_value all[MAX_PARAMETERS];
     int n = nn_graph_parameters(&o->model.nn, all, NULL, MAX_PARAMETERS);
-    FWM_TRY(nn_bind(&o->model.nn, o->plan, flat, n, all, NULL, NULL));
+    FWM_TRY(nn_store_bind(&o->model.nn, o->plan, flat, n, all, NULL, NULL));
     size_t size = ad_dtype_size(o->spec.dtype);
     for (int k = 0; k < o->n_parameters; k++) {
         const nn_slot *slot = nn_store_find(o->spec.store, ad_name_of(o->g, o->parameter[k]));

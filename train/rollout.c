@@ -74,7 +74,7 @@ fwm_status tr_rollout_prepare(tr_rollout *r, float *flat)
     enum { MAX_PARAMETERS = 512 };
     ad_value all[MAX_PARAMETERS];
     int n = nn_graph_parameters(&r->model.nn, all, NULL, MAX_PARAMETERS);
-    FWM_TRY(nn_bind(&r->model.nn, r->plan, flat, n, all, NULL, NULL));
+    FWM_TRY(nn_store_bind(&r->model.nn, r->plan, flat, n, all, NULL, NULL));
     FWM_TRY(ad_plan_prepare(r->plan));
     float *scale = ad_plan_data(r->plan, r->model.correction_scale);
     for (int64_t k = 0; scale && k < r->world->model.state.count; k++)

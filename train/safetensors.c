@@ -36,7 +36,8 @@ struct tr_safetensors {
 static const struct {
     const char *name;
     size_t size;
-} dtypes[TR_DTYPE_COUNT] = {[TR_F32] = {"F32", 4}, [TR_F64] = {"F64", 8}, [TR_I64] = {"I64", 8}, [TR_I32] = {"I32", 4}, [TR_U8] = {"U8", 1}};
+} dtypes[TR_DTYPE_COUNT] = {
+    [TR_F32] = {"F32", 4}, [TR_F64] = {"F64", 8}, [TR_I64] = {"I64", 8}, [TR_I32] = {"I32", 4}, [TR_U8] = {"U8", 1}};
 
 size_t tr_dtype_size(tr_dtype dtype)
 {
@@ -81,7 +82,7 @@ static fwm_status parse_dtype(const char *file, const char *name, const json_t *
             *dtype = (tr_dtype)i;
             return FWM_OK;
         }
-    return fwm_fail(FWM_UNSUPPORTED, "%s: %.100s: expected dtype F32, F64, I64 or U8, found %.20s", file, name,
+    return fwm_fail(FWM_UNSUPPORTED, "%s: %.100s: expected dtype F32, F64, I64, I32 or U8, found %.20s", file, name,
                     json_string_value(value));
 }
 

@@ -4,18 +4,12 @@
 
 #include "model/base/status.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
-typedef enum tr_schedule_kind {
-    TR_SCHEDULE_CONSTANT,
-    TR_SCHEDULE_LINEAR,
-    TR_SCHEDULE_COSINE,
-    TR_SCHEDULE_COUNT
-} tr_schedule_kind;
+typedef enum tr_schedule_kind { TR_SCHEDULE_CONSTANT, TR_SCHEDULE_COSINE, TR_SCHEDULE_COUNT } tr_schedule_kind;
 
-/* Linear warm-up over `warmup` updates, then from lr to final * lr over the rest of `steps`: at once never (constant,
- * which wants final = 1), along a line, or along half a cosine (Loshchilov & Hutter, ICLR 2017). */
+/* Linear warm-up over `warmup` updates to lr, which a constant schedule keeps (and wants final = 1), and a cosine one
+ * lowers to final * lr over the rest of `steps`, along half a period (Loshchilov & Hutter, ICLR 2017). */
 typedef struct tr_schedule {
     tr_schedule_kind kind;
     double lr;      /* peak [-], >= 0 */
@@ -23,10 +17,6 @@ typedef struct tr_schedule {
     int64_t steps;  /* >= 1 */
     double final;   /* fraction of lr at the last update, [0, 1] */
 } tr_schedule;
-
-/* "constant", "linear", "cosine"; and back: false where the name is none of them. */
-const char *tr_schedule_name(tr_schedule_kind kind);
-bool tr_schedule_find(const char *name, tr_schedule_kind *kind);
 
 /* Errors: FWM_INVALID. */
 fwm_status tr_schedule_check(const tr_schedule *schedule) FWM_MUST_USE;

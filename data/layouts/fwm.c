@@ -1,7 +1,8 @@
 /* The native layout: one file, every field one array over trajectories and steps.
  *
  *     /frames (N,T,H,W,C) u8 or f32   /actions (N,T,A)   /state (N,T,n,c)   /s_phy (N,T,m,c)   /parameters (N,P)
- *     /key_state (N,T) u8   /split (N) u8   /mesh   /coarse_mesh   /stats/<field>/{mean,std,delta_mean,delta_std}   /truth/<name>
+ *     /key_state (N,T) u8   /split (N) u8   /mesh   /coarse_mesh   /truth/<name>
+ *     /stats/<field>/{mean,std,delta_mean,delta_std}
  *
  * /split is required, and one field at least; the rest is optional. */
 #include "data/layout.h"
@@ -24,7 +25,8 @@ static int detect(const char *path, const ds_h5 *file)
         return 0;
     fwm_arena *arena = fwm_arena_create();
     const char *format = NULL;
-    bool ours = arena && ds_h5_attr_text(file, "/", "format", true, arena, &format) == FWM_OK && strcmp(format, "fwm-dataset") == 0;
+    bool ours = arena && ds_h5_attr_text(file, "/", "format", true, arena, &format) == FWM_OK &&
+                strcmp(format, "fwm-dataset") == 0;
     fwm_arena_destroy(arena);
     return ours ? 100 : 0;
 }
@@ -36,10 +38,11 @@ static fwm_status read_header(ds_dataset *ds)
     const char *format = "";
     int64_t version = 0;
     FWM_TRY(ds_h5_attr_text(file, "/", "format", true, ds->arena, &format));
-    FWM_CHECK(strcmp(format, "fwm-dataset") == 0, FWM_DATA, "%s: /@format: expected fwm-dataset, found '%s'", ds->path, format);
+    FWM_CHECK(strcmp(format, "fwm-dataset") == 0, FWM_DATA, "%s: /@format: expected fwm-dataset, found '%s'", ds->path,
+              format);
     FWM_TRY(ds_h5_attr_i64(file, "/", "version", true, &version));
-    FWM_CHECK(version == NATIVE_VERSION, FWM_UNSUPPORTED, "%s: /@version: this program reads version %d, found %lld", ds->path,
-              NATIVE_VERSION, (long long)version);
+    FWM_CHECK(version == NATIVE_VERSION, FWM_UNSUPPORTED, "%s: /@version: this program reads version %d, found %lld",
+              ds->path, NATIVE_VERSION, (long long)version);
     FWM_TRY(ds_h5_attr_text(file, "/", "name", false, ds->arena, &info->name));
     FWM_TRY(ds_h5_attr_text(file, "/", "equation", false, ds->arena, &info->equation));
     FWM_TRY(ds_h5_attr_text(file, "/", "generator", false, ds->arena, &info->generator));
@@ -89,8 +92,8 @@ static fwm_status open_field(ds_dataset *ds, ds_field f)
     field->channels = a->dims[a->rank - 1];
     field->points = f == DS_ACTIONS ? 1 : f == DS_FRAMES ? a->dims[2] * a->dims[3] : a->dims[2];
     if (f == DS_FRAMES) {
-        FWM_CHECK(a->number == DS_U8 || !a->integer, FWM_DATA, "%s: /frames: expected bytes or floating-point numbers, found wider integers",
-                  ds->path);
+        FWM_CHECK(a->number == DS_U8 || !a->integer, FWM_DATA,
+                  "%s: /frames: expected bytes or floating-point numbers, found wider integers", ds->path);
         ds->info.height = a->dims[2];
         ds->info.width = a->dims[3];
         ds->info.frames_are_bytes = a->number == DS_U8;
@@ -108,16 +111,20 @@ static fwm_status open_extras(ds_dataset *ds)
         FWM_TRY(ds_array_open(&self->parameters, ds->file, "/parameters", 2, 0));
         FWM_TRY(ds_array_check_extent(&self->parameters, 0, info->trajectories, "trajectories, as in /split"));
         info->parameters = self->parameters.dims[1];
-        FWM_TRY(ds_h5_attr_texts(ds->file, "/parameters", "names", info->parameters, ds->arena, &info->parameter_names));
-        FWM_TRY(ds_h5_attr_texts(ds->file, "/parameters", "units", info->parameters, ds->arena, &info->parameter_units));
+        FWM_TRY(
+            ds_h5_attr_texts(ds->file, "/parameters", "names", info->parameters, ds->arena, &info->parameter_names));
+        FWM_TRY(
+            ds_h5_attr_texts(ds->file, "/parameters", "units", info->parameters, ds->arena, &info->parameter_units));
     }
     if (ds_h5_exists(ds->file, "/key_state")) {
         FWM_TRY(ds_array_open(&self->key_state, ds->file, "/key_state", 2, 1));
         FWM_TRY(check_steps(ds, &self->key_state));
-        FWM_CHECK(self->key_state.integer, FWM_DATA, "%s: /key_state: expected 0 or 1, found floating-point numbers", ds->path);
+        FWM_CHECK(self->key_state.integer, FWM_DATA, "%s: /key_state: expected 0 or 1, found floating-point numbers",
+                  ds->path);
         info->has_key_state = true;
     }
-    FWM_CHECK(info->steps > 0, FWM_DATA, "%s: expected at least one of /frames, /actions, /state, /s_phy with steps, found none", ds->path);
+    FWM_CHECK(info->steps > 0, FWM_DATA,
+              "%s: expected at least one of /frames, /actions, /state, /s_phy with steps, found none", ds->path);
     int64_t *lengths = fwm_arena_alloc(ds->arena, (size_t)(info->trajectories + 1) * sizeof *lengths);
     FWM_CHECK(lengths, FWM_MEMORY, "%s: out of memory", ds->path);
     for (int64_t i = 0; i < info->trajectories; i++)
@@ -148,6 +155,7 @@ static fwm_status read_stats(ds_dataset *ds, ds_field f)
 static fwm_status open_fwm(ds_dataset *ds)
 {
     const char **names = NULL;
+    FWM_CHECK(ds->file, FWM_DATA, "%s: expected a file of layout fwm, found a folder", ds->path);
     ds->self = fwm_calloc(1, sizeof(fwm_file));
     FWM_CHECK(ds->self, FWM_MEMORY, "%s: out of memory", ds->path);
     FWM_TRY(read_header(ds));

@@ -61,9 +61,10 @@ ad_value nn_parameter(const nn_builder *b, const char *name, ad_shape shape, nn_
 /* All parameters of a graph, in the store's order: fills up to `capacity`, returns how many the graph has. */
 int nn_graph_parameters(const nn_builder *b, ad_value *values, const nn_slot **slots, int capacity);
 
-/* Binds the graph's parameters of `plan` to slices of `flat`, and the gradients d[k] (of values[k]) to slices of `flat_grad`
+/* (Not nn_bind: nanomsg, which Criterion loads, has one, and the program's symbol would take its place.)
+ * Binds the graph's parameters of `plan` to slices of `flat`, and the gradients d[k] (of values[k]) to slices of `flat_grad`
  * where d is not NULL. */
-fwm_status nn_bind(const nn_builder *b, ad_plan *plan, void *flat, int n, const ad_value *values, const ad_value *d,
+fwm_status nn_store_bind(const nn_builder *b, ad_plan *plan, void *flat, int n, const ad_value *values, const ad_value *d,
                    void *flat_grad) FWM_MUST_USE;
 
 #endif

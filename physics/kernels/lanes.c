@@ -58,7 +58,8 @@ static void solve(void *x, const void *b, void *work, const fem_triangles *f)
     for (int64_t k = 0; k < f->n; k++)
         w[k] = in[f->order[k]] - sparse_dot(f->row_value, f->row_column, f->row_start[k], f->row_start[k + 1], w);
     for (int64_t k = f->n - 1; k >= 0; k--) {
-        w[k] = w[k] * diagonal[k] - sparse_dot(f->column_value, f->column_row, f->column_start[k], f->column_start[k + 1], w);
+        w[k] = w[k] * diagonal[k] -
+               sparse_dot(f->column_value, f->column_row, f->column_start[k], f->column_start[k + 1], w);
         out[f->order[k]] = w[k];
     }
 }
@@ -101,7 +102,8 @@ static void update(void *u, const void *d, const double *active, double *size_d,
         moves[l] = active[l] != 0 ? -1 : 0;
     vec *out = u;
     for (int64_t i = 0; i < n; i++) {
-        vec step = ((const vec *)d)[i], next = vec_select(moves, out[i] - step, out[i]), a = magnitude(step), b = magnitude(next);
+        vec step = ((const vec *)d)[i], next = vec_select(moves, out[i] - step, out[i]), a = magnitude(step),
+            b = magnitude(next);
         out[i] = next;
         /* The second test makes a NaN stay. */
         largest_d = vec_select((a <= largest_d) | (largest_d != largest_d), largest_d, a);

@@ -1,4 +1,5 @@
-/* A small dataset whose every value is a formula of its place, so that readers, in C and in Python, know what to expect:
+/* A small dataset whose every value is a formula of its place, so that readers, in C and in Python, know what to
+ * expect:
  *     frames[i,t,y,x,c]  = (7 i + 5 t + 3 y + 2 x + c) mod 256
  *     actions[i,t,a]     = i + 0.25 t - a
  *     state[i,t,n,c]     = 100 i + t t + 0.5 n - 2 c
@@ -56,12 +57,30 @@ static inline const ds_info *sample_info(void)
     static const int32_t cells[] = {0, 1, 4, 0, 4, 3, 1, 2, 5, 1, 5, 4};
     static const int32_t left[] = {3, 0}, right[] = {2, 5};
     static const ds_boundary boundary[] = {{"left", 1, 2, left}, {"right", 1, 2, right}};
-    static const ds_mesh mesh = {.dim = 2, .nv = 6, .ncell = 4, .k = 3, .cell = "triangle", .space = "P1", .vertices = vertices,
-                                 .cells = cells, .nboundary = 2, .boundary = boundary, .n = 6, .kn = 3};
+    static const ds_mesh mesh = {.dim = 2,
+                                 .nv = 6,
+                                 .ncell = 4,
+                                 .k = 3,
+                                 .cell = "triangle",
+                                 .space = "P1",
+                                 .vertices = vertices,
+                                 .cells = cells,
+                                 .nboundary = 2,
+                                 .boundary = boundary,
+                                 .n = 6,
+                                 .kn = 3};
     static const double corners[] = {0, 0, 2, 0, 2, 1, 0, 1};
     static const int32_t square[] = {0, 1, 2, 3};
-    static const ds_mesh coarse = {.dim = 2, .nv = 4, .ncell = 1, .k = 4, .cell = "quadrilateral", .space = "Q1",
-                                   .vertices = corners, .cells = square, .n = 4, .kn = 4};
+    static const ds_mesh coarse = {.dim = 2,
+                                   .nv = 4,
+                                   .ncell = 1,
+                                   .k = 4,
+                                   .cell = "quadrilateral",
+                                   .space = "Q1",
+                                   .vertices = corners,
+                                   .cells = square,
+                                   .n = 4,
+                                   .kn = 4};
     static const char *const colours[] = {"red", "green", "blue"}, *const none[] = {"", "", ""};
     static const char *const heaters[] = {"heater", "ambient"}, *const watts[] = {"W/m^2", "K"};
     static const char *const fields[] = {"temperature", "phase"}, *const kelvin[] = {"K", "-"};
@@ -98,7 +117,8 @@ static inline const ds_info *sample_info(void)
 static inline fwm_status sample_put(ds_writer *writer, int64_t i)
 {
     static uint8_t frames[SAMPLE_T][SAMPLE_H][SAMPLE_W][SAMPLE_C], key[SAMPLE_T];
-    static float actions[SAMPLE_T][SAMPLE_A], state[SAMPLE_T][SAMPLE_NODES][SAMPLE_FIELDS], s_phy[SAMPLE_T][SAMPLE_COARSE];
+    static float actions[SAMPLE_T][SAMPLE_A], state[SAMPLE_T][SAMPLE_NODES][SAMPLE_FIELDS],
+        s_phy[SAMPLE_T][SAMPLE_COARSE];
     float parameters[SAMPLE_P];
     for (int t = 0; t < SAMPLE_T; t++) {
         for (int y = 0; y < SAMPLE_H; y++)
@@ -116,8 +136,12 @@ static inline fwm_status sample_put(ds_writer *writer, int64_t i)
     }
     for (int p = 0; p < SAMPLE_P; p++)
         parameters[p] = (float)(1 + i + 10 * p);
-    ds_trajectory trajectory = {.frames = &frames[0][0][0][0], .actions = &actions[0][0], .state = &state[0][0][0],
-                                .s_phy = &s_phy[0][0], .parameters = parameters, .key_state = key};
+    ds_trajectory trajectory = {.frames = &frames[0][0][0][0],
+                                .actions = &actions[0][0],
+                                .state = &state[0][0][0],
+                                .s_phy = &s_phy[0][0],
+                                .parameters = parameters,
+                                .key_state = key};
     return ds_writer_put(writer, i, &trajectory);
 }
 

@@ -35,8 +35,12 @@ static void check_clip(ds_dataset *ds, int64_t i, int64_t start, int64_t length)
     static float frames[SAMPLE_T][SAMPLE_H][SAMPLE_W][SAMPLE_C], actions[SAMPLE_T][SAMPLE_A];
     static float state[SAMPLE_T][SAMPLE_NODES][SAMPLE_FIELDS], s_phy[SAMPLE_T][SAMPLE_COARSE], parameters[SAMPLE_P];
     static uint8_t key[SAMPLE_T];
-    ds_clip clip = {.frames = &frames[0][0][0][0], .actions = &actions[0][0], .state = &state[0][0][0], .s_phy = &s_phy[0][0],
-                    .parameters = parameters, .key_state = key};
+    ds_clip clip = {.frames = &frames[0][0][0][0],
+                    .actions = &actions[0][0],
+                    .state = &state[0][0][0],
+                    .s_phy = &s_phy[0][0],
+                    .parameters = parameters,
+                    .key_state = key};
     cr_assert_eq(ds_read(ds, i, start, length, &clip), FWM_OK, "%s", fwm_error_message());
     for (int64_t k = 0; k < length; k++) {
         int64_t t = start + k;
@@ -125,7 +129,8 @@ Test(data_dataset, description_comes_back)
 
 static void check_mesh(const ds_mesh *a, const ds_mesh *b)
 {
-    cr_assert(a->dim == b->dim && a->nv == b->nv && a->ncell == b->ncell && a->k == b->k && a->n == b->n && a->kn == b->kn);
+    cr_assert(a->dim == b->dim && a->nv == b->nv && a->ncell == b->ncell && a->k == b->k && a->n == b->n &&
+              a->kn == b->kn);
     cr_assert_str_eq(a->cell, b->cell);
     cr_assert_str_eq(a->space, b->space);
     cr_assert_arr_eq(a->vertices, b->vertices, (size_t)(a->nv * a->dim) * sizeof(double));
@@ -139,7 +144,8 @@ static void check_mesh(const ds_mesh *a, const ds_mesh *b)
     for (int64_t i = 0; i < a->nboundary; i++) {
         cr_assert_str_eq(a->boundary[i].name, b->boundary[i].name);
         cr_assert(a->boundary[i].count == b->boundary[i].count && a->boundary[i].k == b->boundary[i].k);
-        cr_assert_arr_eq(a->boundary[i].faces, b->boundary[i].faces, (size_t)(a->boundary[i].count * a->boundary[i].k) * sizeof(int32_t));
+        cr_assert_arr_eq(a->boundary[i].faces, b->boundary[i].faces,
+                         (size_t)(a->boundary[i].count * a->boundary[i].k) * sizeof(int32_t));
     }
 }
 
@@ -156,9 +162,23 @@ static ds_info quadratic_info(void)
 {
     static const double vertices[] = {0, 0, 1, 0, 0, 1}, nodes[] = {0, 0, 1, 0, 0, 1, .5, 0, .5, .5, 0, .5};
     static const int32_t cells[] = {0, 1, 2}, cell_nodes[] = {0, 1, 2, 3, 4, 5};
-    static const ds_mesh mesh = {.dim = 2, .nv = 3, .ncell = 1, .k = 3, .cell = "triangle", .space = "P2", .vertices = vertices,
-                                 .cells = cells, .n = 6, .kn = 6, .nodes = nodes, .cell_nodes = cell_nodes};
-    return (ds_info){.trajectories = 1, .steps = 3, .height = 1, .width = 2, .mesh = &mesh,
+    static const ds_mesh mesh = {.dim = 2,
+                                 .nv = 3,
+                                 .ncell = 1,
+                                 .k = 3,
+                                 .cell = "triangle",
+                                 .space = "P2",
+                                 .vertices = vertices,
+                                 .cells = cells,
+                                 .n = 6,
+                                 .kn = 6,
+                                 .nodes = nodes,
+                                 .cell_nodes = cell_nodes};
+    return (ds_info){.trajectories = 1,
+                     .steps = 3,
+                     .height = 1,
+                     .width = 2,
+                     .mesh = &mesh,
                      .fields = {[DS_FRAMES] = {.points = 2, .channels = 1}, [DS_STATE] = {.points = 6, .channels = 2}}};
 }
 
@@ -177,7 +197,8 @@ Test(data_dataset, quadratic_nodes_float_frames_and_default_names_come_back)
     cr_assert_str_eq(info->fields[DS_STATE].names[1], "field1");
     cr_assert_str_eq(info->fields[DS_FRAMES].names[0], "channel");
     cr_assert_str_eq(info->fields[DS_STATE].units[1], "");
-    cr_assert(!info->frames_are_bytes && !info->has_key_state && info->parameters == 0 && info->fields[DS_ACTIONS].points == 0);
+    cr_assert(!info->frames_are_bytes && !info->has_key_state && info->parameters == 0 &&
+              info->fields[DS_ACTIONS].points == 0);
     cr_assert_null(info->coarse_mesh);
     cr_assert_eq(ds_read(ds, 0, 0, 3, &(ds_clip){.frames = back}), FWM_OK);
     cr_assert_arr_eq(back, frames, sizeof frames);
@@ -205,8 +226,8 @@ Test(data_dataset, ranges_outside_and_absent_fields_are_refused)
     ds_dataset *ds = open_sample(NULL);
     float x[SAMPLE_T * SAMPLE_A];
     ds_clip clip = {.actions = x};
-    const int64_t bad[][3] = {{-1, 0, 1}, {SAMPLE_N, 0, 1}, {0, -1, 1}, {0, 0, SAMPLE_T + 1}, {0, 1, SAMPLE_T}, {0, 0, -1},
-                              {0, INT64_MAX, 1}, {0, 1, INT64_MAX}, {INT64_MIN, 0, 0}};
+    const int64_t bad[][3] = {{-1, 0, 1}, {SAMPLE_N, 0, 1},  {0, -1, 1},        {0, 0, SAMPLE_T + 1}, {0, 1, SAMPLE_T},
+                              {0, 0, -1}, {0, INT64_MAX, 1}, {0, 1, INT64_MAX}, {INT64_MIN, 0, 0}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         cr_assert_eq(ds_read(ds, bad[i][0], bad[i][1], bad[i][2], &clip), FWM_INVALID, "case %zu", i);
     ds_close(&ds);
@@ -316,15 +337,16 @@ Test(data_dataset, inspect_counts_and_bounds)
     double dt, low, high;
     json_t *residual, *range;
     cr_assert_eq(ds_inspect(ds, &out), FWM_OK, "%s", fwm_error_message());
-    cr_assert_eq(json_unpack(out, "{s:s, s:s, s:i, s:i, s:[i,i,i], s:[s,s], s:i, s:F, s:i, s:o, s:{s:i}, s:{s:o}}", "kind", &kind, "layout",
-                             &layout, "trajectories", &n, "steps", &t, "frames", &h, &w, &c, "fields", &fields[0], &fields[1], "actions",
-                             &actions, "dt", &dt, "nan", &bad, "residual", &residual, "splits", "validation", &validation, "ranges",
-                             "actions", &range),
+    cr_assert_eq(json_unpack(out, "{s:s, s:s, s:i, s:i, s:[i,i,i], s:[s,s], s:i, s:F, s:i, s:o, s:{s:i}, s:{s:o}}",
+                             "kind", &kind, "layout", &layout, "trajectories", &n, "steps", &t, "frames", &h, &w, &c,
+                             "fields", &fields[0], &fields[1], "actions", &actions, "dt", &dt, "nan", &bad, "residual",
+                             &residual, "splits", "validation", &validation, "ranges", "actions", &range),
                  0);
     cr_assert_str_eq(kind, "dataset");
     cr_assert_str_eq(layout, "fwm");
     cr_assert_str_eq(fields[0], "temperature");
-    cr_assert(n == SAMPLE_N && t == SAMPLE_T && h == SAMPLE_H && w == SAMPLE_W && c == SAMPLE_C && actions == SAMPLE_A && bad == 0);
+    cr_assert(n == SAMPLE_N && t == SAMPLE_T && h == SAMPLE_H && w == SAMPLE_W && c == SAMPLE_C &&
+              actions == SAMPLE_A && bad == 0);
     cr_assert(dt == SAMPLE_DT && json_is_null(residual) && validation == 1);
     cr_assert_eq(json_unpack(json_array_get(range, 1), "{s:s, s:F, s:F}", "name", &name, "min", &low, "max", &high), 0);
     cr_assert_str_eq(name, "ambient");
@@ -345,7 +367,8 @@ Test(data_dataset, inspect_counts_what_is_not_finite)
     cr_assert_eq(ds_writer_put(writer, 0, &(ds_trajectory){.frames_f32 = frames, .state = state}), FWM_OK);
     cr_assert_eq(ds_writer_finish(&writer), FWM_OK);
     cr_assert_eq(ds_open(&ds, folder.file, "auto"), FWM_OK);
-    /* Of the frames' values -1.5 2 3 4 are finite; of their increments (NaN-..) 3-2 and those of pixel 0 are not all. */
+    /* Of the frames' values -1.5 2 3 4 are finite; of their increments (NaN-..) 3-2 and those of pixel 0
+     * are not all. */
     cr_assert_float_eq(ds_get_info(ds)->fields[DS_FRAMES].stats.mean[0], 7.5 / 4, 1e-15);
     cr_assert_eq(ds_inspect(ds, &out), FWM_OK, "%s", fwm_error_message());
     cr_assert_eq(json_integer_value(json_object_get(out, "nan")), 3);

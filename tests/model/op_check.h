@@ -1,5 +1,6 @@
-/* What the operator table test is made of: cases drawn from the operators' samples, graphs of one operator, evaluation at
- * given numbers, and the gradient check. Numbers are double on this side and rounded to the graph's type when bound. */
+/* What the operator table test is made of: cases drawn from the operators' samples, graphs of one operator, evaluation
+ * at given numbers, and the gradient check. Numbers are double on this side and rounded to the graph's type when bound.
+ */
 #ifndef FWM_TESTS_MODEL_OP_CHECK_H
 #define FWM_TESTS_MODEL_OP_CHECK_H
 
@@ -23,7 +24,7 @@ typedef struct op_case {
     const ad_op *op;
     int index; /* of the sample */
     ad_sample sample;
-    double *x[6]; /* numbers of the inputs, owned */
+    double *x[CHECK_MAX_INPUTS]; /* numbers of the inputs, owned */
 } op_case;
 
 static inline double uniform_at(uint64_t stream, uint64_t i)
@@ -37,8 +38,9 @@ static inline bool is_choice(const ad_op *op, int input)
     return strcmp(op->name, "where") == 0 && input == 2;
 }
 
-/* Fills the inputs with numbers in [lo,hi] that are all different, at least 0.6 (hi - lo) / N apart, and as far from quarters of
- * the interval as half of that: kinks of the operators (ties, 0, bounds of clamp) are then not within a difference step. */
+/* Fills the inputs with numbers in [lo,hi] that are all different, at least 0.6 (hi - lo) / N apart, and as far from
+ * quarters of the interval as half of that: kinks of the operators (ties, 0, bounds of clamp) are then not within a
+ * difference step. */
 static inline void draw(op_case *c)
 {
     const ad_sample *s = &c->sample;
@@ -62,7 +64,7 @@ static inline void draw(op_case *c)
 
 static inline void op_case_free(op_case *c)
 {
-    for (int k = 0; k < 6; k++)
+    for (int k = 0; k < CHECK_MAX_INPUTS; k++)
         free(c->x[k]);
 }
 
@@ -81,6 +83,8 @@ static inline void for_each_case(void (*visit)(const op_case *, void *), void *d
         int n = op->samples ? op->samples(samples, CHECK_MAX_SAMPLES) : 0;
         cr_assert(n > 0 || !has_samples(op), "%s has no samples", op->name);
         for (int k = 0; k < n; k++) {
+            /* One place is left for a cotangent. */
+            cr_assert(samples[k].n_in < CHECK_MAX_INPUTS, "%s has %d inputs", op->name, samples[k].n_in);
             op_case c = {.op = op, .index = k, .sample = samples[k]};
             c.sample.attr.object = op_object_make(op->name, &samples[k]);
             draw(&c);
@@ -116,7 +120,7 @@ static inline op_graph op_graph_make(const op_case *c, ad_dtype dtype)
     op_graph o = {.n = c->sample.n_in};
     REQUIRE(ad_graph_create(&o.g, dtype));
     for (int k = 0; k < o.n; k++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "x%d", k);
         o.in[k] = ad_input(o.g, name, c->sample.in[k]);
     }
@@ -204,14 +208,14 @@ static inline double probe_at(const probe *p, ad_value in, const double *x, cons
     return dot(ad_count(p->g, p->y), p->c, p->work);
 }
 
-/* Whether ad_vjp of y agrees with central differences in every input, in float64: with a random cotangent c and a random
- * direction v for each input, D(h) = (<c,y(x+hv)> - <c,y(x-hv)>) / 2h and G = <vjp, v>,
- *     |D(h) - G| = |f'''| h^2 / 6 + O(h^4) + r / h,
- * r being the rounding error of <c,y>, at most eps times the sum S of the absolute terms times the operations that each took
- * (64 covers them). Halving h must divide the error by 4 (3.5 leaves room for h^4), unless it is already below the rounding
- * floor 64 eps (S + 1) / h. A wrong gradient has an error that does not fall. */
-static inline bool gradient_agrees(ad_graph *g, ad_value y, int n, const ad_value *in, double *const *x, uint64_t stream,
-                                   char *why, size_t capacity)
+/* Whether ad_vjp of y agrees with central differences in every input, in float64: with a random cotangent c and a
+ * random direction v for each input, D(h) = (<c,y(x+hv)> - <c,y(x-hv)>) / 2h and G = <vjp, v>, |D(h) - G| = |f'''| h^2
+ * / 6 + O(h^4) + r / h, r being the rounding error of <c,y>, at most eps times the sum S of the absolute terms times
+ * the operations that each took (64 covers them). Halving h must divide the error by 4 (3.5 leaves room for h^4),
+ * unless it is already below the rounding floor 64 eps (S + 1) / h. A wrong gradient has an error that does not fall.
+ */
+static inline bool gradient_agrees(ad_graph *g, ad_value y, int n, const ad_value *in, double *const *x,
+                                   uint64_t stream, char *why, size_t capacity)
 {
     const double h = 0x1p-11;
     ad_value c = ad_input(g, "/cotangent of the check", *ad_shape_of(g, y)), out[CHECK_MAX_INPUTS + 1];
@@ -247,7 +251,8 @@ static inline bool gradient_agrees(ad_graph *g, ad_value y, int n, const ad_valu
         double half = fabs((probe_at(&p, in[k], x[k], v, h / 2) - probe_at(&p, in[k], x[k], v, -h / 2)) / h - G);
         agrees = half <= 64 * DBL_EPSILON * (sum + 1) / h || wide >= 3.5 * half;
         if (!agrees)
-            snprintf(why, capacity, "input %d: gradient %.12g, errors of differences %.3g at h, %.3g at h/2", k, G, wide, half);
+            snprintf(why, capacity, "input %d: gradient %.12g, errors of differences %.3g at h, %.3g at h/2", k, G,
+                     wide, half);
     }
     ad_plan_destroy(&p.plan);
     free(cotangent), free(v), free(dx), free(p.work), free(p.moved);

@@ -1,5 +1,5 @@
-/* Makers of the `object` attribute for the operator table test: one row for each operator whose samples need an object. A maker
- * gets the sample and returns what goes to attributes.object; it lives as long as the process. */
+/* Makers of the `object` attribute for the operator table test: one row for each operator whose samples need an object.
+ * A maker gets the sample and returns what goes to attributes.object; it lives as long as the process. */
 #ifndef FWM_TESTS_MODEL_OP_OBJECTS_H
 #define FWM_TESTS_MODEL_OP_OBJECTS_H
 
@@ -58,8 +58,8 @@ static inline fwm_status custom_forward(void *self, ad_dtype dtype, const void *
     return FWM_OK;
 }
 
-static inline fwm_status custom_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out, const void *dout,
-                                    void *const *dx)
+static inline fwm_status custom_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out,
+                                    const void *dout, void *const *dx)
 {
     (void)out;
     for (int64_t i = 0; i < *(const int64_t *)self; i++) {
@@ -75,8 +75,8 @@ static inline fwm_status custom_vjp(void *self, ad_dtype dtype, const void *cons
 static inline const void *op_object_custom(const ad_sample *sample)
 {
     static int64_t count;
-    static ad_custom custom = {.name = "x0 sin(x1)", .self = &count, .shape = custom_shape, .forward = custom_forward,
-                               .vjp = custom_vjp};
+    static ad_custom custom = {
+        .name = "x0 sin(x1)", .self = &count, .shape = custom_shape, .forward = custom_forward, .vjp = custom_vjp};
     count = ad_shape_count(&sample->in[0]);
     return &custom;
 }

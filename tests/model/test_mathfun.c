@@ -1,4 +1,5 @@
-/* The vector elementary functions of float32: largest error in ulp at every instruction-set level, and special values. */
+/* The vector elementary functions of float32: largest error in ulp at every instruction-set level, and special values.
+ */
 #include "model/autodiff/op.h"
 #include "model/base/threads.h"
 
@@ -23,8 +24,10 @@ static const struct {
     double (*exact)(double);
     double ulp, limit; /* arguments up to this magnitude */
 } functions[] = {
-    {"exp", exp, 1, FLT_MAX},   {"log", log, 1, FLT_MAX}, {"tanh", tanh, 1.5, FLT_MAX},         {"sigmoid", sigmoid, 3, FLT_MAX},
-    {"erf", erf, 2.5, FLT_MAX},   {"sin", sin, 2, 1e8},       {"cos", cos, 2, 1e8},               {"softplus", softplus, 4, FLT_MAX},
+    {"exp", exp, 1, FLT_MAX},     {"log", log, 1, FLT_MAX},
+    {"tanh", tanh, 1.5, FLT_MAX}, {"sigmoid", sigmoid, 3, FLT_MAX},
+    {"erf", erf, 2.5, FLT_MAX},   {"sin", sin, 2, 1e8},
+    {"cos", cos, 2, 1e8},         {"softplus", softplus, 4, FLT_MAX},
 };
 enum { N_FUNCTIONS = sizeof functions / sizeof *functions };
 
@@ -38,7 +41,8 @@ static void apply(const char *name, int isa, int64_t n, const float *x, float *y
     memset(&attr, 0, sizeof attr);
     const void *in[] = {x};
     const ad_shape *in_shape[] = {&shape};
-    ad_call call = {.out = y, .in = in, .out_shape = &shape, .in_shape = in_shape, .attr = &attr, .n_in = 1, .dtype = AD_F32};
+    ad_call call = {
+        .out = y, .in = in, .out_shape = &shape, .in_shape = in_shape, .attr = &attr, .n_in = 1, .dtype = AD_F32};
     cr_assert(ad_kernel_find(op, AD_F32, isa)(&call) == FWM_OK);
 }
 
@@ -50,8 +54,8 @@ static double error_in_ulp(float y, double exact)
     return fabs((double)y - exact) / ldexp(1, exponent - 24);
 }
 
-/* Every 1021st bit pattern of both signs: all exponents, 4000 to 8000 fractions each. Results that are no normal numbers are the
- * business of the next test. */
+/* Every 1021st bit pattern of both signs: all exponents, 4000 to 8000 fractions each. Results that are no normal
+ * numbers are the business of the next test. */
 Test(mathfun, errors_are_within_the_stated_ulp)
 {
     enum { STEP = 1021 };
@@ -78,8 +82,8 @@ Test(mathfun, errors_are_within_the_stated_ulp)
                     worst = error, at = x[i];
             }
             cr_log_info("%s level %d: %.3f ulp at %.9g", functions[f].op, isa, worst, (double)at);
-            cr_expect(worst <= functions[f].ulp, "%s level %d: %.3f ulp at %.9g, expected %.1f", functions[f].op, isa, worst,
-                      (double)at, functions[f].ulp);
+            cr_expect(worst <= functions[f].ulp, "%s level %d: %.3f ulp at %.9g, expected %.1f", functions[f].op, isa,
+                      worst, (double)at, functions[f].ulp);
         }
     free(x);
     free(y);
@@ -96,17 +100,41 @@ Test(mathfun, special_values)
         const char *op;
         float x, y;
     } rows[] = {
-        {"exp", INFINITY, INFINITY},   {"exp", -INFINITY, 0},      {"exp", 89, INFINITY},  {"exp", -110, 0}, {"exp", 0, 1},
-        {"log", 0, -INFINITY},         {"log", -1, NAN},           {"log", INFINITY, INFINITY}, {"log", 1, 0},
-        {"tanh", INFINITY, 1},         {"tanh", -INFINITY, -1},    {"tanh", -0.0f, -0.0f}, {"sigmoid", INFINITY, 1},
-        {"sigmoid", -INFINITY, 0},     {"sigmoid", 0, 0.5f},       {"erf", INFINITY, 1},   {"erf", -INFINITY, -1},
-        {"erf", -0.0f, -0.0f},         {"sin", INFINITY, NAN},     {"cos", -INFINITY, NAN}, {"cos", 0, 1},
-        {"sin", 1e20f, sinf(1e20f)},   {"softplus", 200, 200},     {"softplus", INFINITY, INFINITY}, {"softplus", -INFINITY, 0},
-        {"relu", -INFINITY, 0},        {"sign", -0.5f, -1},        {"abs", -INFINITY, INFINITY}, {"reciprocal", 0, INFINITY},
-        {"sqrt", -1, NAN},             {"rsqrt", 0, INFINITY},
+        {"exp", INFINITY, INFINITY},
+        {"exp", -INFINITY, 0},
+        {"exp", 89, INFINITY},
+        {"exp", -110, 0},
+        {"exp", 0, 1},
+        {"log", 0, -INFINITY},
+        {"log", -1, NAN},
+        {"log", INFINITY, INFINITY},
+        {"log", 1, 0},
+        {"tanh", INFINITY, 1},
+        {"tanh", -INFINITY, -1},
+        {"tanh", -0.0f, -0.0f},
+        {"sigmoid", INFINITY, 1},
+        {"sigmoid", -INFINITY, 0},
+        {"sigmoid", 0, 0.5f},
+        {"erf", INFINITY, 1},
+        {"erf", -INFINITY, -1},
+        {"erf", -0.0f, -0.0f},
+        {"sin", INFINITY, NAN},
+        {"cos", -INFINITY, NAN},
+        {"cos", 0, 1},
+        {"sin", 1e20f, sinf(1e20f)},
+        {"softplus", 200, 200},
+        {"softplus", INFINITY, INFINITY},
+        {"softplus", -INFINITY, 0},
+        {"relu", -INFINITY, 0},
+        {"sign", -0.5f, -1},
+        {"abs", -INFINITY, INFINITY},
+        {"reciprocal", 0, INFINITY},
+        {"sqrt", -1, NAN},
+        {"rsqrt", 0, INFINITY},
     };
-    const char *propagate[] = {"exp", "log", "tanh", "sigmoid", "erf", "sin", "cos", "softplus", "relu", "silu", "gelu", "sign",
-                               "abs", "square", "sqrt", "rsqrt", "reciprocal", "clamp", "affine"};
+    const char *propagate[] = {"exp",      "log",   "tanh",       "sigmoid", "erf",   "sin", "cos",
+                               "softplus", "relu",  "silu",       "gelu",    "sign",  "abs", "square",
+                               "sqrt",     "rsqrt", "reciprocal", "clamp",   "affine"};
     for (int isa = 1; isa <= fwm_isa_level(); isa = isa == 1 ? 3 : isa + 1) {
         /* Nineteen copies: the vector body and the remainder of a loop both see the value. */
         float x[19], y[19];
@@ -115,8 +143,8 @@ Test(mathfun, special_values)
                 x[i] = rows[r].x;
             apply(rows[r].op, isa, 19, x, y);
             for (int i = 0; i < 19; i++)
-                cr_expect(same(y[i], rows[r].y), "%s(%g) level %d [%d]: %g, expected %g", rows[r].op, (double)rows[r].x, isa, i,
-                          (double)y[i], (double)rows[r].y);
+                cr_expect(same(y[i], rows[r].y), "%s(%g) level %d [%d]: %g, expected %g", rows[r].op, (double)rows[r].x,
+                          isa, i, (double)y[i], (double)rows[r].y);
         }
         for (size_t r = 0; r < sizeof propagate / sizeof *propagate; r++) {
             for (int i = 0; i < 19; i++)

@@ -16,11 +16,12 @@ static bool once_only(const ad_op *op)
 
 /* ---- forward ---- */
 
-/* Inputs are rounded to the type first, so that only the operator's own arithmetic differs: it takes `terms` operations on
- * numbers up to M = max(1, |x|^2, |y|), each with a relative error of eps, and elementary functions have up to 3 ulp = 6 eps/2. */
+/* Inputs are rounded to the type first, so that only the operator's own arithmetic differs: it takes `terms` operations
+ * on numbers up to M = max(1, |x|^2, |y|), each with a relative error of eps, and elementary functions have up to 3 ulp
+ * = 6 eps/2. */
 static double forward_bound(const op_case *c, const ad_graph *g, ad_value y, const double *ref, double eps)
 {
-    const ad_shape *in[6];
+    const ad_shape *in[CHECK_MAX_INPUTS];
     double read = 0, M = 1, outputs = (double)ad_count(g, y);
     for (int k = 0; k < c->sample.n_in; k++) {
         in[k] = &c->sample.in[k];
@@ -56,9 +57,10 @@ static void check_forward(const op_case *c, void *data)
                 omp_set_num_threads(threads);
                 double *y = evaluate(o.g, o.n, o.in, rounded.x, o.y, &options);
                 for (int64_t i = 0; i < ad_count(o.g, o.y); i++)
-                    cr_assert(fabs(y[i] - ref[i]) <= bound, "%s f%d level %d threads %d: [%lld] %.17g, reference %.17g, bound %g",
-                              op_case_text(c, text), dtype == AD_F32 ? 32 : 64, isa_levels[level], threads, (long long)i, y[i],
-                              ref[i], bound);
+                    cr_assert(fabs(y[i] - ref[i]) <= bound,
+                              "%s f%d level %d threads %d: [%lld] %.17g, reference %.17g, bound %g",
+                              op_case_text(c, text), dtype == AD_F32 ? 32 : 64, isa_levels[level], threads,
+                              (long long)i, y[i], ref[i], bound);
                 free(y);
             }
         free(ref);
@@ -100,10 +102,11 @@ static void check_second_order(const op_case *c, void *data)
         return;
     for (int k = 0; k < c->sample.n_in; k++) {
         op_graph o = op_graph_make(c, AD_F64);
-        ad_value dx[6], dy = ad_input(o.g, "dy", *ad_shape_of(o.g, o.y));
+        ad_value dx[CHECK_MAX_INPUTS], dy = ad_input(o.g, "dy", *ad_shape_of(o.g, o.y));
         REQUIRE(ad_vjp(o.g, o.y, dy, o.n, o.in, dx));
         int64_t n = ad_count(o.g, dy);
-        double *x[7] = {c->x[0], c->x[1], c->x[2], c->x[3], c->x[4], c->x[5]};
+        double *x[CHECK_MAX_INPUTS];
+        memcpy(x, c->x, sizeof x);
         x[o.n] = malloc((size_t)n * sizeof(double));
         for (int64_t i = 0; i < n; i++)
             x[o.n][i] = 2 * uniform_at(55, (uint64_t)i) - 1;
@@ -120,8 +123,8 @@ Test(ops, gradient_of_gradient_agrees_with_differences)
     for_each_case(check_second_order, NULL);
 }
 
-/* For an operator that is affine in input k: <c, f(x_k + v) - f(x_k)> = <vjp, v> up to rounding, eps times the absolute sums
- * and the operations in each term (at most the elements read). */
+/* For an operator that is affine in input k: <c, f(x_k + v) - f(x_k)> = <vjp, v> up to rounding, eps times the absolute
+ * sums and the operations in each term (at most the elements read). */
 static void check_adjoint(const op_case *c, void *data)
 {
     (void)data;
@@ -141,7 +144,8 @@ static void check_adjoint(const op_case *c, void *data)
             v[i] = 2 * uniform_at(62, (uint64_t)i) - 1;
             moved[i] = c->x[k][i] + v[i];
         }
-        double *x[7] = {c->x[0], c->x[1], c->x[2], c->x[3], c->x[4], c->x[5]};
+        double *x[CHECK_MAX_INPUTS];
+        memcpy(x, c->x, sizeof x);
         x[o.n] = cotangent;
         o.in[o.n] = dy;
         double *d = evaluate(o.g, o.n + 1, o.in, x, dx, NULL), *y0 = evaluate(o.g, o.n, o.in, x, o.y, NULL);
@@ -153,8 +157,8 @@ static void check_adjoint(const op_case *c, void *data)
             scale += fabs(cotangent[i]) * (fabs(y1[i]) + fabs(y0[i]));
         }
         double bound = DBL_EPSILON * (8 + (double)n) * scale;
-        cr_expect(fabs(left - right) <= bound, "%s, input %d: %.17g and %.17g, bound %g", op_case_text(c, text), k, left, right,
-                  bound);
+        cr_expect(fabs(left - right) <= bound, "%s, input %d: %.17g and %.17g, bound %g", op_case_text(c, text), k,
+                  left, right, bound);
         free(cotangent), free(v), free(moved), free(d), free(y0), free(y1);
         ad_graph_destroy(&o.g);
     }
@@ -190,8 +194,8 @@ static void check_mutation(const op_case *c, void *data)
     ad_graph_destroy(&o.g);
 }
 
-/* A gradient that is wrong by 1 % fails the check of its operator. (Not in every sample: where a relu is shut, or a choice took
- * the other input, there is no gradient to be wrong.) */
+/* A gradient that is wrong by 1 % fails the check of its operator. (Not in every sample: where a relu is shut, or a
+ * choice took the other input, there is no gradient to be wrong.) */
 Test(ops, every_broken_gradient_is_noticed)
 {
     static mutants m;
@@ -207,15 +211,16 @@ Test(ops, every_broken_gradient_is_noticed)
 
 /* ---- memory ---- */
 
-/* With inputs that are intermediate values and die at the operator, a plan may compute in place; the values and gradients must
- * be those of a plan that gives each value its own buffer, to the last bit. Dead and unset buffers are NaN. */
+/* With inputs that are intermediate values and die at the operator, a plan may compute in place; the values and
+ * gradients must be those of a plan that gives each value its own buffer, to the last bit. Dead and unset buffers are
+ * NaN. */
 static void check_in_place(const op_case *c, void *data)
 {
     (void)data;
     char text[256];
     for (ad_dtype dtype = AD_F32; dtype <= AD_F64; dtype++) {
         op_graph o = op_graph_make(c, dtype);
-        ad_value twice[6], wanted[7];
+        ad_value twice[CHECK_MAX_INPUTS], wanted[CHECK_MAX_INPUTS + 1];
         for (int k = 0; k < o.n; k++)
             twice[k] = ad_neg(o.g, ad_neg(o.g, o.in[k]));
         ad_value y = wanted[0] = ad_apply(o.g, c->op, o.n, twice, &c->sample.attr);
@@ -227,8 +232,9 @@ static void check_in_place(const op_case *c, void *data)
         for (int k = 0; k < n; k++) {
             double *shared = evaluate(o.g, o.n, o.in, c->x, wanted[k], &(ad_plan_options){.poison = true});
             double *apart = evaluate(o.g, o.n, o.in, c->x, wanted[k], &(ad_plan_options){.no_reuse = true});
-            cr_expect(memcmp(shared, apart, (size_t)ad_count(o.g, wanted[k]) * sizeof(double)) == 0, "%s f%d: %s %d differs",
-                      op_case_text(c, text), dtype == AD_F32 ? 32 : 64, k ? "gradient" : "value", k);
+            cr_expect(memcmp(shared, apart, (size_t)ad_count(o.g, wanted[k]) * sizeof(double)) == 0,
+                      "%s f%d: %s %d differs", op_case_text(c, text), dtype == AD_F32 ? 32 : 64,
+                      k ? "gradient" : "value", k);
             free(shared);
             free(apart);
         }
@@ -239,4 +245,65 @@ static void check_in_place(const op_case *c, void *data)
 Test(ops, values_do_not_depend_on_memory_sharing)
 {
     for_each_case(check_in_place, NULL);
+}
+
+/* ---- threads ---- */
+
+typedef struct reduction {
+    ad_shape shape;
+    int axis; /* of a sum over this axis; -1: over all */
+} reduction;
+
+/* The same bits for 1 to 4 threads and from run to run, and the exact sum within the bound that stands below. */
+static void check_sum(const reduction *c, ad_dtype dtype, uint64_t stream)
+{
+    const ad_shape *s = &c->shape;
+    ad_graph *g;
+    REQUIRE(ad_graph_create(&g, dtype));
+    ad_value x = ad_input(g, "x", *s), y = ad_sum(g, x, c->axis >= 0, &c->axis, false);
+    int64_t n = ad_shape_count(s), outputs = ad_count(g, y), length = n / outputs, after = 1;
+    double *data = malloc((size_t)n * sizeof *data), *first = NULL;
+    for (int64_t i = 0; i < n; i++)
+        data[i] = (double)(float)(2 * uniform_at(stream, (uint64_t)i) - 0.9);
+    for (int run = 0; run < 8; run++) {
+        omp_set_num_threads(1 + run % 4);
+        double *sum = evaluate(g, 1, &x, &data, y, NULL);
+        if (!first) {
+            first = sum;
+            continue;
+        }
+        cr_assert(memcmp(first, sum, (size_t)outputs * sizeof *sum) == 0, "case %d differs with %d threads",
+                  (int)stream, 1 + run % 4);
+        free(sum);
+    }
+    for (int d = c->axis + 1; d < s->rank && c->axis >= 0; d++)
+        after *= s->dim[d];
+    for (int64_t o = 0; o < outputs; o++) {
+        long double exact = 0, size = 0;
+        for (int64_t r = 0; r < length; r++) {
+            long double value = data[(o / after * length + r) * after + o % after];
+            exact += value;
+            size += fabsl(value);
+        }
+        double eps = dtype == AD_F32 ? (double)FLT_EPSILON : DBL_EPSILON;
+        double bound = 0.5 * eps * fabs((double)exact) + (double)length * DBL_EPSILON * (double)size;
+        cr_assert(fabs(first[o] - (double)exact) <= bound, "case %d [%lld]: %.17g, exact %.17g", (int)stream,
+                  (long long)o, first[o], (double)exact);
+    }
+    free(data);
+    free(first);
+    ad_graph_destroy(&g);
+}
+
+/* Reductions large enough to be cut and shared out. Sums are taken in double, with a relative error below n eps_64 of
+ * the absolute sum, and rounded once. (Only float64 results show an order of summation that changes with the threads:
+ * float32 rounds the difference away.) */
+Test(ops, reductions_do_not_depend_on_threads)
+{
+    static const reduction cases[] = {{{1, {1000003}}, -1}, {{2, {65537, 3}}, 0},       {{2, {40001, 64}}, 0},
+                                      {{2, {130, 700}}, 0}, {{3, {5, 4097, 8}}, 1},     {{2, {3, 20001}}, 1},
+                                      {{2, {5001, 70}}, 1}, {{4, {2, 33, 65, 10}}, -1}, {{3, {2, 30, 5000}}, 1}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        for (ad_dtype dtype = AD_F32; dtype <= AD_F64; dtype++)
+            check_sum(&cases[k], dtype, 70 + k);
 }

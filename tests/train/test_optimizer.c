@@ -227,6 +227,9 @@ Test(optimizer, norm)
     g[5] = 1e30f; /* its square is no float32 */
     cr_assert_lt(fabs(tr_gradient_norm(AD_F32, g, N) / (double)1e30f - 1), 1e-15);
     cr_assert_eq(tr_gradient_norm(AD_F32, g, 0), 0.0);
+    for (int i = 0; i < 16384; i++)
+        g[i] = 1; /* every chunk is full */
+    cr_assert_eq(tr_gradient_norm(AD_F32, g, 16384), 128.0);
     for (int64_t n = 1; n < 70; n++) {
         double ones[70];
         for (int i = 0; i < 70; i++)

@@ -4,6 +4,7 @@
 #include "train/config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const fwm_command fwm_command_help = {
@@ -12,7 +13,7 @@ const fwm_command fwm_command_help = {
     .arguments = "[COMMAND | config [KEY]]",
     .doc = "Explains a command, or a key or block of the configuration (`fwm help config physics`).\v"
            "With --json: the commands, a command's options, or the configuration's JSON Schema, which editors take for "
-           "completion (configs/schema.json is this output, indented).",
+           "completion (configs/schema.json is this output).",
     .min_arguments = 0,
     .max_arguments = 2,
     .light = true,
@@ -65,7 +66,12 @@ static fwm_status help_config(fwm_call *call, const char *key)
     if (call->json) {
         json_t *schema;
         FWM_TRY(tr_config_schema(&schema));
-        return fwm_print_json(schema);
+        char *text = json_dumps(schema, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+        json_decref(schema);
+        FWM_CHECK(text != NULL, FWM_MEMORY, "no memory for the schema's text");
+        (void)printf("%s\n", text);
+        free(text);
+        return FWM_OK;
     }
     char *text;
     if (tr_config_help(key, &text) != FWM_OK) {

@@ -61,8 +61,8 @@ report_axis report_axis_make(double low, double high, bool log)
     report_axis a = {.low = low, .high = high, .log = log};
     if (log && !(high / low > 1 + 1e-9))
         a.low = low / 2, a.high = high * 2;
-    else if (!log && !(high - low > 1e-12 * fmax(fabs(low), fabs(high)))) {
-        double pad = low == 0 ? 1 : 0.5 * fabs(low);
+    else if (!log && !(high - low > fmax(1e-12 * fmax(fabs(low), fabs(high)), SMALLEST))) {
+        double pad = fabs(low) <= SMALLEST ? 1 : 0.5 * fabs(low);
         a.low = low - pad, a.high = high + pad;
     }
     if (log)
@@ -205,9 +205,13 @@ static void add_series(report_text *t, const report_chart *c, const frame *f, in
         report_text_add(t, "\"/>");
     }
     report_text_format(t, "<path class=\"line s%d\" d=\"", index % STYLES);
-    for (int i = 0; i < n; i++)
-        if (bins[i].count > 0)
-            report_text_format(t, "%c%.1f %.1f", i == 0 || bins[i - 1].count == 0 ? 'M' : 'L', bins[i].x, bins[i].y);
+    for (int i = 0; i < n; i++) {
+        if (bins[i].count == 0)
+            continue;
+        bool starts = i == 0 || bins[i - 1].count == 0, ends = i == n - 1 || bins[i + 1].count == 0;
+        /* A point between two gaps: a line of no length has round ends, and shows. */
+        report_text_format(t, "%c%.1f %.1f%s", starts ? 'M' : 'L', bins[i].x, bins[i].y, starts && ends ? "h0" : "");
+    }
     report_text_add(t, "\"/>");
     for (int i = 0; s->n <= MARKED && i < n; i++) {
         if (bins[i].count == 0)

@@ -8,7 +8,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { MAX_TIMES = 6, MAX_SERIES = 8, MAX_CHARTS = 8, MAX_METRICS = 32, MAX_TEXTS = 64, SIDE = 96 };
+/* Steps with still images, and steps of the films (a longer rollout is shown at so many of its steps). */
+enum { MAX_SHOWN = 6, MAX_TIMES = 48, FILM_RATE = 6, MAX_SERIES = 8, MAX_CHARTS = 8, MAX_METRICS = 32, MAX_TEXTS = 64, SIDE = 96 };
 
 typedef struct page {
     const tr_trained *t;
@@ -22,7 +23,7 @@ typedef struct page {
     report_strip strips[2];
     report_prediction predictions[2][2];
     const char *labels[MAX_TIMES];
-    int times[MAX_TIMES], n_times;
+    int times[MAX_TIMES], n_times, shown[MAX_SHOWN], n_shown;
 } page;
 
 static const char *text(page *p, const char *fmt, ...) FWM_PRINTF(2, 3);
@@ -162,35 +163,29 @@ static void add_residual_chart(page *p)
     s[c->n_series++] = (report_series){"truth", x, p->e->truth_residual, n};
 }
 
+/* The lines of the log that have `name`, joined, as one more series of the latest chart. */
+static void add_logged(page *p, const tr_history *h, report_series *series, const char *name, const char *label)
+{
+    double *x = fwm_arena_alloc(p->arena, 2 * (size_t)h->rows * sizeof *x);
+    if (!series || !x)
+        return;
+    int64_t n = tr_history_series(h, name, x, x + h->rows);
+    if (n > 0)
+        series[p->charts[p->r.n_charts - 1].n_series++] = (report_series){label, x, x + h->rows, n};
+}
+
 static void add_training_charts(page *p, const tr_history *h)
 {
     static const char *const losses[] = {"loss", "loss_state", "loss_frame", "loss_kl", "loss_phys", "loss_ot"};
-    const double *step = tr_history_column(h, "step");
-    if (!step || h->rows == 0)
-        return;
-    report_series *s = new_chart(p, "Training losses", "update", "loss", true);
-    for (size_t k = 0; s && k < sizeof losses / sizeof *losses; k++) {
-        const double *y = tr_history_column(h, losses[k]);
-        if (y)
-            s[p->charts[p->r.n_charts - 1].n_series++] = (report_series){losses[k], step, y, h->rows};
+    if (tr_history_column(h, "loss")) {
+        report_series *s = new_chart(p, "Training losses", "update", "loss", true);
+        for (size_t k = 0; k < sizeof losses / sizeof *losses; k++)
+            add_logged(p, h, s, losses[k], losses[k]);
     }
-    const double *val = tr_history_column(h, "val_vrmse"), *one = tr_history_column(h, "val_vrmse_1");
-    if (!val || !one)
-        return;
-    /* Validation lines are few: only those rows, so that points are joined. */
-    double *x = fwm_arena_alloc(p->arena, 3 * (size_t)h->rows * sizeof *x), *a = x ? x + h->rows : NULL, *b = a ? a + h->rows : NULL;
-    int64_t n = 0;
-    for (int64_t i = 0; x && i < h->rows; i++)
-        if (isfinite(val[i])) {
-            x[n] = step[i];
-            a[n] = val[i];
-            b[n++] = one[i];
-        }
-    s = n > 0 ? new_chart(p, "Validation", "update", "VRMSE", true) : NULL;
-    if (s) {
-        s[0] = (report_series){text(p, "at step %lld", (long long)p->t->config->eval.horizon), x, a, n};
-        s[1] = (report_series){"at step 1", x, b, n};
-        p->charts[p->r.n_charts - 1].n_series = 2;
+    if (tr_history_column(h, "val_vrmse")) {
+        report_series *s = new_chart(p, "Validation", "update", "VRMSE", true);
+        add_logged(p, h, s, "val_vrmse", text(p, "at step %lld", (long long)p->t->config->eval.horizon));
+        add_logged(p, h, s, "val_vrmse_1", "at step 1");
     }
 }
 
@@ -219,6 +214,12 @@ static float *pick_frames(page *p, const float *frames)
     return out;
 }
 
+/* Number k of n steps spread evenly over 1..last, both ends among them. */
+static int spread(int k, int n, int last)
+{
+    return n > 1 ? 1 + (int)((int64_t)(last - 1) * k / (n - 1)) : last;
+}
+
 static fwm_status add_strips(page *p)
 {
     const tr_example *x = &p->e->example;
@@ -226,21 +227,26 @@ static fwm_status add_strips(page *p)
     const ad_sparse *m;
     p->n_times = p->e->horizon < MAX_TIMES ? (int)p->e->horizon : MAX_TIMES;
     for (int k = 0; k < p->n_times; k++) {
-        p->times[k] = (int)(1 + (p->e->horizon - 1) * k / (p->n_times > 1 ? p->n_times - 1 : 1));
+        p->times[k] = spread(k, p->n_times, (int)p->e->horizon);
         p->labels[k] = text(p, "step %d", p->times[k]);
     }
+    p->n_shown = p->n_times < MAX_SHOWN ? p->n_times : MAX_SHOWN;
+    for (int k = 0; k < p->n_shown; k++)
+        p->shown[k] = spread(k, p->n_shown, p->n_times) - 1;
     FWM_TRY(tr_law_render(p->t->world->law, SIDE, SIDE, &m));
     const ds_field_info *field = &p->t->world->info->fields[DS_STATE];
     p->predictions[0][0] = (report_prediction){"model", render(p, x->state, m)};
     p->predictions[0][1] = (report_prediction){"cheap simulation", render(p, x->physics_state, m)};
     p->strips[p->r.n_strips++] = (report_strip){.title = text(p, "State %s, trajectory %lld", field->names[0], (long long)x->trajectory),
                                                 .unit = field->units[0], .times = p->n_times, .height = SIDE, .width = SIDE, .channels = 1,
-                                                .labels = p->labels, .truth = render(p, x->truth_state, m),
+                                                .labels = p->labels, .shown = p->shown, .n_shown = p->n_shown, .fps = FILM_RATE,
+                                                .truth = render(p, x->truth_state, m),
                                                 .predictions = p->predictions[0], .n_predictions = 2};
     if (x->frame && c->colors == 3) {
         p->predictions[1][0] = (report_prediction){"model", pick_frames(p, x->frame)};
         p->strips[p->r.n_strips++] = (report_strip){.title = text(p, "Frames, trajectory %lld", (long long)x->trajectory), .times = p->n_times,
                                                     .height = (int)c->height, .width = (int)c->width, .channels = 3, .labels = p->labels,
+                                                    .shown = p->shown, .n_shown = p->n_shown, .fps = FILM_RATE,
                                                     .truth = pick_frames(p, x->truth_frame), .predictions = p->predictions[1],
                                                     .n_predictions = 1};
     }

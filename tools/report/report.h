@@ -50,10 +50,11 @@ typedef struct report_prediction {
     const float *values; /* as the strip's truth */
 } report_prediction;
 
-/* Truth, predictions and their errors side by side at chosen times. channels 1: a field, through the colour map, one
- * scale (the truth's range) for truth and predictions, signed error through the diverging map; NaN is drawn grey
- * (outside the domain, or diverged). channels 3: RGB frames in [0,1], error = largest absolute difference of the
- * channels. */
+/* Truth, predictions and their errors, one row each: still images at chosen times, and all times as a film. channels 1:
+ * a field, through the colour map, one scale (the truth's range) for truth and predictions, signed error through the
+ * diverging map. channels 3: RGB frames in [0,1], error = largest absolute difference of the channels. The errors of
+ * each prediction have a scale of their own, written beside them. A NaN of the truth is drawn grey (outside the
+ * domain), one of a prediction alone magenta (diverged). */
 typedef struct report_strip {
     const char *title, *unit, *note; /* unit and note may be NULL */
     int times, height, width, channels;

@@ -5,14 +5,14 @@
 
 #include <math.h>
 
-enum { FILM_WIDTH = 200 };
+/* Films stand in one row of the page, in whole multiples of their pixels. */
+enum { FILMS_WIDTH = 960, FILM_GAP = 16, FILM_LARGEST = 200 };
 static const uint8_t outside[3] = {136, 136, 136}, diverged[3] = {255, 0, 255};
 
-/* What the rows of a strip share. */
+/* What the rows of a strip share; `error` is a prediction's own. */
 typedef struct scales {
     report_palette values, errors;
     double low, high; /* of the truth */
-    double error;     /* largest magnitude of all errors, at least tiny */
     bool has_outside, has_diverged;
 } scales;
 
@@ -52,16 +52,20 @@ static scales find_scales(const report_strip *s)
         double pad = k.low == 0 ? 1 : 0.5 * fabs(k.low);
         k.low -= pad, k.high += pad;
     }
-    for (int p = 0; p < s->n_predictions; p++)
-        for (int64_t i = 0; i < pixels(s); i++) {
-            double e = error_at(s, s->predictions[p].values, i);
-            if (isfinite(e))
-                k.error = fmax(k.error, fabs(e));
-        }
-    /* A diverged rollout must not hide the rest: errors beyond the truth's own range are drawn as that. */
-    double range = s->channels == 1 ? k.high - k.low : 1.0;
-    k.error = k.error > range ? range : k.error > 0 ? k.error : 1e-12 * range;
     return k;
+}
+
+/* The end of a prediction's error scale: its largest error, but no more than the truth's own range, so that a diverged
+ * rollout does not hide the rest; never 0. */
+static double error_scale(const report_strip *s, const scales *k, const float *values)
+{
+    double range = s->channels == 1 ? k->high - k->low : 1.0, most = 0;
+    for (int64_t i = 0; i < pixels(s); i++) {
+        double e = fabs(error_at(s, values, i));
+        if (isfinite(e))
+            most = fmax(most, e);
+    }
+    return most > range ? range : most > 0 ? most : 1e-12 * range;
 }
 
 static void put(uint8_t *out, const uint8_t *rgb)
@@ -99,9 +103,10 @@ static void paint_values(uint8_t *rgb, const report_strip *s, scales *k, const f
 
 static void paint_errors(uint8_t *rgb, const report_strip *s, scales *k, const float *values)
 {
+    double end = error_scale(s, k, values);
     for (int64_t i = 0; i < pixels(s); i++) {
         const uint8_t *mark = special(s, k, values, i);
-        put(rgb + 3 * i, mark ? mark : report_palette_at(&k->errors, error_at(s, values, i), -k->error, k->error));
+        put(rgb + 3 * i, mark ? mark : report_palette_at(&k->errors, error_at(s, values, i), -end, end));
     }
 }
 
@@ -154,7 +159,10 @@ static fwm_status add_row(report_text *t, const report_strip *s, const uint8_t *
 static fwm_status add_film(report_text *t, const report_strip *s, const uint8_t *rgb, const char *name,
                            const char *suffix)
 {
-    int scale = s->width < FILM_WIDTH ? FILM_WIDTH / s->width : 1;
+    int films = 1 + 2 * s->n_predictions, room = FILMS_WIDTH / films - FILM_GAP;
+    int scale = (room < FILM_LARGEST ? room : FILM_LARGEST) / s->width;
+    if (scale < 1)
+        scale = 1;
     report_text_format(t,
                        "<figure><div class=\"film\" style=\"width:%dpx;height:%dpx;background-size:100%% %d%%;"
                        "animation:film %.3fs steps(%d,jump-none) infinite;background-image:url(",
@@ -166,17 +174,19 @@ static fwm_status add_film(report_text *t, const report_strip *s, const uint8_t 
     return FWM_OK;
 }
 
-/* A bar of the palette's colours [first, last] between its two ends' values. */
-static fwm_status add_scale(report_text *t, const report_palette *palette, int first, const char *name, double low,
-                            double high, const char *unit)
+/* A bar of the palette's colours from `first` on, between the values at its ends. */
+static fwm_status add_scale(report_text *t, const report_palette *palette, int first, const char *name,
+                            const char *suffix, double low, double high, const char *unit)
 {
-    report_text_format(t, "<span class=\"scale\">%s <span>%.3g</span><img alt=\"from %.3g to %.3g\" src=\"", name, low,
-                       low, high);
+    report_text_add(t, "<span class=\"scale\">");
+    report_text_escape(t, name);
+    report_text_format(t, "%s <span>%.3g</span><img alt=\"from %.3g to %.3g\" src=\"", suffix, low, low, high);
     FWM_TRY(report_png_add(t, palette->rgb[first], REPORT_SHADES - first, 1));
     report_text_format(t, "\"/><span>%.3g", high);
     if (unit && unit[0]) {
-        report_text_add(t, " ");
+        report_text_add(t, " [");
         report_text_escape(t, unit);
+        report_text_add(t, "]");
     }
     report_text_add(t, "</span></span>");
     return FWM_OK;
@@ -185,12 +195,13 @@ static fwm_status add_scale(report_text *t, const report_palette *palette, int f
 static fwm_status add_scales(report_text *t, const report_strip *s, const scales *k)
 {
     report_text_add(t, "<p class=\"scales\">");
-    if (s->channels == 1) {
-        FWM_TRY(add_scale(t, &k->values, 0, "value", k->low, k->high, s->unit));
-        if (s->n_predictions > 0)
-            FWM_TRY(add_scale(t, &k->errors, 0, "error", -k->error, k->error, s->unit));
-    } else if (s->n_predictions > 0) {
-        FWM_TRY(add_scale(t, &k->errors, REPORT_SHADES / 2, "error", 0, k->error, s->unit));
+    if (s->channels == 1)
+        FWM_TRY(add_scale(t, &k->values, 0, "value", "", k->low, k->high, s->unit));
+    for (int p = 0; p < s->n_predictions; p++) {
+        double end = error_scale(s, k, s->predictions[p].values);
+        bool frames = s->channels == 3;
+        FWM_TRY(add_scale(t, &k->errors, frames ? REPORT_SHADES / 2 : 0, s->predictions[p].name, ": error",
+                          frames ? 0 : -end, end, s->unit));
     }
     if (k->has_outside)
         report_text_add(t, "<span class=\"scale\"><i style=\"background:#888\"></i> outside the domain</span>");

@@ -1,4 +1,5 @@
-/* y[r * y_stride + i] = x[r * x_stride + i] for `rows` rows of `run` elements: what concat, slice and pad are made of. */
+/* y[r * y_stride + i] = x[r * x_stride + i] for `rows` rows of `run` elements: what concat, slice and pad are made of.
+ */
 #ifndef FWM_AUTODIFF_KERNELS_COPY_H
 #define FWM_AUTODIFF_KERNELS_COPY_H
 

@@ -5,8 +5,8 @@
 #include <omp.h>
 
 enum {
-    BUFFER = 1024,     /* elements of an expanded input; also the work of one item where rows are short */
-    LONG_ROW = 256,    /* rows from this length on are not expanded */
+    BUFFER = 1024,    /* elements of an expanded input; also the work of one item where rows are short */
+    LONG_ROW = 256,   /* rows from this length on are not expanded */
     ROW_BLOCK = 4096, /* elements of one item where rows are long */
     MAX_INPUTS = AD_ELEMENTWISE_MAX_INPUTS
 };
@@ -110,8 +110,9 @@ static void run_short(const ad_call *call, ad_row row, const view *v, int64_t fi
             x[k] = from;
             if (step == 1 && row_step == n)
                 continue;
-            /* The same short row again and again ([..,C] with [C]): expanded once. */
-            if (row_step != 0 || from != expanded_from[k] || rows > expanded_rows[k]) {
+            /* The same short row again and again ([..,C] with [C]) is expanded once. A thread may begin at a last,
+             * shorter group and then need more rows of the same. */
+            if (from != expanded_from[k] || rows > expanded_rows[k]) {
                 expand(buffer[k], from, rows, n, row_step, step);
                 expanded_from[k] = from;
                 expanded_rows[k] = rows;

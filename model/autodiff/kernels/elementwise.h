@@ -1,9 +1,9 @@
 /* One driver for every element-wise operator with numpy broadcasting: one to three inputs, equal or broadcast.
  *
- * An operator gives a `row`: the loop over n contiguous results, where input k advances by stride[k], 0 or 1. The driver drops
- * and merges dimensions until that is all that is left, expands short repeated rows ([..,C] with [C], C small) into a buffer
- * on the stack so that loops stay long, and divides long work among threads. Each result depends on its own inputs only, so
- * bits do not depend on the division. y may be the memory of an input of its own size. */
+ * An operator gives a `row`: the loop over n contiguous results, where input k advances by stride[k], 0 or 1. The
+ * driver drops and merges dimensions until that is all that is left, expands short repeated rows ([..,C] with [C], C
+ * small) into a buffer on the stack so that loops stay long, and divides long work among threads. Each result depends
+ * on its own inputs only, so bits do not depend on the division. y may be the memory of an input of its own size. */
 #ifndef FWM_AUTODIFF_KERNELS_ELEMENTWISE_H
 #define FWM_AUTODIFF_KERNELS_ELEMENTWISE_H
 

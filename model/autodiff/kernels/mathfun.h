@@ -1,7 +1,7 @@
 /* Elementary functions of one `real`, for loops that the compiler must vectorise.
  *
- * float: own polynomials without branches, calls or tables, so that a loop over them becomes vector code at every level.
- * double: the C library's functions, because float64 is the reference that the others are held against.
+ * float: own polynomials without branches, calls or tables, so that a loop over them becomes vector code at every
+ * level. double: the C library's functions, because float64 is the reference that the others are held against.
  *
  * Largest error in float32, in units of the last place (ulp), over all finite inputs with normal results; the operator
  * tests hold these bounds for every instruction set (level 1 has no fused multiply-add and is the worst):
@@ -9,10 +9,11 @@
  *     real_exp 1   real_log 1   real_log1p 2.5 (x >= 0)   real_tanh 1.5   real_sigmoid 3   real_erf 2.5
  *     real_sin, real_cos 2 for |x| <= REAL_TRIG_LIMIT; beyond it they are wrong, and the caller takes the library's.
  *
- * NaN gives NaN; infinities and overflow behave as in C99 annex F. Subnormal numbers are exact unless the thread flushes them.
+ * NaN gives NaN; infinities and overflow behave as in C99 annex F. Subnormal numbers are exact unless the thread
+ * flushes them.
  *
- * Source: Cody and Waite's range reductions (Software Manual for the Elementary Functions, 1980); the coefficients are minimax
- * polynomials in the relative error of the function, from a Remez exchange in 40 digits, rounded to float. */
+ * Source: Cody and Waite's range reductions (Software Manual for the Elementary Functions, 1980); the coefficients are
+ * minimax polynomials in the relative error of the function, from a Remez exchange in 40 digits, rounded to float. */
 #ifndef FWM_AUTODIFF_KERNELS_MATHFUN_H
 #define FWM_AUTODIFF_KERNELS_MATHFUN_H
 
@@ -82,10 +83,12 @@ static inline uint32_t real_to_bits(float f)
     return u;
 }
 
-/* e^x = 2^n e^r, n = round(x / ln 2), |r| <= ln 2 / 2. The factor 2^n is applied in two halves: n reaches 128 and -150. */
+/* e^x = 2^n e^r, n = round(x / ln 2), |r| <= ln 2 / 2. The factor 2^n is applied in two halves: n reaches 128 and -150.
+ */
 static inline float real_exp(float x)
 {
-    const float round_shift = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits */
+    const float round_shift =
+        12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits */
     x = x < -104.0f ? -104.0f : x;
     x = x > 89.0f ? 89.0f : x;
     float t = REAL_FMA(x, 1.44269504f, round_shift);
@@ -178,8 +181,9 @@ static inline float real_erf(float x)
     return a < 1.0f ? small : large;
 }
 
-/* x = n pi/2 + r, |r| <= pi/4, reduced in double: pi/2 in three parts whose first two have 25 bits, so that their products
- * with n (26 bits) are exact. Result: sine for even `quadrant`, cosine for odd ones, with the sign of the quadrant. */
+/* x = n pi/2 + r, |r| <= pi/4, reduced in double: pi/2 in three parts whose first two have 25 bits, so that their
+ * products with n (26 bits) are exact. Result: sine for even `quadrant`, cosine for odd ones, with the sign of the
+ * quadrant. */
 static inline float real_sine_of_quadrant(float x, int32_t shift)
 {
     const double round_shift = 6755399441055744.0; /* 1.5 * 2^52 */

@@ -1,9 +1,9 @@
-/* The reduction of x [before, reduced, after] over its middle, as a template: define REDUCE_START (the neutral element) and
- * REDUCE_STEP(acc, x) in double, then include this in one .c of ops/.
+/* The reduction of x [before, reduced, after] over its middle, as a template: define REDUCE_START (the neutral element)
+ * and REDUCE_STEP(acc, x) in double, then include this in one .c of ops/.
  *
- * Work is cut into pieces that depend on the shape alone, and partial results are combined in order, so that a result does
- * not depend on the thread count. A piece adds rows of `after` elements into an array of double accumulators; where `after`
- * is short, several rows are taken as one long one so that the loop stays vector code. */
+ * Work is cut into pieces that depend on the shape alone, and partial results are combined in order, so that a result
+ * does not depend on the thread count. A piece adds rows of `after` elements into an array of double accumulators;
+ * where `after` is short, several rows are taken as one long one so that the loop stays vector code. */
 #include "model/autodiff/ops/reduction.h"
 #include "model/base/threads.h"
 
@@ -11,8 +11,8 @@ enum {
     REDUCE_LANES = 64,    /* shortest array of accumulators, */
     REDUCE_FEW_LANES = 8, /* but for a single row of less than REDUCE_LONG_ROW */
     REDUCE_LONG_ROW = 512,
-    REDUCE_BLOCK = 512,   /* longest */
-    REDUCE_CHUNK = 4096,  /* elements of the smallest chunk; with as many results, nothing is cut */
+    REDUCE_BLOCK = 512,  /* longest */
+    REDUCE_CHUNK = 4096, /* elements of the smallest chunk; with as many results, nothing is cut */
     REDUCE_MAX_CHUNKS = 16
 };
 
@@ -89,8 +89,8 @@ static void reduce_wide(const real *x, int64_t rows, int64_t stride, int64_t wid
 }
 
 /* Chunk `chunk` of `chunks` of the reduced length, columns q0 .. q0+width-1, of outer index p. */
-static void reduce_piece(const real *x, const ad_span *s, int64_t p, int64_t chunk, int64_t chunks, int64_t q0, int64_t width,
-                         double *total)
+static void reduce_piece(const real *x, const ad_span *s, int64_t p, int64_t chunk, int64_t chunks, int64_t q0,
+                         int64_t width, double *total)
 {
     int64_t r0 = s->reduced * chunk / chunks, rows = s->reduced * (chunk + 1) / chunks - r0;
     x += (p * s->reduced + r0) * s->after + q0;
@@ -103,7 +103,8 @@ static void reduce_piece(const real *x, const ad_span *s, int64_t p, int64_t chu
 }
 
 #ifdef FWM_DEFINITION
-static size_t reduce_scratch(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out, const ad_attributes *attr)
+static size_t reduce_scratch(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out,
+                             const ad_attributes *attr)
 {
     (void)dtype, (void)n, (void)out;
     ad_span s = ad_span_of(in[0], attr);

@@ -7,8 +7,8 @@
 
 enum { BLOCK = 2048 };
 
-/* Block by block, so that the running sum stays in the first-level cache. A block of y is written when that block of every
- * input has been read, so y may be the memory of any of them. */
+/* Block by block, so that the running sum stays in the first-level cache. A block of y is written when that block of
+ * every input has been read, so y may be the memory of any of them. */
 static void add_block(const ad_call *call, int64_t at, int64_t n)
 {
     real sum[BLOCK];
@@ -53,8 +53,8 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
         if (need[k])
             dx[k] = dy;
 }
-AD_SAMPLES({2, {{2, {3, 5}}, {2, {3, 5}}}, -1, 1, {.i = {0}}}, {3, {{1, {37}}, {1, {37}}, {1, {37}}}, -1, 1, {.i = {0}}},
-           {1, {{1, {4}}}, -1, 1, {.i = {0}}})
+AD_SAMPLES({2, {{2, {3, 5}}, {2, {3, 5}}}, -1, 1, {.i = {0}}},
+           {3, {{1, {37}}, {1, {37}}, {1, {37}}}, -1, 1, {.i = {0}}}, {1, {{1, {4}}}, -1, 1, {.i = {0}}})
 const ad_op ad_op_add_n = {
     .name = "add_n",
     .min_inputs = 1,

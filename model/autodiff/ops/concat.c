@@ -22,7 +22,8 @@ static fwm_status shape(int n, const ad_shape *const *in, const ad_attributes *a
     int axis = (int)attr->i[0];
     char a[96], b[96];
     *out = *in[0];
-    FWM_CHECK(axis >= 0 && axis < out->rank, FWM_SHAPE, "expected an axis of %s, found %d", ad_shape_text(out, a), axis);
+    FWM_CHECK(axis >= 0 && axis < out->rank, FWM_SHAPE, "expected an axis of %s, found %d", ad_shape_text(out, a),
+              axis);
     for (int k = 1; k < n; k++) {
         ad_shape same = *in[k];
         FWM_CHECK(same.rank == out->rank, FWM_SHAPE, "expected %d axes in every input, found %s (input %d)", out->rank,

@@ -1,5 +1,5 @@
-/* Operators that only gradient rules build: the derivative of an activation times the cotangent in one pass. Each has its own
- * gradient rule, so that second derivatives work. dy comes first and is the input that they are linear in. */
+/* Operators that only gradient rules build: the derivative of an activation times the cotangent in one pass. Each has
+ * its own gradient rule, so that second derivatives work. dy comes first and is the input that they are linear in. */
 #ifndef FWM_AUTODIFF_OPS_FUSED_H
 #define FWM_AUTODIFF_OPS_FUSED_H
 

@@ -1,4 +1,5 @@
-/* z = d (Phi(x) + x phi(x));  dd = dz (Phi(x) + x phi(x)), dx = dz d phi(x) (2 - x^2), phi(x) = (2 pi)^(-1/2) e^(-x^2/2). */
+/* z = d (Phi(x) + x phi(x));  dd = dz (Phi(x) + x phi(x)), dx = dz d phi(x) (2 - x^2), phi(x) = (2 pi)^(-1/2)
+ * e^(-x^2/2). */
 #include "model/autodiff/ops/elementwise.h"
 
 static inline real value(real d, real x)

@@ -1,6 +1,6 @@
-/* y = op(a) op(b) over the last two axes; i[0], i[1]: transpose a, b. Leading axes are equal, or absent in one of the two.
- * With Y = A B: dA = dY B^T, dB = A^T dY, each transposed where its operand was. [B,T,K] x [K,N] is one product of B T rows, and
- * so is its weight gradient. */
+/* y = op(a) op(b) over the last two axes; i[0], i[1]: transpose a, b. Leading axes are equal, or absent in one of the
+ * two. With Y = A B: dA = dY B^T, dB = A^T dY, each transposed where its operand was. [B,T,K] x [K,N] is one product of
+ * B T rows, and so is its weight gradient. */
 #include "model/autodiff/kernels/gemm.h"
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
@@ -42,8 +42,8 @@ static fwm_status run(const ad_call *call)
     const real *a = call->in[0], *b = call->in[1];
     real *y = call->out;
     for (int64_t i = 0; i < p.batch; i++)
-        FWM_TRY(ad_gemm(y + i * p.m * p.n, a + i * p.step_a, b + i * p.step_b, call->attr->i[0] != 0, call->attr->i[1] != 0, p.m,
-                        p.n, p.k));
+        FWM_TRY(ad_gemm(y + i * p.m * p.n, a + i * p.step_a, b + i * p.step_b, call->attr->i[0] != 0,
+                        call->attr->i[1] != 0, p.m, p.n, p.k));
     return FWM_OK;
 }
 AD_KERNEL(matmul, run)
@@ -57,7 +57,8 @@ static fwm_status shape(int n, const ad_shape *const *in, const ad_attributes *a
     const ad_shape *a = in[0], *b = in[1];
     char ta[96], tb[96];
     ad_shape_text(a, ta), ad_shape_text(b, tb);
-    FWM_CHECK(a->rank >= 2 && b->rank >= 2, FWM_SHAPE, "expected matrices in the last two axes, found %s and %s", ta, tb);
+    FWM_CHECK(a->rank >= 2 && b->rank >= 2, FWM_SHAPE, "expected matrices in the last two axes, found %s and %s", ta,
+              tb);
     FWM_CHECK(a->dim[a->rank - (attr->i[0] ? 2 : 1)] == b->dim[b->rank - (attr->i[1] ? 1 : 2)], FWM_SHAPE,
               "expected equal inner lengths, found %s%s and %s%s", ta, attr->i[0] ? " transposed" : "", tb,
               attr->i[1] ? " transposed" : "");
@@ -68,7 +69,8 @@ static fwm_status shape(int n, const ad_shape *const *in, const ad_attributes *a
               "expected leading axes that are equal, or absent in one of the two, found %s and %s", ta, tb);
     product p = product_of(a, b, attr);
     FWM_CHECK(p.m <= INT_MAX && p.n <= INT_MAX && p.k <= INT_MAX, FWM_OVERFLOW,
-              "expected matrix sizes up to %d, found %lld x %lld x %lld", INT_MAX, (long long)p.m, (long long)p.n, (long long)p.k);
+              "expected matrix sizes up to %d, found %lld x %lld x %lld", INT_MAX, (long long)p.m, (long long)p.n,
+              (long long)p.k);
     *out = a->rank >= b->rank ? *a : *b;
     out->dim[out->rank - 2] = a->dim[a->rank - (attr->i[0] ? 1 : 2)];
     out->dim[out->rank - 1] = p.n;
@@ -106,10 +108,14 @@ static double flops(int n, const ad_shape *const *in, const ad_shape *out, const
 
 AD_SAMPLES({2, {{2, {3, 5}}, {2, {5, 4}}}, -1, 1, {.i = {0, 0}}}, {2, {{2, {5, 3}}, {2, {5, 4}}}, -1, 1, {.i = {1, 0}}},
            {2, {{2, {3, 5}}, {2, {4, 5}}}, -1, 1, {.i = {0, 1}}}, {2, {{2, {5, 3}}, {2, {4, 5}}}, -1, 1, {.i = {1, 1}}},
-           {2, {{3, {2, 3, 5}}, {2, {5, 4}}}, -1, 1, {.i = {0, 0}}}, {2, {{3, {2, 3, 5}}, {2, {4, 5}}}, -1, 1, {.i = {0, 1}}},
-           {2, {{3, {2, 5, 3}}, {2, {5, 4}}}, -1, 1, {.i = {1, 0}}}, {2, {{2, {3, 5}}, {3, {2, 5, 4}}}, -1, 1, {.i = {0, 0}}},
-           {2, {{2, {5, 3}}, {3, {2, 4, 5}}}, -1, 1, {.i = {1, 1}}}, {2, {{3, {2, 3, 5}}, {3, {2, 5, 4}}}, -1, 1, {.i = {0, 0}}},
-           {2, {{3, {2, 5, 3}}, {3, {2, 4, 5}}}, -1, 1, {.i = {1, 1}}}, {2, {{2, {1, 7}}, {2, {7, 1}}}, -1, 1, {.i = {0, 0}}},
+           {2, {{3, {2, 3, 5}}, {2, {5, 4}}}, -1, 1, {.i = {0, 0}}},
+           {2, {{3, {2, 3, 5}}, {2, {4, 5}}}, -1, 1, {.i = {0, 1}}},
+           {2, {{3, {2, 5, 3}}, {2, {5, 4}}}, -1, 1, {.i = {1, 0}}},
+           {2, {{2, {3, 5}}, {3, {2, 5, 4}}}, -1, 1, {.i = {0, 0}}},
+           {2, {{2, {5, 3}}, {3, {2, 4, 5}}}, -1, 1, {.i = {1, 1}}},
+           {2, {{3, {2, 3, 5}}, {3, {2, 5, 4}}}, -1, 1, {.i = {0, 0}}},
+           {2, {{3, {2, 5, 3}}, {3, {2, 4, 5}}}, -1, 1, {.i = {1, 1}}},
+           {2, {{2, {1, 7}}, {2, {7, 1}}}, -1, 1, {.i = {0, 0}}},
            {2, {{4, {2, 2, 3, 4}}, {4, {2, 2, 4, 2}}}, -1, 1, {.i = {0, 0}}})
 const ad_op ad_op_matmul = {
     .name = "matmul",

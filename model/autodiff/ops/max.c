@@ -1,4 +1,5 @@
-/* y = max of x over axes i[0] .. i[0]+i[1]-1 (i[2]: keep them as 1), NaN if one is NaN;  dx = dy at the first maximum. */
+/* y = max of x over axes i[0] .. i[0]+i[1]-1 (i[2]: keep them as 1), NaN if one is NaN;  dx = dy at the first maximum.
+ */
 #define REDUCE_START (-(double)INFINITY)
 #define REDUCE_STEP(acc, x) ((x) > (acc) || (x) != (x) ? (x) : (acc))
 #include <math.h>

@@ -1,5 +1,5 @@
-/* What sum and max share: reduction over a run of neighbouring axes, the operator's attributes i = {first axis, count, keep}.
- * The builders make reductions over other sets of axes of several such. */
+/* What sum and max share: reduction over a run of neighbouring axes, the operator's attributes i = {first axis, count,
+ * keep}. The builders make reductions over other sets of axes of several such. */
 #ifndef FWM_AUTODIFF_OPS_REDUCTION_H
 #define FWM_AUTODIFF_OPS_REDUCTION_H
 
@@ -29,8 +29,8 @@ static inline fwm_status ad_reduction_shape(int n, const ad_shape *const *in, co
     (void)n;
     int rank = in[0]->rank, first = (int)attr->i[0], count = (int)attr->i[1];
     char text[96];
-    FWM_CHECK(first >= 0 && count >= 1 && first + count <= rank, FWM_SHAPE,
-              "expected axes inside %s, found %d to %d", ad_shape_text(in[0], text), first, first + count - 1);
+    FWM_CHECK(first >= 0 && count >= 1 && first + count <= rank, FWM_SHAPE, "expected axes inside %s, found %d to %d",
+              ad_shape_text(in[0], text), first, first + count - 1);
     out->rank = 0;
     for (int i = 0; i < rank; i++) {
         bool inside = i >= first && i < first + count;
@@ -56,7 +56,8 @@ static inline ad_value ad_reduction_kept(ad_graph *g, ad_value x, ad_value dy, c
 }
 
 /* Reduces x over the axes by runs of neighbours, last run first so that earlier axes keep their numbers. */
-static inline ad_value ad_reduction_apply(ad_graph *g, const ad_op *op, ad_value x, int n_axes, const int *axes, bool keep)
+static inline ad_value ad_reduction_apply(ad_graph *g, const ad_op *op, ad_value x, int n_axes, const int *axes,
+                                          bool keep)
 {
     if (x < 0)
         return AD_NONE;
@@ -86,13 +87,10 @@ static inline ad_value ad_reduction_apply(ad_graph *g, const ad_op *op, ad_value
 }
 
 /* Rows, columns, the middle, everything, a short last axis, more than one chunk. */
-#define AD_REDUCTION_SAMPLES                                    \
-    AD_SAMPLES({1, {{2, {3, 5}}}, -1, 1, {.i = {1, 1, 0}}},     \
-               {1, {{2, {4, 5}}}, -1, 1, {.i = {0, 1, 1}}},     \
-               {1, {{4, {2, 3, 2, 4}}}, -1, 1, {.i = {1, 2, 0}}}, \
-               {1, {{3, {2, 3, 4}}}, -1, 1, {.i = {0, 3, 0}}},  \
-               {1, {{3, {5, 3, 1}}}, -1, 1, {.i = {0, 2, 1}}},  \
-               {1, {{2, {7, 70}}}, -1, 1, {.i = {0, 1, 0}}},    \
+#define AD_REDUCTION_SAMPLES                                                                                           \
+    AD_SAMPLES({1, {{2, {3, 5}}}, -1, 1, {.i = {1, 1, 0}}}, {1, {{2, {4, 5}}}, -1, 1, {.i = {0, 1, 1}}},               \
+               {1, {{4, {2, 3, 2, 4}}}, -1, 1, {.i = {1, 2, 0}}}, {1, {{3, {2, 3, 4}}}, -1, 1, {.i = {0, 3, 0}}},      \
+               {1, {{3, {5, 3, 1}}}, -1, 1, {.i = {0, 2, 1}}}, {1, {{2, {7, 70}}}, -1, 1, {.i = {0, 1, 0}}},           \
                {1, {{1, {131}}}, -1, 1, {.i = {0, 1, 0}}})
 #endif
 #endif

@@ -42,8 +42,8 @@ static fwm_status resolve(ad_shape *s, int64_t count)
     int unknown = -1;
     int64_t known = 1;
     char text[96];
-    FWM_CHECK(s->rank >= 1 && s->rank <= AD_MAX_RANK, FWM_SHAPE, "reshape: expected 1 to %d dimensions, found %d", AD_MAX_RANK,
-              s->rank);
+    FWM_CHECK(s->rank >= 1 && s->rank <= AD_MAX_RANK, FWM_SHAPE, "reshape: expected 1 to %d dimensions, found %d",
+              AD_MAX_RANK, s->rank);
     for (int k = 0; k < s->rank; k++) {
         if (s->dim[k] == -1 && unknown < 0)
             unknown = k;

@@ -13,11 +13,11 @@ static inline int ad_samples_copy(ad_sample *s, int capacity, const ad_sample *a
 }
 
 /* Their body, where the operator's samples are a plain list. */
-#define AD_SAMPLES(...)                                                            \
-    static int samples(ad_sample *s, int capacity)                                 \
-    {                                                                              \
-        const ad_sample all[] = {__VA_ARGS__};                                     \
-        return ad_samples_copy(s, capacity, all, (int)(sizeof all / sizeof *all)); \
+#define AD_SAMPLES(...)                                                                                                \
+    static int samples(ad_sample *s, int capacity)                                                                     \
+    {                                                                                                                  \
+        const ad_sample all[] = {__VA_ARGS__};                                                                         \
+        return ad_samples_copy(s, capacity, all, (int)(sizeof all / sizeof *all));                                     \
     }
 
 #endif

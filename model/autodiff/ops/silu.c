@@ -1,7 +1,7 @@
 /* y = x sigmoid(x);  dx = dy s (1 + x (1 - s)), s = sigmoid(x), in one pass. */
 #include "model/autodiff/ops/elementwise.h"
 
-#define VALUE(x) ((x) * real_sigmoid(x))
+#define VALUE(x) ((x)*real_sigmoid(x))
 AD_UNARY(silu)
 
 #ifdef FWM_DEFINITION

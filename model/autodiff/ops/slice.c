@@ -22,8 +22,8 @@ static fwm_status shape(int n, const ad_shape *const *in, const ad_attributes *a
     FWM_CHECK(axis >= 0 && axis < out->rank, FWM_SHAPE, "expected an axis of %s, found %lld", ad_shape_text(out, a),
               (long long)axis);
     FWM_CHECK(start >= 0 && length >= 1 && start <= out->dim[axis] - length, FWM_SHAPE,
-              "expected a range inside axis %lld of %s, found start %lld, length %lld", (long long)axis, ad_shape_text(out, a),
-              (long long)start, (long long)length);
+              "expected a range inside axis %lld of %s, found start %lld, length %lld", (long long)axis,
+              ad_shape_text(out, a), (long long)start, (long long)length);
     out->dim[axis] = length;
     return FWM_OK;
 }

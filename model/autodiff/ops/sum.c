@@ -56,8 +56,8 @@ ad_value ad_sum_to(ad_graph *g, ad_value x, ad_shape shape)
     ad_shape both;
     char a[96], b[96];
     if (!ad_shape_broadcast(&shape, from, &both) || !ad_shape_equal(&both, from))
-        return ad_graph_fail(g, FWM_SHAPE, "sum_to: expected a shape that broadcasts to %s, found %s", ad_shape_text(from, a),
-                             ad_shape_text(&shape, b));
+        return ad_graph_fail(g, FWM_SHAPE, "sum_to: expected a shape that broadcasts to %s, found %s",
+                             ad_shape_text(from, a), ad_shape_text(&shape, b));
     int axes[AD_MAX_RANK], n = 0, missing = from->rank - shape.rank;
     for (int i = 0; i < from->rank; i++)
         if (i < missing || (shape.dim[i - missing] == 1 && from->dim[i] != 1))

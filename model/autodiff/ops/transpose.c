@@ -101,8 +101,8 @@ static void move_runs(const view *v, int64_t total, real *y, const real *x)
     }
 }
 
-/* A small square in registers: y[r * y_step + c] = x[c * x_step + r], r, c < SQUARE. The compiler's own answer to the plain loop
- * is a gather for each line, 2 times slower. */
+/* A small square in registers: y[r * y_step + c] = x[c * x_step + r], r, c < SQUARE. The compiler's own answer to the
+ * plain loop is a gather for each line, 2 times slower. */
 #if FWM_REAL_BITS == 32
 enum { SQUARE = 4 };
 typedef float line __attribute__((vector_size(16)));
@@ -153,7 +153,8 @@ static inline void move_tile(real *y, int64_t y_step, const real *x, int64_t x_s
             y[r * y_step + c] = x[c * x_step + r];
 }
 
-/* The input's last axis is the output's axis `j`: square tiles, so that lines of both sides are used while in the cache. */
+/* The input's last axis is the output's axis `j`: square tiles, so that lines of both sides are used while in the
+ * cache. */
 static void move_tiles(const view *v, int j, int64_t total, real *y, const real *x)
 {
     int last = v->rank - 1;
@@ -248,8 +249,8 @@ ad_value ad_pixel_unshuffle(ad_graph *g, ad_value x, int factor)
     int64_t f = factor;
     char a[96];
     if (s->rank != 4 || f < 1 || s->dim[1] % f || s->dim[2] % f)
-        return ad_graph_fail(g, FWM_SHAPE, "pixel_unshuffle: expected [B,H,W,C] with H and W multiples of %d, found %s", factor,
-                             ad_shape_text(s, a));
+        return ad_graph_fail(g, FWM_SHAPE, "pixel_unshuffle: expected [B,H,W,C] with H and W multiples of %d, found %s",
+                             factor, ad_shape_text(s, a));
     int64_t B = s->dim[0], H = s->dim[1] / f, W = s->dim[2] / f, C = s->dim[3];
     ad_value blocks = ad_reshape(g, x, (ad_shape){6, {B, H, f, W, f, C}});
     return ad_reshape(g, ad_transpose(g, blocks, (int[]){0, 1, 3, 2, 4, 5}), (ad_shape){4, {B, H, W, f * f * C}});
@@ -263,8 +264,8 @@ ad_value ad_pixel_shuffle(ad_graph *g, ad_value x, int factor)
     int64_t f = factor;
     char a[96];
     if (s->rank != 4 || f < 1 || s->dim[3] % (f * f))
-        return ad_graph_fail(g, FWM_SHAPE, "pixel_shuffle: expected [B,H,W,C] with C a multiple of %d^2, found %s", factor,
-                             ad_shape_text(s, a));
+        return ad_graph_fail(g, FWM_SHAPE, "pixel_shuffle: expected [B,H,W,C] with C a multiple of %d^2, found %s",
+                             factor, ad_shape_text(s, a));
     int64_t B = s->dim[0], H = s->dim[1], W = s->dim[2], C = s->dim[3] / (f * f);
     ad_value blocks = ad_reshape(g, x, (ad_shape){6, {B, H, W, f, f, C}});
     return ad_reshape(g, ad_transpose(g, blocks, (int[]){0, 1, 3, 2, 4, 5}), (ad_shape){4, {B, H * f, W * f, C}});

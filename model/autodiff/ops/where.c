@@ -1,23 +1,23 @@
-/* y = cond != 0 ? a : b;  da = cond ? dy : 0, db = cond ? 0 : dy. The inputs in order: a, b, cond (so that what is differentiated
- * comes first); the builder takes cond first, as ONNX does. */
+/* y = cond != 0 ? a : b;  da = cond ? dy : 0, db = cond ? 0 : dy. The inputs in order: a, b, cond (so that what is
+ * differentiated comes first); the builder takes cond first, as ONNX does. */
 #include "model/autodiff/ops/elementwise.h"
 
 AD_ROW_HEAD
-    const real *a = x[0], *b = x[1], *c = x[2], a0 = *a, b0 = *b, c0 = *c;
-    if (!stride[2]) {
-        const real *from = c0 != 0 ? a : b;
-        const int step = c0 != 0 ? stride[0] : stride[1];
-        for (int64_t i = 0; i < n; i++)
-            y[i] = from[i * step];
-    } else if (stride[0] && stride[1]) {
-        AD_SIMD_LOOP y[i] = c[i] != 0 ? a[i] : b[i];
-    } else if (stride[0]) {
-        AD_SIMD_LOOP y[i] = c[i] != 0 ? a[i] : b0;
-    } else if (stride[1]) {
-        AD_SIMD_LOOP y[i] = c[i] != 0 ? a0 : b[i];
-    } else {
-        AD_SIMD_LOOP y[i] = c[i] != 0 ? a0 : b0;
-    }
+const real *a = x[0], *b = x[1], *c = x[2], a0 = *a, b0 = *b, c0 = *c;
+if (!stride[2]) {
+    const real *from = c0 != 0 ? a : b;
+    const int step = c0 != 0 ? stride[0] : stride[1];
+    for (int64_t i = 0; i < n; i++)
+        y[i] = from[i * step];
+} else if (stride[0] && stride[1]) {
+    AD_SIMD_LOOP y[i] = c[i] != 0 ? a[i] : b[i];
+} else if (stride[0]) {
+    AD_SIMD_LOOP y[i] = c[i] != 0 ? a[i] : b0;
+} else if (stride[1]) {
+    AD_SIMD_LOOP y[i] = c[i] != 0 ? a0 : b[i];
+} else {
+    AD_SIMD_LOOP y[i] = c[i] != 0 ? a0 : b0;
+}
 AD_ROW_TAIL(where)
 
 #ifdef FWM_DEFINITION

@@ -1,0 +1,247 @@
+/* The simulator: reproducible trajectory by trajectory, statistics as ordered, a truth that the cheap law does not
+ * know. */
+#include "support.h"
+
+#include "physics/simulate.h"
+
+TestSuite(simulate, .fini = fem_finalize);
+
+typedef struct copy {
+    int64_t index, frames, nodes, coarse, actions, pixels;
+    fem_split split;
+    uint8_t *frame;
+    float *state, *cheap, *action;
+} copy;
+
+typedef struct shelf {
+    copy item[64];
+    int n;
+} shelf;
+
+static void *keep(const void *x, size_t bytes)
+{
+    void *y = malloc(bytes);
+    memcpy(y, x, bytes);
+    return y;
+}
+
+static fwm_status collect(void *context, const fem_trajectory *t)
+{
+    shelf *s = context;
+    copy *c = &s->item[s->n++];
+    *c = (copy){
+        t->index, t->frames, t->nodes, t->coarse_nodes, t->actions_count, t->height * t->width * 3, t->split, NULL,
+        NULL,     NULL,      NULL};
+    c->frame = keep(t->frame, (size_t)(t->frames * c->pixels));
+    c->state = keep(t->state, (size_t)(t->frames * t->nodes) * 4);
+    c->cheap = keep(t->cheap, (size_t)(t->frames * t->coarse_nodes) * 4);
+    c->action = keep(t->actions, (size_t)(t->frames * t->actions_count) * 4);
+    return FWM_OK;
+}
+
+static void empty(shelf *s)
+{
+    for (int k = 0; k < s->n; k++)
+        free(s->item[k].frame), free(s->item[k].state), free(s->item[k].cheap), free(s->item[k].action);
+    s->n = 0;
+}
+
+static fem_simulate_spec small(void)
+{
+    fem_simulate_spec spec;
+    fem_simulate_defaults(&spec);
+    spec.seed = 5;
+    spec.mesh.nx = spec.mesh.ny = 16;
+    spec.coarse.nx = spec.coarse.ny = 8;
+    spec.height = spec.width = 20;
+    spec.frames = 13;
+    const int64_t count[] = {20, 2, 1, 20};
+    memcpy(spec.count, count, sizeof count);
+    return spec;
+}
+
+static void same(const copy *a, const copy *b)
+{
+    cr_assert(a->index == b->index && a->split == b->split);
+    cr_assert_arr_eq(a->frame, b->frame, (size_t)(a->frames * a->pixels));
+    cr_assert_arr_eq(a->state, b->state, (size_t)(a->frames * a->nodes) * 4);
+    cr_assert_arr_eq(a->cheap, b->cheap, (size_t)(a->frames * a->coarse) * 4);
+    cr_assert_arr_eq(a->action, b->action, (size_t)(a->frames * a->actions) * 4);
+}
+
+Test(simulate, a_trajectory_alone_equals_itself_in_a_batch)
+{
+    static shelf all, one;
+    fem_simulate_spec spec = small();
+    fem_simulation *s;
+    MUST(fwm_threads_init(2));
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate(s, collect, &all));
+    cr_assert_eq(all.n, 43);
+    fem_simulation_destroy(&s);
+    MUST(fwm_threads_init(1));  /* another batch size, another thread count */
+    spec.count[FEM_TRAIN] = 50; /* and more of them */
+    MUST(fem_simulation_create(&s, &spec));
+    const int picks[] = {0, 7, 19, 21, 42};
+    for (size_t k = 0; k < sizeof picks / sizeof *picks; k++) {
+        const copy *c = &all.item[picks[k]];
+        MUST(fem_simulate_some(s, c->split, c->index, 1, collect, &one));
+        same(c, &one.item[0]);
+        empty(&one);
+    }
+    /* and different ones are different */
+    cr_assert(memcmp(all.item[0].state, all.item[1].state, 100) != 0 &&
+              memcmp(all.item[0].state, all.item[20].state, 100) != 0);
+    empty(&all);
+    fem_simulation_destroy(&s);
+}
+
+Test(simulate, starts_schedules_and_splits_follow_their_distributions)
+{
+    static shelf all;
+    fem_simulate_spec spec = small();
+    fem_simulation *s;
+    MUST(fwm_threads_init(2));
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate(s, collect, &all));
+    int on = 0, slots = 0;
+    double deviation = 0;
+    for (int k = 0; k < all.n; k++) {
+        const copy *c = &all.item[k];
+        double lo = c->split == FEM_TEST_OOD ? 1 : 0, hi = lo + 1, sum = 0, square = 0;
+        for (int h = 0; h < 4; h++) {
+            int held = 1;
+            for (int64_t t = 0; t < c->frames; t++) {
+                double a = (double)c->action[t * 5 + h];
+                cr_assert(a == 0 || (a >= lo && a <= hi));
+                on += a > 0;
+                slots++;
+                if (t > 0 && c->action[t * 5 + h] == c->action[(t - 1) * 5 + h]) {
+                    held++;
+                } else if (t > 0) {
+                    cr_assert_geq(held, 4); /* frames for which a power is kept */
+                    held = 1;
+                }
+            }
+        }
+        for (int64_t t = 0; t < c->frames; t++)
+            cr_assert(fabs((double)c->action[t * 5 + 4]) <= 0.5 && c->action[t * 5 + 4] == c->action[4]);
+        for (int64_t i = 0; i < c->nodes; i++) {
+            sum += (double)c->state[i];
+            square += (double)c->state[i] * (double)c->state[i];
+        }
+        deviation += sqrt(square / (double)c->nodes - sum * sum / (double)(c->nodes * c->nodes)) / all.n;
+    }
+    /* Expected share 0.7; about 43*4*2 independent pieces: 3 sigma = 0.075. */
+    cr_expect_float_eq((double)on / slots, 0.7, 0.075);
+    /* Mean sigma 0.6, less what the plate's own mean takes of a field with l up to a quarter of the plate. */
+    cr_expect(deviation > 0.4 && deviation < 0.65, "deviation %g", deviation);
+    empty(&all);
+    fem_simulation_destroy(&s);
+}
+
+/* The law of the data is the truth's: under it a one-substep trajectory has no residual, and under the nominal law it
+ * has. */
+Test(simulate, trajectories_obey_the_true_law_and_not_the_nominal)
+{
+    static shelf all;
+    fem_simulate_spec spec = small();
+    fem_simulation *s;
+    spec.substeps = 1;
+    MUST(fwm_threads_init(2));
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TEST, 0, 1, collect, &all));
+    const fem_mesh *mesh = fem_simulation_mesh(s);
+    fem_problem *p;
+    MUST(fem_problem_create(
+        &p,
+        &(fem_problem_spec){.equation = "heat", .mesh = mesh, .dt = spec.dt, .n_sources = 4, .source = spec.heater}));
+    double truth[12], nominal[12];
+    const double k = 1, none = 0, t0 = 3;
+    fem_theta wrong = {{&k, &none, &none, &t0}, {1, 1, 1, 1}};
+    MUST(fem_trajectory_residual(p, truth, all.item[0].state, all.item[0].action, fem_simulation_theta(s), 13));
+    MUST(fem_trajectory_residual(p, nominal, all.item[0].state, all.item[0].action, &wrong, 13));
+    for (int t = 0; t < 12; t++) {
+        /* States are float32: (6e-8 * 3)^2 times the spectrum of P dt / |Omega| (below 200). */
+        cr_expect(truth[t] < 1e-11, "frame %d: %g", t, truth[t]);
+        cr_expect(nominal[t] > 1e-6, "frame %d: %g", t, nominal[t]);
+    }
+    /* Start of the cheap simulation: the truth's, at the coarse nodes (every second one). */
+    for (int j = 0; j < 9; j++)
+        for (int i = 0; i < 9; i++)
+            cr_expect_float_eq(all.item[0].cheap[j * 9 + i], all.item[0].state[2 * j * 17 + 2 * i], 1e-5f);
+    fem_problem_destroy(&p);
+    empty(&all);
+    fem_simulation_destroy(&s);
+}
+
+/* Noise of deviation 0.02 around the clean picture; its corners are darker by the vignetting. */
+Test(simulate, frames_are_noisy_pictures_of_the_state)
+{
+    static shelf all;
+    fem_simulate_spec spec = small();
+    fem_simulation *s;
+    MUST(fwm_threads_init(2));
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 3, 1, collect, &all));
+    const copy *c = &all.item[0];
+    uint8_t *clean = malloc((size_t)c->pixels);
+    double square = 0;
+    int64_t counted = 0;
+    for (int64_t t = 0; t < c->frames; t++) {
+        MUST(fem_simulation_picture(s, c->state + t * c->nodes, clean));
+        for (int64_t i = 0; i < c->pixels; i++)
+            if (clean[i] > 25 && clean[i] < 230) { /* four deviations from where values are cut */
+                double e = (c->frame[t * c->pixels + i] - clean[i]) / 255.0;
+                square += e * e;
+                counted++;
+            }
+    }
+    /* 0.02^2 plus two roundings to 1/255 (variance 1/12 each); 1e4 values: 3 sigma = 2 percent. */
+    double expected = sqrt(0.02 * 0.02 + 2.0 / 12 / 255 / 255);
+    cr_assert_gt(counted, 5000);
+    cr_expect_float_eq(sqrt(square / (double)counted), expected, 0.05 * expected);
+    float *flat = malloc((size_t)c->nodes * sizeof *flat);
+    for (int64_t i = 0; i < c->nodes; i++)
+        flat[i] = 2.5f;
+    MUST(fem_simulation_picture(s, flat, clean));
+    double r2 = 2 * 0.475 * 0.475, middle = 2 * 0.025 * 0.025; /* 20 pixels: centres 0.475 and 0.025 from the middle */
+    cr_expect_float_eq((double)clean[0] / clean[(10 * 20 + 10) * 3], (1 - 0.7 * r2) / (1 - 0.7 * middle), 0.01);
+    free(flat);
+    free(clean);
+    empty(&all);
+    fem_simulation_destroy(&s);
+}
+
+static fwm_status refuse(void *context, const fem_trajectory *t)
+{
+    (void)context, (void)t;
+    return fwm_fail(FWM_IO, "disk full");
+}
+
+Test(simulate, bad_specifications_and_sinks_are_reported)
+{
+    fem_simulation *s = NULL;
+    fem_simulate_spec spec = small();
+    MUST(fwm_threads_init(1));
+    spec.hold_lo = 0;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "held") && !s);
+    spec = small();
+    spec.dt = 0;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "dt"));
+    spec = small();
+    spec.inclusion[1].conductivity = -2;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "inclusion 1"));
+    spec = small();
+    spec.correlation.lo = 3;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "correlation"));
+    spec = small();
+    MUST(fem_simulation_create(&s, &spec));
+    cr_assert_eq(fem_simulate(s, refuse, NULL), FWM_IO);
+    cr_assert_eq(fem_simulate_some(s, FEM_TEST, 0, 2, collect, NULL), FWM_INVALID);
+    fem_simulation_destroy(&s);
+}

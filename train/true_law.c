@@ -1,0 +1,116 @@
+#include "train/true_law.h"
+
+#include "model/base/arena.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double STD_FLOOR = 1e-4;
+
+void tr_true_law_destroy(tr_true_law *t)
+{
+    fem_problem_destroy(&t->problem);
+    for (int k = 0; k < FEM_MAX_PARAMETERS; k++) {
+        fwm_free(t->value[k]);
+        t->value[k] = NULL;
+    }
+}
+
+static bool has_truth(const ds_info *info, const char *name)
+{
+    for (int64_t i = 0; i < info->truths; i++)
+        if (strcmp(info->truth_names[i], name) == 0)
+            return true;
+    return false;
+}
+
+fwm_status tr_true_law_create(tr_true_law *t, const tr_law *law, const tr_config *config, ds_dataset *ds, double scale,
+                              bool *known)
+{
+    const fem_equation *eq = tr_law_equation(law);
+    const int64_t cells = tr_law_mesh(law)->n_cells;
+    *t = (tr_true_law){0};
+    *known = false;
+    for (int k = 0; eq && k < eq->n_parameters; k++)
+        if (!has_truth(ds_get_info(ds), eq->parameter[k].name))
+            return FWM_OK;
+    if (!eq)
+        return FWM_OK;
+    for (int k = 0; k < eq->n_parameters; k++) {
+        const double *values;
+        int64_t count;
+        FWM_TRY(ds_truth(ds, eq->parameter[k].name, &count, &values));
+        FWM_CHECK(count == 1 || count == cells, FWM_DATA, "%s: /truth/%s: expected 1 or %lld values, found %lld",
+                  ds_path(ds), eq->parameter[k].name, (long long)cells, (long long)count);
+        t->value[k] = fwm_malloc((size_t)count, sizeof(double));
+        FWM_CHECK(t->value[k], FWM_MEMORY, "%s: no memory for its true parameters", ds_path(ds));
+        memcpy(t->value[k], values, (size_t)count * sizeof(double));
+        t->theta.value[k] = t->value[k];
+        t->theta.count[k] = count;
+    }
+    FWM_TRY(tr_law_true_problem(law, config, ds, scale, &t->problem));
+    *known = true;
+    return FWM_OK;
+}
+
+/* ---- the data's own residual ---- */
+static fwm_status sum_residuals(const tr_true_law *t, ds_dataset *ds, int64_t most, double *mean)
+{
+    const ds_info *info = ds_get_info(ds);
+    const ds_field_info *state = &info->fields[DS_STATE], *actions = &info->fields[DS_ACTIONS];
+    const size_t steps = (size_t)info->steps;
+    ds_clip clip = {0};
+    clip.state = fwm_malloc(steps, (size_t)(state->points * state->channels) * sizeof(float));
+    clip.actions = fwm_malloc(steps, (size_t)actions->channels * sizeof(float));
+    double *residual = fwm_malloc(steps, sizeof *residual), sum = 0;
+    int64_t transitions = 0;
+    fwm_status status = FWM_OK;
+    if (!clip.state || !clip.actions || !residual)
+        status = fwm_fail(FWM_MEMORY, "%s: no memory for a trajectory", ds_path(ds));
+    const int64_t count = info->trajectories < most ? info->trajectories : most;
+    for (int64_t i = 0; i < count && status == FWM_OK; i++) {
+        const int64_t trajectory = i * info->trajectories / count, frames = info->lengths[trajectory];
+        status = ds_read(ds, trajectory, 0, frames, &clip);
+        if (status == FWM_OK && frames > 1)
+            status = fem_trajectory_residual(t->problem, residual, clip.state, clip.actions, &t->theta, frames);
+        for (int64_t h = 0; h < frames - 1 && status == FWM_OK; h++, transitions++)
+            sum += residual[h];
+    }
+    *mean = transitions > 0 ? sum / (double)transitions : (double)NAN;
+    fwm_free(residual);
+    fwm_free(clip.actions);
+    fwm_free(clip.state);
+    return status;
+}
+
+fwm_status tr_data_residual(ds_dataset *ds, int64_t most, double *mean)
+{
+    const ds_info *info = ds_get_info(ds);
+    tr_config *config = NULL;
+    tr_law *law = NULL;
+    tr_true_law truth = {0};
+    bool known = false;
+    fwm_status status;
+    *mean = (double)NAN;
+    if (info->config[0] == '\0' || info->equation[0] == '\0' || !info->mesh || info->fields[DS_STATE].channels == 0 ||
+        info->fields[DS_ACTIONS].channels == 0)
+        return FWM_OK;
+    FWM_TRY(ds_ensure_stats(ds));
+    const double scale = fmax(info->fields[DS_STATE].stats.std[0], STD_FLOOR);
+    /* A dataset may keep the simulate block alone; what else the configuration asks for does not bear on the residual.
+     */
+    char equation[80];
+    (void)snprintf(equation, sizeof equation, "physics.equation=%.50s", info->equation);
+    const char *sets[] = {"experiment=dataset", "data.file=dataset", equation, "physics.parameters.conductivity=1"};
+    FWM_TRY_GOTO(status, tr_config_parse(&config, info->config, strlen(info->config), ds_path(ds), sets, 4));
+    FWM_TRY_GOTO(status, tr_law_create(&law, config, ds, scale));
+    FWM_TRY_GOTO(status, tr_true_law_create(&truth, law, config, ds, scale, &known));
+    if (known)
+        FWM_TRY_GOTO(status, sum_residuals(&truth, ds, most, mean));
+done:
+    tr_true_law_destroy(&truth);
+    tr_law_destroy(&law);
+    tr_config_destroy(config);
+    return status;
+}
