@@ -1,5 +1,5 @@
-/* What the operator table cannot see in the normalisations: offsets that would cancel, sizes of several chunks, the same bits for any
- * number of threads. */
+/* What the operator table cannot see in the normalisations: offsets that would cancel, sizes of several chunks, the
+ * same bits for any number of threads. */
 #include "model/autodiff/ops.h"
 #include "model/autodiff/plan.h"
 #include "model/base/random.h"
@@ -56,7 +56,7 @@ static float *run(shape s, double offset, int threads, int64_t *count)
 
 /* Few samples of many pixels (chunks are shared between threads), many samples (each whole), a row of many channels. */
 static const shape shapes[] = {
-    {1, 3000, 24, 4, true, false}, {3, 1500, 16, 8, false, false}, {16, 256, 32, 8, true, false},
+    {1, 3000, 24, 4, true, false},  {3, 1500, 16, 8, false, false}, {16, 256, 32, 8, true, false},
     {2, 7, 20000, 10, true, false}, {4, 300, 64, 0, false, true},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
@@ -92,15 +92,17 @@ static void reference(shape s, double offset, double *y)
                     else if (pass == 1)
                         square += x * x;
                     else {
-                        double v = x / sqrt(square / n + 1e-5) * (double)(float)(normal(1, c) + 1) + (double)(float)normal(2, c);
+                        double v = x / sqrt(square / n + 1e-5) * (double)(float)(normal(1, c) + 1) +
+                                   (double)(float)normal(2, c);
                         y[at] = s.silu ? v / (1 + exp(-v)) : v;
                     }
                 }
     }
 }
 
-/* Numbers around 1000 with a spread of 1: x itself carries 1000 eps = 6e-5 of the spread, doubled by the rounding of mu; scale and
- * |xhat| are below 5 each. E[x^2] - mean^2 in float would be wrong by 1000^2 eps = 0.06 and fail by far. */
+/* Numbers around 1000 with a spread of 1: x itself carries 1000 eps = 6e-5 of the spread, doubled by the rounding of
+ * mu; scale and |xhat| are below 5 each. E[x^2] - mean^2 in float would be wrong by 1000^2 eps = 0.06 and fail by far.
+ */
 Test(norm, large_offsets_do_not_cancel)
 {
     for (int i = 0; i < SHAPES; i++) {

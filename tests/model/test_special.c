@@ -59,7 +59,8 @@ static void draw(uint64_t seed, uint64_t step, float *normal, float *other, floa
     REQUIRE(ad_graph_create(&g, AD_F32));
     ad_value out[3];
     for (int k = 0; k < 3; k++)
-        out[k] = k < 2 ? ad_random_normal(g, ad_shape_make(2, 100, DRAWS / 100)) : ad_random_uniform(g, ad_shape_make(1, DRAWS));
+        out[k] = k < 2 ? ad_random_normal(g, ad_shape_make(2, 100, DRAWS / 100))
+                       : ad_random_uniform(g, ad_shape_make(1, DRAWS));
     cr_assert(out[0] != out[1], "hash-consing must not merge two draws");
     REQUIRE(ad_plan_create(&plan, g, 3, out, NULL));
     REQUIRE(ad_plan_prepare(plan));
@@ -205,7 +206,8 @@ Test(custom, failures_carry_the_name)
     ad_plan_destroy(&plan);
     ad_value d, dd;
     REQUIRE(ad_gradient(o.g, ad_sum_all(o.g, o.y), 1, o.in, &d));
-    expect_message(ad_gradient(o.g, ad_sum_all(o.g, ad_square(o.g, d)), 1, o.in + 1, &dd), FWM_UNSUPPORTED, "'product'");
+    expect_message(ad_gradient(o.g, ad_sum_all(o.g, ad_square(o.g, d)), 1, o.in + 1, &dd), FWM_UNSUPPORTED,
+                   "'product'");
     ad_graph_destroy(&o.g);
 
     ad_custom forward_only = {"measure", &r, first_shape, forward, NULL, 0, 0};
