@@ -26,8 +26,8 @@ typedef bool (*denial)(ad_conv_kind kind, const ad_conv_geometry *s);
 
 /* 1x1 kernel, stride over 1, backward weights, nhwc, fewer input channels than a vector register holds (8 with AVX2, 16
  * with AVX-512): the scratchpad is too short, so the heap is overwritten, and with two threads the gradients are wrong
- * too. Found with guarded buffers; with this row, 24,100 cases of 1 to 16 input and 1 to 64 output channels, kernels of 1
- * to 5, strides of 1 to 3, one and two threads, all three kinds, are right with AVX2 and AVX-512. */
+ * too. Found with guarded buffers; with this row, 24,100 cases of 1 to 16 input and 1 to 64 output channels, kernels of
+ * 1 to 5, strides of 1 to 3, one and two threads, all three kinds, are right with AVX2 and AVX-512. */
 static bool pointwise_strided_weights(ad_conv_kind kind, const ad_conv_geometry *s)
 {
     return kind == AD_CONV_BACKWARD_WEIGHTS && s->kh == 1 && s->kw == 1 && (s->stride[0] > 1 || s->stride[1] > 1) &&
