@@ -9,10 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The OpenMP runtime reads its environment when it is loaded, so what it is told must be told before. Between parallel regions its
- * threads spin for about a millisecond by default; where other processes want the processors, each region then waits for a
- * thread that was taken off one: a training step on two processors with six runnable processes took 1.4 s, and 0.19 s with
- * a spin of some 20 us, which still bridges the gap from one kernel to the next. What the user has set is left alone. */
+/* The OpenMP runtime reads its environment when it is loaded, so what it is told must be told before. Between parallel
+ * regions its threads spin for about a millisecond by default; where other processes want the processors, each region
+ * then waits for a thread that was taken off one: a training step on two processors with six runnable processes
+ * took 1.4 s, and 0.19 s with a spin of some 20 us, which still bridges the gap from one kernel to the next. What the
+ * user has set is left alone. */
 static void tell_openmp(void)
 {
     if (!getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT"))

@@ -58,8 +58,8 @@ static fwm_status make_step(ad_plan *p, ad_value v)
         s->scratch_size = node->op->scratch(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr);
     p->n_steps++; /* from here on destroy releases the state */
     if (node->op->prepare)
-        FWM_TRY(node->op->prepare(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr, &s->state,
-                                  &s->scratch_size));
+        FWM_TRY(
+            node->op->prepare(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr, &s->state, &s->scratch_size));
     s->call.state = s->state;
     p->flops += node->op->flops ? node->op->flops(node->n_in, shapes, &node->shape, &node->attr)
                                 : (double)ad_shape_count(&node->shape);
@@ -172,7 +172,8 @@ fwm_status ad_plan_bind(ad_plan *p, ad_value v, void *data)
         p->slot[v].bound = data;
         return FWM_OK;
     }
-    FWM_CHECK(p->slot[v].output, FWM_INVALID, "plan: value %%%d (%s) is neither leaf nor output", v, ad_name_of(p->g, v));
+    FWM_CHECK(p->slot[v].output, FWM_INVALID, "plan: value %%%d (%s) is neither leaf nor output", v,
+              ad_name_of(p->g, v));
     FWM_CHECK(p->n_steps < p->n_values + p->n_outputs, FWM_INVALID, "plan: output %%%d is bound too often", v);
     return bind_output(p, v, data);
 }
@@ -211,8 +212,8 @@ fwm_status ad_plan_prepare(ad_plan *p)
         FWM_TRY(ad_plan_layout(p));
     FWM_TRY(fwm_block_alloc(&p->block, p->memory.workspace));
     for (ad_value v = 0; v < p->n_values; v++)
-        if (p->slot[v].live && (strcmp(p->g->node[v].op->name, "fill") == 0 ||
-                                strcmp(p->g->node[v].op->name, "constant") == 0))
+        if (p->slot[v].live &&
+            (strcmp(p->g->node[v].op->name, "fill") == 0 || strcmp(p->g->node[v].op->name, "constant") == 0))
             fill_constant(p, v);
     for (int32_t t = 0; t < p->n_steps; t++) {
         ad_step *s = &p->step[t];

@@ -18,7 +18,7 @@ typedef struct ad_step {
     ad_kernel kernel;
     ad_call call;
     const ad_op *op;
-    ad_value value;        /* AD_NONE for a copy to a bound output */
+    ad_value value;          /* AD_NONE for a copy to a bound output */
     int32_t buffer, scratch; /* indices of buffers, -1 where none */
     ad_value copy_from, copy_to;
     size_t copy_size;

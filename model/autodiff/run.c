@@ -44,8 +44,8 @@ static fwm_status run_step(ad_plan *p, int32_t t)
     }
     fwm_status status = s->kernel(&s->call);
     if (status != FWM_OK)
-        return fwm_fail_within(status, "%s (%%%d%s%s)", s->op->name, s->value, ad_name_of(p->g, s->value)[0] ? ", " : "",
-                               ad_name_of(p->g, s->value));
+        return fwm_fail_within(status, "%s (%%%d%s%s)", s->op->name, s->value,
+                               ad_name_of(p->g, s->value)[0] ? ", " : "", ad_name_of(p->g, s->value));
     return FWM_OK;
 }
 
