@@ -10,9 +10,18 @@ static bool is_leaf(const ad_plan *p, ad_value v)
     return (p->g->node[v].op->flags & AD_LEAF) != 0;
 }
 
+/* The element of input 0 at which v begins where v is a view of it; -1 where v has memory of its own. */
+static int64_t view_offset(const ad_plan *p, ad_value v)
+{
+    const ad_node *node = &p->g->node[v];
+    if (node->op->view_offset)
+        return node->op->view_offset(&p->g->node[node->in[0]].shape, &node->shape, &node->attr);
+    return node->op->flags & AD_VIEW ? 0 : -1;
+}
+
 static bool is_view(const ad_plan *p, ad_value v)
 {
-    return (p->g->node[v].op->flags & AD_VIEW) != 0;
+    return view_offset(p, v) >= 0;
 }
 
 static void mark_live(ad_plan *p)
@@ -23,8 +32,12 @@ static void mark_live(ad_plan *p)
         if (p->slot[v].live)
             for (int k = 0; k < p->g->node[v].n_in; k++)
                 p->slot[p->g->node[v].in[k]].live = true;
-    for (ad_value v = 0; v < p->n_values; v++)
-        p->slot[v].root = is_view(p, v) ? p->slot[p->g->node[v].in[0]].root : v;
+    for (ad_value v = 0; v < p->n_values; v++) {
+        int64_t at = view_offset(p, v);
+        const ad_slot *from = at >= 0 ? &p->slot[p->g->node[v].in[0]] : NULL;
+        p->slot[v].root = from ? from->root : v;
+        p->slot[v].offset = from ? from->offset + at : 0;
+    }
 }
 
 static void describe_call(ad_plan *p, ad_step *s, const ad_shape **shapes, void **pointers)
@@ -150,7 +163,8 @@ void ad_plan_destroy(ad_plan **plan)
 static fwm_status bind_output(ad_plan *p, ad_value v, void *data)
 {
     ad_slot *root = &p->slot[p->slot[v].root];
-    if (!is_leaf(p, p->slot[v].root) && !root->bound) {
+    bool whole = ad_count(p->g, v) == ad_count(p->g, p->slot[v].root);
+    if (!is_leaf(p, p->slot[v].root) && whole && !root->bound) {
         root->bound = data;
         return FWM_OK;
     }
@@ -187,7 +201,7 @@ static void *address(const ad_plan *p, int32_t buffer)
 static void *value_address(const ad_plan *p, ad_value v)
 {
     int32_t buffer = p->slot[p->slot[v].root].buffer;
-    return buffer < 0 ? NULL : address(p, buffer);
+    return buffer < 0 ? NULL : (char *)address(p, buffer) + (size_t)p->slot[v].offset * ad_dtype_size(p->g->dtype);
 }
 
 static void fill_constant(const ad_plan *p, ad_value v)
