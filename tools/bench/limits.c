@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum {
-    ROUNDS = 500000, /* of multiply-adds: some milliseconds */
+    ROUNDS = 4000000, /* of multiply-adds: about 10 ms */
     N = 2048,
     ALIGNED = 1024,    /* floats: a thread's share of the triad is a multiple */
     SHARES_MOST = 256, /* threads that the triad is divided among */

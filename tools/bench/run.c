@@ -188,17 +188,14 @@ static fwm_status one_round(session *s)
 /* Rounds until the next one would end too late. */
 static fwm_status measure_all(session *s, double end, int64_t *rounds)
 {
-    fwm_progress bar;
     const double start = fwm_seconds();
-    fwm_progress_start(&bar, "bench, seconds", 0, (int64_t)ceil(fmax(end - start, 0)));
+    fwm_log(FWM_LOG_INFO, "all is prepared, measuring for %.0f s", fmax(end - start, 0));
     for (*rounds = 0; *rounds < ROUNDS_MOST; ++*rounds) {
         const double spent = fwm_seconds() - start, each = *rounds > 0 ? spent / (double)*rounds : 0;
         if (*rounds >= ROUNDS_LEAST && start + spent + each > end)
             break;
         FWM_TRY(one_round(s));
-        fwm_progress_update(&bar, (int64_t)(fwm_seconds() - start), "");
     }
-    fwm_progress_finish(&bar, (int64_t)(fwm_seconds() - start), "");
     return FWM_OK;
 }
 
