@@ -72,8 +72,9 @@ typedef struct bench_result {
 
 typedef struct bench_report {
     double limit[BENCH_LIMIT_COUNT]; /* medians [FLOP/s or B/s] */
-    double seconds;
+    double seconds, measured; /* in all; of the rounds alone */
     int64_t rounds;
+    int64_t preempted; /* how often the system took a processor from a thread of ours during the rounds */
 } bench_report;
 
 const char *bench_unit_text(bench_unit unit);
@@ -95,7 +96,7 @@ double bench_machine_items(const bench_machine *machine, bench_limit limit); /* 
 
 /* ---- what cases share (support.c) ---- */
 
-/* `count` normal numbers (float), always the same. */
+/* `count` normal numbers, always the same; they repeat after 65536. */
 void bench_fill(float *x, int64_t count);
 enum { BENCH_PATH = 512 };
 /* The path of a file to be written, in a new folder of its own under the system's temporary one. */

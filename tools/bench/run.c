@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { ROUNDS_LEAST = 3, ROUNDS_MOST = 200, REPEATS_MOST = 100000 };
 static const double SAMPLE_SECONDS = 0.010; /* what the clock and one thread's awakening cannot disturb */
@@ -142,12 +143,15 @@ typedef struct session {
 static fwm_status open_entry(entry *e)
 {
     const bench_case *row = e->job.row;
+    const double start = fwm_seconds();
     fwm_status status = row->open(&e->job);
+    const double opened = fwm_seconds() - start;
     if (status == FWM_OK)
         status = warm_up(&e->main, row->run, row->rest, e->job.self);
     if (status == FWM_OK && row->limit == BENCH_OWN)
         status = warm_up(&e->limit, row->limit_run, NULL, e->job.self);
     e->open = status == FWM_OK;
+    fwm_log(FWM_LOG_DEBUG, "%s: opened in %.2f s, first runs %.2f s", row->name, opened, fwm_seconds() - start - opened);
     if (!e->open) {
         row->close(e->job.self);
         status = fwm_fail_within(status, "%s", row->name);
@@ -157,9 +161,11 @@ static fwm_status open_entry(entry *e)
 
 static fwm_status prepare(session *s, bench_result *results, bool strict)
 {
+    const double start = fwm_seconds();
     FWM_TRY(bench_machine_create(&s->machine));
     for (int k = 0; k < BENCH_LIMIT_COUNT; k++)
         FWM_TRY(warm_up(&s->limit[k], bench_machine_runner((bench_limit)k), NULL, s->machine));
+    fwm_log(FWM_LOG_DEBUG, "limits: prepared in %.2f s", fwm_seconds() - start);
     for (int64_t i = 0; i < s->n; i++) {
         const fwm_status status = open_entry(&s->entries[i]);
         if (status != FWM_OK && (strict || (status != FWM_IO && status != FWM_UNSUPPORTED)))
@@ -185,10 +191,19 @@ static fwm_status one_round(session *s)
     return FWM_OK;
 }
 
+static int64_t preemptions(void)
+{
+    struct rusage use = {0};
+    (void)getrusage(RUSAGE_SELF, &use);
+    return use.ru_nivcsw;
+}
+
 /* Rounds until the next one would end too late. */
-static fwm_status measure_all(session *s, double end, int64_t *rounds)
+static fwm_status measure_all(session *s, double end, bench_report *report)
 {
     const double start = fwm_seconds();
+    const int64_t before = preemptions();
+    int64_t *rounds = &report->rounds;
     fwm_log(FWM_LOG_INFO, "all is prepared, measuring for %.0f s", fmax(end - start, 0));
     for (*rounds = 0; *rounds < ROUNDS_MOST; ++*rounds) {
         const double spent = fwm_seconds() - start, each = *rounds > 0 ? spent / (double)*rounds : 0;
@@ -196,6 +211,8 @@ static fwm_status measure_all(session *s, double end, int64_t *rounds)
             break;
         FWM_TRY(one_round(s));
     }
+    report->preempted = preemptions() - before;
+    report->measured = fwm_seconds() - start;
     return FWM_OK;
 }
 
@@ -245,7 +262,7 @@ fwm_status bench_run(bench_report *report, bench_result *results, const bench_ca
         s.entries[i].job = (bench_job){.row = rows[i], .settings = settings};
     fwm_status status = prepare(&s, results, strict);
     if (status == FWM_OK)
-        status = measure_all(&s, start + settings->seconds, &report->rounds);
+        status = measure_all(&s, start + settings->seconds, report);
     if (status == FWM_OK)
         conclude(&s, report, results);
     report->seconds = fwm_seconds() - start;

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST = 256, LIST = 4096 };
+enum { MOST = 256, LIST = 4096, BUSY = 10 /* losses of a processor, a second and thread */ };
 
 static const struct argp_option options[] = {
     {"seconds", 0, "N", 0, "About how long to measure, preparation included; at least three rounds (default 60)", 0},
@@ -105,8 +105,8 @@ static fwm_status print_json(const bench_report *report, const bench_result *res
         (void)json_array_append_new(list, result_json(&results[i]));
     const double *limit = report->limit;
     return fwm_print_json(json_pack(
-        "{s:i, s:s, s:f, s:I, s:{s:o, s:o, s:o, s:o}, s:o}", "threads", fwm_threads_count(), "isa", isa_text(), "seconds",
-        report->seconds, "rounds", (json_int_t)report->rounds, "limits", "fma_gflops",
+        "{s:i, s:s, s:f, s:I, s:I, s:{s:o, s:o, s:o, s:o}, s:o}", "threads", fwm_threads_count(), "isa", isa_text(), "seconds",
+        report->seconds, "rounds", (json_int_t)report->rounds, "preempted", (json_int_t)report->preempted, "limits", "fma_gflops",
         fwm_json_number(1e-9 * limit[BENCH_FMA]), "sgemm_gflops", fwm_json_number(1e-9 * limit[BENCH_SGEMM]), "triad_gbs",
         fwm_json_number(1e-9 * limit[BENCH_TRIAD]), "pread_gbs", fwm_json_number(1e-9 * limit[BENCH_PREAD]), "results",
         list));
@@ -148,6 +148,11 @@ static void print_table(const bench_report *report, const bench_result *results,
                  "runs");
     for (int64_t i = 0; i < n; i++)
         print_row(&results[i]);
+    if ((double)report->preempted > BUSY * report->measured * fwm_threads_count())
+        fwm_log(FWM_LOG_WARN,
+                "other programs took processors away %.0f times a second: values are of a shared machine, and where threads wait "
+                "for each other they are far from what it can do",
+                (double)report->preempted / report->measured);
 }
 
 fwm_status fwm_run_bench(fwm_call *call)
