@@ -4,7 +4,7 @@
     python3 tests/bench/peers.py [--fwm build/fwm] [--rounds 5] [--seconds 4] [--threads N] [--json] [NAME]...
 
 Never needed to build or to test. What is not installed is said, and left out. A round is one `fwm bench --json` of all
-names, then one sample of every peer; a value is the median over the rounds, a ratio the median of the rounds' own ratios,
+names, then the samples of every peer; a value is the median over the rounds, a ratio the median of the rounds' own ratios,
 so that a drift of the machine's speed cancels. Ratios are fwm's advantage: 2 means that fwm is twice as fast.
 
 Each peer is tried in the ways that its users would try (memory formats, fused or not, in place); the best counts.
@@ -20,7 +20,8 @@ import subprocess
 import sys
 import time
 
-SAMPLE = 0.05  # seconds of a sample, at least
+SAMPLE = 0.01  # seconds of a sample, at least: as fwm bench has it
+SAMPLES = 3  # of a round, of which the median counts: as many as fwm bench takes at least
 
 
 def load(name):
@@ -52,7 +53,7 @@ class Peer:
         work()
 
     def sample(self):
-        seconds = seconds_of(self.work)
+        seconds = statistics.median(seconds_of(self.work) for _ in range(SAMPLES))
         self.values.append(1e-9 * self.flop / seconds if self.flop else 1e3 * seconds)
 
 

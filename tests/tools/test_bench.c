@@ -103,8 +103,8 @@ Test(bench, rows_are_whole)
     }
 }
 
-/* Every row opens, runs and closes; what it counts is positive. Rows that simulate or write tens of megabytes are left to
- * the next test. */
+/* Every row opens, runs and closes; what it counts is positive. Rows that simulate or write tens of megabytes are left
+ * to the next test. */
 static bool is_light(const char *name)
 {
     return strncmp(name, "conv", 4) == 0 || strncmp(name, "gemm_1", 6) == 0 || strncmp(name, "sinkhorn_2", 10) == 0 ||

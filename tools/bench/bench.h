@@ -5,9 +5,9 @@
  * meters take turns, one sample each a round, so that a drift of the machine's speed meets all alike; a sample is one
  * run, or as many as fill some milliseconds. The value is the median over the rounds.
  *
- * Ownership: whatever open() leaves in bench_job.self belongs to the case until close(), which is called after an open()
- * that failed too. Files: bench_temporary() gives a path that bench_forget() removes; a case forgets its file as soon as
- * it is open, so that nothing stays behind a benchmark that was killed. */
+ * Ownership: whatever open() leaves in bench_job.self belongs to the case until close(), which is called after an
+ * open() that failed too. Files: bench_temporary() gives a path that bench_forget() removes; a case forgets its file as
+ * soon as it is open, so that nothing stays behind a benchmark that was killed. */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
 
@@ -72,7 +72,7 @@ typedef struct bench_result {
 
 typedef struct bench_report {
     double limit[BENCH_LIMIT_COUNT]; /* medians [FLOP/s or B/s] */
-    double seconds, measured; /* in all; of the rounds alone */
+    double seconds, measured;        /* in all; of the rounds alone */
     int64_t rounds;
     int64_t preempted; /* how often the system took a processor from a thread of ours during the rounds */
 } bench_report;

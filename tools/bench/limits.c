@@ -16,7 +16,8 @@ enum {
     SHARES_MOST = 256, /* threads that the triad is divided among */
     FILE_BYTES = 32 << 20,
     PART = 1 << 20,
-    CACHES = 2 /* an array of the triad is as large as so many third-level caches, so that three of them leave nothing there */
+    CACHES = 2 /* an array of the triad is as large as so many third-level caches, so that three of them leave nothing
+                  there */
 };
 static const int64_t TRIAD_LEAST = 8 << 20, TRIAD_MOST = 32 << 20; /* floats */
 
@@ -157,10 +158,10 @@ bench_runner bench_machine_runner(bench_limit limit)
 
 double bench_machine_items(const bench_machine *m, bench_limit limit)
 {
-    const double items[BENCH_LIMIT_COUNT] = {
-        [BENCH_FMA] = (double)ROUNDS * m->kernels->flops_per_round * fwm_threads_count(),
-        [BENCH_SGEMM] = 2.0 * N * N * N,
-        [BENCH_TRIAD] = 3.0 * (double)m->length * sizeof(float),
-        [BENCH_PREAD] = FILE_BYTES};
+    const double items[BENCH_LIMIT_COUNT] = {[BENCH_FMA] =
+                                                 (double)ROUNDS * m->kernels->flops_per_round * fwm_threads_count(),
+                                             [BENCH_SGEMM] = 2.0 * N * N * N,
+                                             [BENCH_TRIAD] = 3.0 * (double)m->length * sizeof(float),
+                                             [BENCH_PREAD] = FILE_BYTES};
     return items[limit];
 }

@@ -151,7 +151,8 @@ static fwm_status open_entry(entry *e)
     if (status == FWM_OK && row->limit == BENCH_OWN)
         status = warm_up(&e->limit, row->limit_run, NULL, e->job.self);
     e->open = status == FWM_OK;
-    fwm_log(FWM_LOG_DEBUG, "%s: opened in %.2f s, first runs %.2f s", row->name, opened, fwm_seconds() - start - opened);
+    fwm_log(FWM_LOG_DEBUG, "%s: opened in %.2f s, first runs %.2f s", row->name, opened,
+            fwm_seconds() - start - opened);
     if (!e->open) {
         row->close(e->job.self);
         status = fwm_fail_within(status, "%s", row->name);

@@ -23,8 +23,8 @@ fwm_status bench_temporary(char path[BENCH_PATH])
     const char *place = getenv("TMPDIR");
     const int n = snprintf(path, BENCH_PATH, "%s/fwm-bench-XXXXXX", place != NULL && place[0] != '\0' ? place : "/tmp");
     FWM_CHECK(n > 0 && (size_t)n + sizeof file < BENCH_PATH, FWM_INVALID, "TMPDIR: the path is too long");
-    FWM_CHECK(mkdtemp(path) != NULL, FWM_IO, "%s: cannot make a folder: %s; set TMPDIR to a place that can be written", path,
-              strerror(errno));
+    FWM_CHECK(mkdtemp(path) != NULL, FWM_IO, "%s: cannot make a folder: %s; set TMPDIR to a place that can be written",
+              path, strerror(errno));
     memcpy(path + n, file, sizeof file);
     return FWM_OK;
 }

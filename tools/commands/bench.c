@@ -1,8 +1,8 @@
 /* fwm bench: the program's timings beside the machine's limits. */
+#include "tools/bench/bench.h"
 #include "model/base/arena.h"
 #include "model/base/log.h"
 #include "model/base/threads.h"
-#include "tools/bench/bench.h"
 #include "tools/command.h"
 
 #include <math.h>
@@ -14,7 +14,8 @@ enum { MOST = 256, LIST = 4096, BUSY = 10 /* losses of a processor, a second and
 static const struct argp_option options[] = {
     {"seconds", 0, "N", 0, "About how long to measure, preparation included; at least three rounds (default 60)", 0},
     {"threads", 0, "N", 0, "Threads (default: all)", 0},
-    {"config", 0, "FILE", 0, "The experiment of step_heat, step_heat_2 and infer_1 (default configs/heat_plate.yaml)", 0},
+    {"config", 0, "FILE", 0, "The experiment of step_heat, step_heat_2 and infer_1 (default configs/heat_plate.yaml)",
+     0},
     {"list", 0, NULL, 0, "Print the names, and what each of them measures", 0},
     {0}};
 
@@ -22,9 +23,12 @@ const fwm_command fwm_command_bench = {
     .name = "bench",
     .summary = "time the program's parts beside the limits of the machine",
     .arguments = "[NAME]...",
-    .doc = "Measures the named benchmarks, or all of them: training steps, optimiser, finite elements, transport, loader, convolutions, "
-           "matrix products, inference, start. Beside them, in the same rounds, it measures what the machine can do: multiply-adds, "
-           "matrix product, memory, reading a cached file. Values are medians over the rounds. Temporary files go to TMPDIR and are "
+    .doc = "Measures the named benchmarks, or all of them: training steps, optimiser, finite elements, transport, "
+           "loader, convolutions, "
+           "matrix products, inference, start. Beside them, in the same rounds, it measures what the machine can do: "
+           "multiply-adds, "
+           "matrix product, memory, reading a cached file. Values are medians over the rounds. Temporary files go to "
+           "TMPDIR and are "
            "removed.",
     .options = options,
     .min_arguments = 0,
@@ -88,9 +92,9 @@ static const char *isa_text(void)
 static json_t *result_json(const bench_result *r)
 {
     json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:o, s:I, s:o, s:o}", "name", r->row->name, "unit",
-                          bench_unit_text(r->row->unit), "value", fwm_json_number(r->value), "min", fwm_json_number(r->min),
-                          "max", fwm_json_number(r->max), "runs", (json_int_t)r->runs, "limit", fwm_json_number(r->limit),
-                          "fraction", fwm_json_number(r->fraction));
+                          bench_unit_text(r->row->unit), "value", fwm_json_number(r->value), "min",
+                          fwm_json_number(r->min), "max", fwm_json_number(r->max), "runs", (json_int_t)r->runs, "limit",
+                          fwm_json_number(r->limit), "fraction", fwm_json_number(r->fraction));
     if (r->measured && r->row->limit != BENCH_NONE)
         (void)json_object_set_new(o, "limited_by", json_string(bench_limit_text(r->row->limit)));
     if (!r->measured)
@@ -105,11 +109,11 @@ static fwm_status print_json(const bench_report *report, const bench_result *res
         (void)json_array_append_new(list, result_json(&results[i]));
     const double *limit = report->limit;
     return fwm_print_json(json_pack(
-        "{s:i, s:s, s:f, s:I, s:I, s:{s:o, s:o, s:o, s:o}, s:o}", "threads", fwm_threads_count(), "isa", isa_text(), "seconds",
-        report->seconds, "rounds", (json_int_t)report->rounds, "preempted", (json_int_t)report->preempted, "limits", "fma_gflops",
-        fwm_json_number(1e-9 * limit[BENCH_FMA]), "sgemm_gflops", fwm_json_number(1e-9 * limit[BENCH_SGEMM]), "triad_gbs",
-        fwm_json_number(1e-9 * limit[BENCH_TRIAD]), "pread_gbs", fwm_json_number(1e-9 * limit[BENCH_PREAD]), "results",
-        list));
+        "{s:i, s:s, s:f, s:I, s:I, s:{s:o, s:o, s:o, s:o}, s:o}", "threads", fwm_threads_count(), "isa", isa_text(),
+        "seconds", report->seconds, "rounds", (json_int_t)report->rounds, "preempted", (json_int_t)report->preempted,
+        "limits", "fma_gflops", fwm_json_number(1e-9 * limit[BENCH_FMA]), "sgemm_gflops",
+        fwm_json_number(1e-9 * limit[BENCH_SGEMM]), "triad_gbs", fwm_json_number(1e-9 * limit[BENCH_TRIAD]),
+        "pread_gbs", fwm_json_number(1e-9 * limit[BENCH_PREAD]), "results", list));
 }
 
 static void print_number(double x)
@@ -143,14 +147,16 @@ static void print_table(const bench_report *report, const bench_result *results,
     (void)printf("%d thread%s, %s, %lld rounds in %.0f s\n", fwm_threads_count(), fwm_threads_count() == 1 ? "" : "s",
                  isa_text(), (long long)report->rounds, report->seconds);
     (void)printf("limits: fma %.1f GFLOP/s, sgemm %.1f GFLOP/s, triad %.2f GB/s, pread %.2f GB/s\n\n",
-                 1e-9 * limit[BENCH_FMA], 1e-9 * limit[BENCH_SGEMM], 1e-9 * limit[BENCH_TRIAD], 1e-9 * limit[BENCH_PREAD]);
-    (void)printf("%-28s %9s %-8s %9s %9s %-6s %9s %9s %5s\n", "name", "value", "unit", "limit", "fraction", "of", "min", "max",
-                 "runs");
+                 1e-9 * limit[BENCH_FMA], 1e-9 * limit[BENCH_SGEMM], 1e-9 * limit[BENCH_TRIAD],
+                 1e-9 * limit[BENCH_PREAD]);
+    (void)printf("%-28s %9s %-8s %9s %9s %-6s %9s %9s %5s\n", "name", "value", "unit", "limit", "fraction", "of", "min",
+                 "max", "runs");
     for (int64_t i = 0; i < n; i++)
         print_row(&results[i]);
     if ((double)report->preempted > BUSY * report->measured * fwm_threads_count())
         fwm_log(FWM_LOG_WARN,
-                "other programs took processors away %.0f times a second: values are of a shared machine, and where threads wait "
+                "other programs took processors away %.0f times a second: values are of a shared machine, and where "
+                "threads wait "
                 "for each other they are far from what it can do",
                 (double)report->preempted / report->measured);
 }

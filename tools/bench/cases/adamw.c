@@ -45,6 +45,6 @@ static void close_case(void *self)
 
 extern const bench_case bench_cases_adamw[];
 const bench_case bench_cases_adamw[] = {
-    {"adamw", "AdamW with clipping by the norm on 8.1 M float32 parameters; limit: 28 bytes each", BENCH_MS, BENCH_TRIAD,
-     .size = {8100000}, .open = open_case, .run = run, .close = close_case},
+    {"adamw", "AdamW with clipping by the norm on 8.1 M float32 parameters; limit: 28 bytes each", BENCH_MS,
+     BENCH_TRIAD, .size = {8100000}, .open = open_case, .run = run, .close = close_case},
     {0}};

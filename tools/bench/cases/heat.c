@@ -1,5 +1,5 @@
-/* The heat equation on the mesh of heat_plate: residual, its adjoint, the implicit step, for a batch of states. The law is
- * the one that the model knows: a conductivity for each cell and a linear loss. */
+/* The heat equation on the mesh of heat_plate: residual, its adjoint, the implicit step, for a batch of states. The law
+ * is the one that the model knows: a conductivity for each cell and a linear loss. */
 #include "model/base/arena.h"
 #include "physics/fem.h"
 #include "tools/bench/bench.h"
@@ -62,8 +62,7 @@ static fwm_status open_case(bench_job *job)
     state *s = job->self = fwm_calloc(1, sizeof *s);
     FWM_CHECK(s, FWM_MEMORY, "out of memory");
     s->dtype = (ad_dtype)job->row->size[1];
-    const fem_mesh_spec box = {
-        .element = (fem_element)job->row->size[0], .nx = CELLS, .ny = CELLS, .lx = 1, .ly = 1};
+    const fem_mesh_spec box = {.element = (fem_element)job->row->size[0], .nx = CELLS, .ny = CELLS, .lx = 1, .ly = 1};
     FWM_TRY(fem_mesh_create(&s->mesh, &box));
     const fem_problem_spec spec = {
         .equation = "heat", .mesh = s->mesh, .dt = 5e-4, .substeps = 1, .n_sources = HEATERS, .source = heater};
@@ -87,7 +86,8 @@ static fwm_status run_residual(void *self)
 {
     const state *s = self;
     const fem_theta theta = theta_of(s);
-    return fem_residual(s->problem, s->dtype, s->array[RESIDUAL], s->array[U1], s->array[U0], s->array[A], &theta, BATCH);
+    return fem_residual(s->problem, s->dtype, s->array[RESIDUAL], s->array[U1], s->array[U0], s->array[A], &theta,
+                        BATCH);
 }
 
 static fwm_status run_vjp(void *self)
@@ -125,8 +125,10 @@ static void close_case(void *self)
 }
 
 #define HEAT(name, what, runner, element, dtype)                                                                       \
-    {name, what " of heat, batch 16, 64 x 64 cells", BENCH_US_STATE, BENCH_NONE, .size = {element, dtype},            \
-     .open = open_case, .run = runner, .close = close_case}
+    {                                                                                                                  \
+        name, what " of heat, batch 16, 64 x 64 cells", BENCH_US_STATE, BENCH_NONE,                                    \
+            .size = {element, dtype}, .open = open_case, .run = runner, .close = close_case                            \
+    }
 
 extern const bench_case bench_cases_heat[];
 const bench_case bench_cases_heat[] = {

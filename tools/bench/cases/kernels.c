@@ -43,8 +43,8 @@ static fwm_status open_gemm(bench_job *job)
 
 enum pass { FORWARD, DATA, WEIGHTS };
 
-/* size: channels in, channels out, kernel, stride, edge of the picture, pass. Batch 16, padded so that stride 1 keeps the
- * edge and stride 2 halves it. */
+/* size: channels in, channels out, kernel, stride, edge of the picture, pass. Batch 16, padded so that stride 1 keeps
+ * the edge and stride 2 halves it. */
 static fwm_status open_conv(bench_job *job)
 {
     enum { BATCH = 16 };
@@ -79,16 +79,13 @@ static void close_case(void *self)
 }
 
 #define GEMM(name, about, ...)                                                                                         \
-    {name, about, BENCH_GFLOPS, BENCH_FMA, .size = {__VA_ARGS__}, .open = open_gemm, .run = run, .close = close_case}
+    {                                                                                                                  \
+        name, about, BENCH_GFLOPS, BENCH_FMA, .size = {__VA_ARGS__}, .open = open_gemm, .run = run,                    \
+                                              .close = close_case                                                      \
+    }
 #define CONV(name, about, ...)                                                                                         \
-    {name "_forward",                                                                                                  \
-     "convolution " about,                                                                                             \
-     BENCH_GFLOPS,                                                                                                     \
-     BENCH_FMA,                                                                                                        \
-     .size = {__VA_ARGS__, FORWARD},                                                                                   \
-     .open = open_conv,                                                                                                \
-     .run = run,                                                                                                       \
-     .close = close_case},                                                                                             \
+    {name "_forward",   "convolution " about, BENCH_GFLOPS,       BENCH_FMA, .size = {__VA_ARGS__, FORWARD},           \
+     .open = open_conv, .run = run,           .close = close_case},                                                    \
         {name "_data",                                                                                                 \
          "gradient in the data of the convolution " about,                                                             \
          BENCH_GFLOPS,                                                                                                 \

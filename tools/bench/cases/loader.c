@@ -1,5 +1,5 @@
-/* Random clips of frames from a file in the page cache through the training loader, beside bare reads of as many bytes at
- * the same places of a plain file. */
+/* Random clips of frames from a file in the page cache through the training loader, beside bare reads of as many bytes
+ * at the same places of a plain file. */
 #include "data/loader.h"
 #include "data/writer.h"
 #include "model/base/arena.h"
@@ -34,7 +34,8 @@ static void draw(uint8_t *frames, int64_t trajectory)
             fwm_random_words((fwm_key){.seed = 1, .stream = (uint32_t)trajectory}, (uint64_t)t, (uint32_t)i, word);
             for (int k = 0; k < 4; k++) {
                 const int64_t pixel = (i + k) / COLORS;
-                const double wave = sin(0.1 * (double)(pixel % EDGE + t) + (double)trajectory) * cos(0.07 * (double)(pixel / EDGE));
+                const double wave =
+                    sin(0.1 * (double)(pixel % EDGE + t) + (double)trajectory) * cos(0.07 * (double)(pixel / EDGE));
                 frames[t * FRAME + i + k] = (uint8_t)(120 + 90 * wave + (double)(word[k] % 11));
             }
         }
@@ -56,8 +57,15 @@ static fwm_status put_all(ds_writer *writer)
 
 static fwm_status write_file(const char *path, const ds_writer_options *options)
 {
-    ds_info info = {.name = "bench", .equation = "", .generator = "fwm bench", .config = "", .trajectories = TRAJECTORIES,
-                    .steps = STEPS, .height = EDGE, .width = EDGE, .frames_are_bytes = true};
+    ds_info info = {.name = "bench",
+                    .equation = "",
+                    .generator = "fwm bench",
+                    .config = "",
+                    .trajectories = TRAJECTORIES,
+                    .steps = STEPS,
+                    .height = EDGE,
+                    .width = EDGE,
+                    .frames_are_bytes = true};
     info.fields[DS_FRAMES] = (ds_field_info){.points = EDGE * EDGE, .channels = COLORS};
     ds_writer *writer = NULL;
     FWM_TRY(ds_writer_create(&writer, path, &info, options));
@@ -143,12 +151,14 @@ static void close_case(void *self)
 }
 
 #define LOADER(name, what, ...)                                                                                        \
-    {name, "loader, random clips of 8 frames 64 x 64 x 3, cached, " what "; limit: bare reads", BENCH_GBS, BENCH_OWN,  \
-     .size = {__VA_ARGS__}, .open = open_case, .run = run, .limit_run = run_bare, .rest = rest, .close = close_case}
+    {                                                                                                                  \
+        name, "loader, random clips of 8 frames 64 x 64 x 3, cached, " what "; limit: bare reads", BENCH_GBS,          \
+            BENCH_OWN, .size = {__VA_ARGS__}, .open = open_case, .run = run, .limit_run = run_bare, .rest = rest,      \
+                       .close = close_case                                                                             \
+    }
 
 extern const bench_case bench_cases_loader[];
-const bench_case bench_cases_loader[] = {
-    LOADER("loader_chunked", "chunks of 8 frames", CLIP, 0, 32),
-    LOADER("loader_contiguous", "whole trajectories in one piece", STEPS, 0, 32),
-    LOADER("loader_gzip", "chunks of 8 frames, gzip level 1", CLIP, 1, 8),
-    {0}};
+const bench_case bench_cases_loader[] = {LOADER("loader_chunked", "chunks of 8 frames", CLIP, 0, 32),
+                                         LOADER("loader_contiguous", "whole trajectories in one piece", STEPS, 0, 32),
+                                         LOADER("loader_gzip", "chunks of 8 frames, gzip level 1", CLIP, 1, 8),
+                                         {0}};

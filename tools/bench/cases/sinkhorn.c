@@ -1,6 +1,6 @@
 /* The debiased Sinkhorn divergence with gradients in both clouds: normal clouds, the second shifted by a half. */
-#include "model/base/arena.h"
 #include "model/transport/sinkhorn.h"
+#include "model/base/arena.h"
 #include "tools/bench/bench.h"
 
 #include <math.h>
@@ -47,8 +47,10 @@ static void close_case(void *self)
 }
 
 #define SINKHORN(name, n, d)                                                                                           \
-    {name, "Sinkhorn divergence and gradients, " #n " points in " #d " dimensions, float32, scaling 0.5", BENCH_MS,    \
-     BENCH_NONE, .size = {n, d}, .open = open_case, .run = run, .close = close_case}
+    {                                                                                                                  \
+        name, "Sinkhorn divergence and gradients, " #n " points in " #d " dimensions, float32, scaling 0.5", BENCH_MS, \
+            BENCH_NONE, .size = {n, d}, .open = open_case, .run = run, .close = close_case                             \
+    }
 
 extern const bench_case bench_cases_sinkhorn[];
 const bench_case bench_cases_sinkhorn[] = {

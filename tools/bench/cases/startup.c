@@ -58,6 +58,6 @@ static void close_case(void *self)
 }
 
 extern const bench_case bench_cases_startup[];
-const bench_case bench_cases_startup[] = {
-    {"startup", "fwm help, from exec to exit", BENCH_MS, BENCH_NONE, .open = open_case, .run = run, .close = close_case},
-    {0}};
+const bench_case bench_cases_startup[] = {{"startup", "fwm help, from exec to exit", BENCH_MS, BENCH_NONE,
+                                           .open = open_case, .run = run, .close = close_case},
+                                          {0}};

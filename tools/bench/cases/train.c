@@ -97,9 +97,12 @@ static fwm_status run_step(void *self)
     const tr_config *c = s->config;
     ds_batch batch;
     double loss, terms[TR_TERM_COUNT];
-    const double weights[TR_TERM_COUNT] = {[TR_TERM_STATE] = c->objective.state,     [TR_TERM_FRAME] = c->objective.frame,
-                                           [TR_TERM_KL] = c->objective.kl,           [TR_TERM_PHYSICS] = c->objective.physics,
-                                           [TR_TERM_TRANSPORT] = c->transport.weight, [TR_TERM_START] = c->objective.start};
+    const double weights[TR_TERM_COUNT] = {[TR_TERM_STATE] = c->objective.state,
+                                           [TR_TERM_FRAME] = c->objective.frame,
+                                           [TR_TERM_KL] = c->objective.kl,
+                                           [TR_TERM_PHYSICS] = c->objective.physics,
+                                           [TR_TERM_TRANSPORT] = c->transport.weight,
+                                           [TR_TERM_START] = c->objective.start};
     const tr_adamw_options o = {.beta1 = c->optimizer.betas[0],
                                 .beta2 = c->optimizer.betas[1],
                                 .eps = c->optimizer.eps,
@@ -110,7 +113,8 @@ static fwm_status run_step(void *self)
     FWM_TRY(ds_loader_next(s->loader, &batch));
     FWM_TRY(tr_objective_load(s->objective, &batch));
     FWM_TRY(tr_objective_run(s->objective, weights, (uint64_t)c->seed, (uint64_t)s->step, &loss, terms, NULL));
-    /* A rate that changes nothing to speak of: the work is the same, and the hundredth step costs what the first did. */
+    /* A rate that changes nothing to speak of: the work is the same, and the hundredth step costs what the first did.
+     */
     return tr_adamw_step(NULL, x[P], x[M], x[V], x[AVERAGE], x[G], &o, 1e-9, ++s->step, AD_F32, s->size);
 }
 
@@ -159,8 +163,8 @@ static void close_case(void *self)
 
 extern const bench_case bench_cases_train[];
 const bench_case bench_cases_train[] = {
-    {"step_heat", "training step of configs/heat_plate.yaml, unroll 1", BENCH_MS, BENCH_FMA, .size = {1}, .open = open_step,
-     .run = run_step, .close = close_case},
+    {"step_heat", "training step of configs/heat_plate.yaml, unroll 1", BENCH_MS, BENCH_FMA, .size = {1},
+     .open = open_step, .run = run_step, .close = close_case},
     {"step_heat_2", "training step of configs/heat_plate.yaml, unroll 2", BENCH_MS, BENCH_FMA, .size = {2},
      .open = open_step, .run = run_step, .close = close_case},
     {"infer_1", "one imagined step of configs/heat_plate.yaml, batch 1, state and frame", BENCH_MS, BENCH_FMA,
