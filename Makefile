@@ -87,7 +87,7 @@ check: unit interop
 
 unit:
 	@rm -f $(BUILD)/sanitizer.*
-	OMP_NUM_THREADS=$(JOBS) ASAN_OPTIONS=detect_leaks=0:log_path=$(BUILD)/sanitizer FWM_BUILD=$(BUILD) $(BUILD)/test_fwm --timeout 300 -j1 $(TEST_ARGS)
+	GOMP_SPINCOUNT=3000 OMP_NUM_THREADS=$(JOBS) ASAN_OPTIONS=detect_leaks=0:log_path=$(BUILD)/sanitizer FWM_BUILD=$(BUILD) $(BUILD)/test_fwm --timeout 300 -j1 $(TEST_ARGS)
 	@! ls $(BUILD)/sanitizer.* 2>/dev/null || { cat $(BUILD)/sanitizer.*; exit 1; }
 
 interop: $(BUILD)/venv/ready

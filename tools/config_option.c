@@ -29,7 +29,8 @@ fwm_status fwm_make_parent(const char *path)
     memcpy(part, path, strlen(path) + 1);
     for (char *c = strchr(part + 1, '/'); c; c = strchr(c + 1, '/')) {
         *c = '\0';
-        FWM_CHECK(mkdir(part, 0777) == 0 || errno == EEXIST, FWM_IO, "%s: cannot make the folder: %s", part, strerror(errno));
+        FWM_CHECK(mkdir(part, 0777) == 0 || errno == EEXIST, FWM_IO, "%s: cannot make the folder: %s", part,
+                  strerror(errno));
         *c = '/';
     }
     return FWM_OK;

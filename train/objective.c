@@ -149,11 +149,12 @@ static ad_value transport_term(tr_objective *o, const unrolled *u)
     ad_value centred = ad_sub(g, y, ad_mean(g, y, 1, &axis, true));
     ad_value variance = ad_affine(g, ad_sum_all(g, ad_square(g, centred)), 1.0 / (double)ad_dim(g, y, 0), 1e-12);
     ad_value scale = ad_stop_gradient(g, ad_rsqrt(g, variance));
-    ot_sinkhorn_options options = {.blur = c->transport.blur, .scaling = c->transport.scaling, .extra = c->transport.extra,
-                                   .fixed_y = true};
+    ot_sinkhorn_options options = {
+        .blur = c->transport.blur, .scaling = c->transport.scaling, .extra = c->transport.extra, .fixed_y = true};
     if (ad_graph_status(g) != FWM_OK)
         return AD_NONE;
-    fwm_status status = ot_sinkhorn_create(&o->sinkhorn, o->spec.dtype, ad_dim(g, p, 0), ad_dim(g, y, 0), ad_dim(g, p, 1), &options);
+    fwm_status status =
+        ot_sinkhorn_create(&o->sinkhorn, o->spec.dtype, ad_dim(g, p, 0), ad_dim(g, y, 0), ad_dim(g, p, 1), &options);
     if (status != FWM_OK) {
         char message[FWM_ERROR_CAPACITY];
         fwm_error_get(message, sizeof message);
@@ -199,10 +200,11 @@ static fwm_status build(tr_objective *o)
 {
     const wm_config *c = o->spec.model;
     int64_t B = o->spec.batch, T = o->spec.clip;
-    FWM_CHECK(o->spec.unroll >= 1 && o->spec.unroll <= MAX_UNROLL, FWM_CONFIG, "objective.unroll: expected 1 to %d, found %d",
-              MAX_UNROLL, o->spec.unroll);
-    FWM_CHECK(o->spec.clip > o->spec.unroll, FWM_CONFIG, "data.clip: expected at least %d frames for objective.unroll %d, found %lld",
-              o->spec.unroll + 1, o->spec.unroll, (long long)o->spec.clip);
+    FWM_CHECK(o->spec.unroll >= 1 && o->spec.unroll <= MAX_UNROLL, FWM_CONFIG,
+              "objective.unroll: expected 1 to %d, found %d", MAX_UNROLL, o->spec.unroll);
+    FWM_CHECK(o->spec.clip > o->spec.unroll, FWM_CONFIG,
+              "data.clip: expected at least %d frames for objective.unroll %d, found %lld", o->spec.unroll + 1,
+              o->spec.unroll, (long long)o->spec.clip);
     const wm_physics *physics = tr_law_physics(o->spec.law, o->spec.store);
     FWM_CHECK(o->spec.config->objective.physics <= 0 || physics->loss, FWM_CONFIG,
               "objective.physics: a weight above 0 needs physics.equation");
@@ -326,8 +328,8 @@ fwm_status tr_objective_load(tr_objective *o, const ds_batch *batch)
     return copy_in(o, o->actions, batch->clip.actions, "actions");
 }
 
-fwm_status tr_objective_run(tr_objective *o, const double weights[TR_TERM_COUNT], uint64_t seed, uint64_t step, double *loss,
-                            double terms[TR_TERM_COUNT], double *kl)
+fwm_status tr_objective_run(tr_objective *o, const double weights[TR_TERM_COUNT], uint64_t seed, uint64_t step,
+                            double *loss, double terms[TR_TERM_COUNT], double *kl)
 {
     for (int k = 0; k < TR_TERM_COUNT; k++)
         put(o, o->weights, k, weights[k]);

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-static fwm_status open_trained(tr_trained *t, const char *path, const char *data, const char *const *sets, int64_t n_sets, bool ema,
-                               int64_t batch)
+static fwm_status open_trained(tr_trained *t, const char *path, const char *data, const char *const *sets,
+                               int64_t n_sets, bool ema, int64_t batch)
 {
     FWM_TRY(tr_checkpoint_load(&t->checkpoint, path));
     const char *text = tr_checkpoint_config(t->checkpoint);
@@ -23,8 +23,8 @@ static fwm_status open_trained(tr_trained *t, const char *path, const char *data
     return tr_rollout_prepare(t->rollout, t->flat);
 }
 
-fwm_status tr_trained_open(tr_trained *t, const char *path, const char *data, const char *const *sets, int64_t n_sets, bool ema,
-                           int64_t batch)
+fwm_status tr_trained_open(tr_trained *t, const char *path, const char *data, const char *const *sets, int64_t n_sets,
+                           bool ema, int64_t batch)
 {
     *t = (tr_trained){0};
     fwm_status status = open_trained(t, path, data, sets, n_sets, ema, batch);

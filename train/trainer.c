@@ -54,7 +54,8 @@ static fwm_status make_folder(const char *path)
             continue;
         char kept = *c;
         *c = '\0';
-        FWM_CHECK(mkdir(part, 0777) == 0 || errno == EEXIST, FWM_IO, "%s: cannot make the folder: %s", part, strerror(errno));
+        FWM_CHECK(mkdir(part, 0777) == 0 || errno == EEXIST, FWM_IO, "%s: cannot make the folder: %s", part,
+                  strerror(errno));
         *c = kept;
         if (kept == '\0')
             return FWM_OK;
@@ -88,7 +89,8 @@ static fwm_status identify_step(tr_run *run, fwm_progress *bar)
     (void)snprintf(text, sizeof text, "step loss %.3e  variation %.2e", loss, variation);
     fwm_progress_update(bar, run->identified, text);
     if (run->events && (run->identified % run->config->trainer.log_every == 0)) {
-        tr_scalar row[] = {{"phase", 0}, {"identified", (double)run->identified}, {"loss", loss}, {"variation", variation}};
+        tr_scalar row[] = {
+            {"phase", 0}, {"identified", (double)run->identified}, {"loss", loss}, {"variation", variation}};
         FWM_TRY(tr_events_write(run->events, 0, row, 4));
     }
     return FWM_OK;
@@ -158,8 +160,8 @@ static void weights_at(const tr_run *run, double weights[TR_TERM_COUNT])
     weights[TR_TERM_FRAME] = c->objective.frame;
     weights[TR_TERM_KL] = c->objective.kl;
     weights[TR_TERM_PHYSICS] = c->objective.physics;
-    weights[TR_TERM_TRANSPORT] = c->transport.weight * ramp((double)run->step, (double)c->trainer.steps, c->transport.ramp_start,
-                                                            c->transport.ramp_end);
+    weights[TR_TERM_TRANSPORT] = c->transport.weight * ramp((double)run->step, (double)c->trainer.steps,
+                                                            c->transport.ramp_start, c->transport.ramp_end);
     weights[TR_TERM_START] = c->objective.start;
 }
 
@@ -180,7 +182,8 @@ static fwm_status update(tr_run *run, double *lr, tr_adamw_report *report)
                                       .groups = run->groups,
                                       .n_groups = run->n_groups};
     *lr = tr_schedule_rate(&schedule, run->step + 1);
-    return tr_adamw_step(report, run->p, run->m, run->v, run->ema, run->g, &options, *lr, run->step + 1, AD_F32, run->size);
+    return tr_adamw_step(report, run->p, run->m, run->v, run->ema, run->g, &options, *lr, run->step + 1, AD_F32,
+                         run->size);
 }
 
 static fwm_status validate(tr_run *run, double *vrmse, double *one)
@@ -222,10 +225,11 @@ typedef struct clock_state {
     int64_t first, logged_step;
 } clock_state;
 
-static fwm_status log_step(tr_run *run, clock_state *clock, double loss, const double terms[TR_TERM_COUNT], double kl, double lr,
-                           double norm)
+static fwm_status log_step(tr_run *run, clock_state *clock, double loss, const double terms[TR_TERM_COUNT], double kl,
+                           double lr, double norm)
 {
-    double now = fwm_seconds(), rate = (double)((run->step - clock->logged_step) * run->config->data.batch) / (now - clock->logged);
+    double now = fwm_seconds(),
+           rate = (double)((run->step - clock->logged_step) * run->config->data.batch) / (now - clock->logged);
     int64_t clips = ds_loader_clips(run->clips);
     tr_scalar row[] = {{"phase", 1},
                        {"epoch", (double)(run->step * run->config->data.batch) / (double)clips},
@@ -260,7 +264,8 @@ static fwm_status log_term_norms(tr_run *run, const double weights[TR_TERM_COUNT
         (void)snprintf(name[k], sizeof name[k], "grad_norm_%s", tr_term_name((tr_term)k));
         row[k + 1].name = name[k];
         if (weights[k] > 0) {
-            FWM_TRY(tr_objective_run(run->stage[run->current], one, (uint64_t)run->config->seed, (uint64_t)run->step, &loss, terms, NULL));
+            FWM_TRY(tr_objective_run(run->stage[run->current], one, (uint64_t)run->config->seed, (uint64_t)run->step,
+                                     &loss, terms, NULL));
             row[k + 1].value = tr_gradient_norm(AD_F32, run->g, run->size);
         }
     }
@@ -272,7 +277,8 @@ static bool due(int64_t step, int64_t every)
     return every > 0 && step % every == 0;
 }
 
-static fwm_status train_step(tr_run *run, double *loss, double terms[TR_TERM_COUNT], double *kl, double *lr, double *norm, int *bad)
+static fwm_status train_step(tr_run *run, double *loss, double terms[TR_TERM_COUNT], double *kl, double *lr,
+                             double *norm, int *bad)
 {
     ds_batch batch;
     double weights[TR_TERM_COUNT];
@@ -291,16 +297,18 @@ static fwm_status train_step(tr_run *run, double *loss, double terms[TR_TERM_COU
         *bad = 0;
         return status;
     }
-    fwm_log(FWM_LOG_WARN, "step %lld: the gradient is not finite (loss %g); the batch is left out", (long long)run->step, *loss);
+    fwm_log(FWM_LOG_WARN, "step %lld: the gradient is not finite (loss %g); the batch is left out",
+            (long long)run->step, *loss);
     FWM_CHECK(++*bad < MAX_BAD_STEPS, FWM_NUMERIC,
-              "training diverged: the gradient was not finite %d times in a row up to step %lld; the last checkpoint is whole. "
+              "training diverged: the gradient was not finite %d times in a row up to step %lld; the last checkpoint "
+              "is whole. "
               "Lower optimizer.lr, or optimizer.clip",
               MAX_BAD_STEPS, (long long)run->step);
     return FWM_OK;
 }
 
-static fwm_status after_step(tr_run *run, clock_state *clock, double loss, const double terms[TR_TERM_COUNT], double kl, double lr,
-                             double norm)
+static fwm_status after_step(tr_run *run, clock_state *clock, double loss, const double terms[TR_TERM_COUNT], double kl,
+                             double lr, double norm)
 {
     const tr_config *c = run->config;
     bool last = run->step == c->trainer.steps;
@@ -327,13 +335,15 @@ static fwm_status train(tr_run *run, tr_train_result *result)
     int bad = 0;
     FWM_TRY(ds_loader_seek(run->clips, run->step));
     fwm_progress_start(&bar, "train", run->step, end);
-    clock_state clock = {.started = fwm_seconds(), .logged = fwm_seconds(), .first = run->step, .logged_step = run->step};
+    clock_state clock = {
+        .started = fwm_seconds(), .logged = fwm_seconds(), .first = run->step, .logged_step = run->step};
     while (run->step < end && !stop_signal) {
         FWM_TRY(tr_run_enter_stage(run, tr_run_stage_at(run, run->step)));
         FWM_TRY(train_step(run, &loss, terms, &kl, &lr, &norm, &bad));
         char text[160];
         (void)snprintf(text, sizeof text, "loss %.4f  state %.4f  frame %.2e  kl %.2f  phys %.2e  ot %.2e", loss,
-                       terms[TR_TERM_STATE], terms[TR_TERM_FRAME], kl, terms[TR_TERM_PHYSICS], terms[TR_TERM_TRANSPORT]);
+                       terms[TR_TERM_STATE], terms[TR_TERM_FRAME], kl, terms[TR_TERM_PHYSICS],
+                       terms[TR_TERM_TRANSPORT]);
         fwm_progress_update(&bar, run->step, text);
         if (run->options->stop_after > 0 && run->step - clock.first >= run->options->stop_after)
             stop_signal = SIGTERM;
@@ -384,8 +394,8 @@ static void make_groups(tr_run *run)
         bool law = s->offset < run->law_size, frozen = law && run->config->physics.identification.freeze;
         if (!frozen && !s->init.no_decay)
             continue;
-        run->groups[run->n_groups++] = (tr_group){.begin = s->offset, .end = s->offset + s->count, .lr_scale = frozen ? 0 : 1,
-                                                  .decay_scale = 0};
+        run->groups[run->n_groups++] =
+            (tr_group){.begin = s->offset, .end = s->offset + s->count, .lr_scale = frozen ? 0 : 1, .decay_scale = 0};
     }
 }
 
@@ -398,7 +408,8 @@ static fwm_status execute(tr_run *run, tr_train_result *result)
     make_groups(run);
     if (!run->options->dry_run)
         FWM_TRY(tr_run_resume(run, &found));
-    FWM_CHECK(found || !run->options->must_resume, FWM_IO, "%s: no checkpoint to go on from; leave out --resume to begin", run->folder);
+    FWM_CHECK(found || !run->options->must_resume, FWM_IO,
+              "%s: no checkpoint to go on from; leave out --resume to begin", run->folder);
     if (!found)
         nn_store_initialise(run->world->store, (uint64_t)run->config->seed, AD_F32, run->p);
     if (found && run->step >= run->config->trainer.steps) {

@@ -1,4 +1,5 @@
-/* The state of a run, for trainer.c (the loop), trainer_state.c (checkpoints) and trainer_plan.c (what is printed before). */
+/* The state of a run, for trainer.c (the loop), trainer_state.c (checkpoints) and trainer_plan.c (what is printed
+ * before). */
 #ifndef TRAIN_TRAINER_INTERNAL_H
 #define TRAIN_TRAINER_INTERNAL_H
 
@@ -25,10 +26,10 @@ typedef struct tr_run {
     ds_loader *clips, *pairs;
     tr_events *events;
     tr_lock *lock;
-    int64_t law_size, size;             /* elements of the flat vectors */
+    int64_t law_size, size; /* elements of the flat vectors */
     float *p, *g, *m, *v, *ema;
-    int64_t identified, step;           /* updates done */
-    double best, elapsed;               /* elapsed: seconds of earlier processes */
+    int64_t identified, step; /* updates done */
+    double best, elapsed;     /* elapsed: seconds of earlier processes */
     size_t predicted_peak;
     tr_group *groups; /* what is frozen or not decayed */
     int64_t n_groups;

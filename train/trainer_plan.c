@@ -36,7 +36,8 @@ static fwm_status build_stages(tr_run *run)
 {
     const tr_config *c = run->config;
     FWM_CHECK(c->objective.unroll.count >= 1 && c->objective.unroll.count <= TR_MAX_STAGES, FWM_CONFIG,
-              "objective.unroll: expected 1 to %d lengths, found %lld", TR_MAX_STAGES, (long long)c->objective.unroll.count);
+              "objective.unroll: expected 1 to %d lengths, found %lld", TR_MAX_STAGES,
+              (long long)c->objective.unroll.count);
     FWM_CHECK(c->objective.unroll_start.count == c->objective.unroll.count, FWM_CONFIG,
               "objective.unroll_start: expected %lld fractions, one for each of objective.unroll, found %lld",
               (long long)c->objective.unroll.count, (long long)c->objective.unroll_start.count);
@@ -67,7 +68,8 @@ fwm_status tr_run_build(tr_run *run)
     FWM_TRY(build_stages(run));
     int64_t count = ds_split_list(w->info, DS_VALIDATION, NULL);
     if (count > 0)
-        FWM_TRY(tr_rollout_create(&run->validation, run->world, count < TR_VALIDATION_BATCH ? count : TR_VALIDATION_BATCH));
+        FWM_TRY(
+            tr_rollout_create(&run->validation, run->world, count < TR_VALIDATION_BATCH ? count : TR_VALIDATION_BATCH));
     run->size = nn_store_size(w->store);
     return FWM_OK;
 }
@@ -190,9 +192,11 @@ void tr_run_print(tr_run *run, bool plans)
 {
     const tr_config *c = run->config;
     const wm_config *m = &run->world->model;
-    fprintf(run->out, "model: frames %lldx%lldx%lld, state %lld nodes x %lld, cheap simulation %lld nodes, %lld actions, latent %lld\n",
-            (long long)m->height, (long long)m->width, (long long)m->colors, (long long)m->nodes, (long long)m->state.count,
-            (long long)m->coarse_nodes, (long long)m->actions, (long long)m->latent.size);
+    fprintf(run->out,
+            "model: frames %lldx%lldx%lld, state %lld nodes x %lld, cheap simulation %lld nodes, %lld actions, latent "
+            "%lld\n",
+            (long long)m->height, (long long)m->width, (long long)m->colors, (long long)m->nodes,
+            (long long)m->state.count, (long long)m->coarse_nodes, (long long)m->actions, (long long)m->latent.size);
     print_parts(run);
     fprintf(run->out, "plans:\n");
     size_t work = 0;
@@ -208,7 +212,8 @@ void tr_run_print(tr_run *run, bool plans)
     if (run->validation) {
         print_plan(run, "validation step", tr_rollout_plan(run->validation), plans);
         work += workspace_of(tr_rollout_plan(run->validation));
-        work += (size_t)(tr_rollout_batch(run->validation) * (c->eval.horizon + 1) * m->nodes * m->state.count) * sizeof(float);
+        work += (size_t)(tr_rollout_batch(run->validation) * (c->eval.horizon + 1) * m->nodes * m->state.count) *
+                sizeof(float);
     }
     if (run->identify)
         work += workspace_of(tr_identify_plan(run->identify));
@@ -217,9 +222,11 @@ void tr_run_print(tr_run *run, bool plans)
                    (run->identify ? ring_bytes(run, c->physics.identification.batch, 2, false) : 0);
     size_t now = tr_resident_bytes(false);
     run->predicted_peak = now + work + vectors + rings;
-    fprintf(run->out,
-            "memory: peak %.1f MB = process so far %.1f + workspaces %.1f + parameters, gradients, moments, average %.1f + "
-            "prefetched batches %.1f\n",
-            1e-6 * (double)run->predicted_peak, 1e-6 * (double)now, 1e-6 * (double)work, 1e-6 * (double)vectors, 1e-6 * (double)rings);
+    fprintf(
+        run->out,
+        "memory: peak %.1f MB = process so far %.1f + workspaces %.1f + parameters, gradients, moments, average %.1f + "
+        "prefetched batches %.1f\n",
+        1e-6 * (double)run->predicted_peak, 1e-6 * (double)now, 1e-6 * (double)work, 1e-6 * (double)vectors,
+        1e-6 * (double)rings);
     (void)fflush(run->out);
 }

@@ -23,14 +23,21 @@ static float *const *vectors_of(const tr_run *run, float *list[VECTORS])
 static int mesh_tensors(const tr_run *run, tr_tensor t[MESH_TENSORS])
 {
     const fem_mesh *mesh[2] = {tr_law_mesh(run->world->law), tr_law_coarse_mesh(run->world->law)};
-    static const char *const names[2][2] = {{"mesh/vertices", "mesh/cells"}, {"coarse_mesh/vertices", "coarse_mesh/cells"}};
+    static const char *const names[2][2] = {{"mesh/vertices", "mesh/cells"},
+                                            {"coarse_mesh/vertices", "coarse_mesh/cells"}};
     int n = 0;
     for (int k = 0; k < 2; k++) {
         if (!mesh[k])
             continue;
-        t[n++] = (tr_tensor){.name = names[k][0], .dtype = TR_F64, .rank = 2, .shape = {mesh[k]->n_vertices, FEM_DIM},
+        t[n++] = (tr_tensor){.name = names[k][0],
+                             .dtype = TR_F64,
+                             .rank = 2,
+                             .shape = {mesh[k]->n_vertices, FEM_DIM},
                              .data = mesh[k]->vertices};
-        t[n++] = (tr_tensor){.name = names[k][1], .dtype = TR_I32, .rank = 2, .shape = {mesh[k]->n_cells, mesh[k]->cell_vertices},
+        t[n++] = (tr_tensor){.name = names[k][1],
+                             .dtype = TR_I32,
+                             .rank = 2,
+                             .shape = {mesh[k]->n_cells, mesh[k]->cell_vertices},
                              .data = mesh[k]->cells};
     }
     return n;
@@ -51,7 +58,8 @@ static json_t *about(const tr_run *run)
     return o;
 }
 
-static fwm_status save_tensors(const tr_run *run, const char *path, tr_tensor *tensor, char (*name)[512], bool keep_previous)
+static fwm_status save_tensors(const tr_run *run, const char *path, tr_tensor *tensor, char (*name)[512],
+                               bool keep_previous)
 {
     const nn_store *store = run->world->store;
     float *list[VECTORS];
@@ -61,20 +69,23 @@ static fwm_status save_tensors(const tr_run *run, const char *path, tr_tensor *t
         for (int j = 0; j < VECTORS; j++) {
             const nn_slot *s = nn_store_slot(store, k);
             (void)snprintf(name[n], sizeof name[n], "%s%s", vector_prefix[j], s->name);
-            tensor[n] = (tr_tensor){.name = name[n], .dtype = TR_F32, .rank = s->shape.rank, .data = list[j] + s->offset};
+            tensor[n] =
+                (tr_tensor){.name = name[n], .dtype = TR_F32, .rank = s->shape.rank, .data = list[j] + s->offset};
             memcpy(tensor[n].shape, s->shape.dim, (size_t)s->shape.rank * sizeof *tensor[n].shape);
             n++;
         }
     n += mesh_tensors(run, tensor + n);
-    json_t *position = json_pack("{s:I, s:I, s:I}", "step", (json_int_t)run->step, "identified", (json_int_t)run->identified, "seed",
-                                 (json_int_t)run->config->seed);
+    json_t *position = json_pack("{s:I, s:I, s:I}", "step", (json_int_t)run->step, "identified",
+                                 (json_int_t)run->identified, "seed", (json_int_t)run->config->seed);
     json_t *rest = about(run);
     char *config = NULL;
     fwm_status status = tr_config_dump(run->config, &config);
     if (status == FWM_OK)
-        status = tr_checkpoint_save(path, &(tr_checkpoint_content){.tensors = tensor, .count = n, .position = position,
-                                                                   .about = rest, .config = config},
-                                    keep_previous);
+        status = tr_checkpoint_save(
+            path,
+            &(tr_checkpoint_content){
+                .tensors = tensor, .count = n, .position = position, .about = rest, .config = config},
+            keep_previous);
     fwm_free(config);
     json_decref(position);
     json_decref(rest);
@@ -128,13 +139,14 @@ static fwm_status check_same_run(const tr_run *run, const tr_checkpoint *ck)
             json_t *value;
             (void)snprintf(where, sizeof where, "%s", block);
             if (json_is_object(x))
-                json_object_foreach(x, key, value) if (!json_equal(value, json_object_get(y, key)))
-                    (void)snprintf(where, sizeof where, "%s.%s", block, key);
+                json_object_foreach(x, key, value) if (!json_equal(value, json_object_get(y, key)))(void)
+                    snprintf(where, sizeof where, "%s.%s", block, key);
         }
-        status = fwm_fail(FWM_CONFIG,
-                          "%s: was trained with another configuration (%s differs); go on with the old one, or choose another "
-                          "folder with --out",
-                          tr_checkpoint_path(ck), where);
+        status = fwm_fail(
+            FWM_CONFIG,
+            "%s: was trained with another configuration (%s differs); go on with the old one, or choose another "
+            "folder with --out",
+            tr_checkpoint_path(ck), where);
     }
     json_decref(a);
     json_decref(b);
@@ -144,10 +156,12 @@ static fwm_status check_same_run(const tr_run *run, const tr_checkpoint *ck)
 static void warn_about_bits(const tr_checkpoint *ck)
 {
     const json_t *o = tr_checkpoint_about(ck);
-    int64_t threads = json_integer_value(json_object_get(o, "threads")), isa = json_integer_value(json_object_get(o, "isa"));
+    int64_t threads = json_integer_value(json_object_get(o, "threads")),
+            isa = json_integer_value(json_object_get(o, "isa"));
     if (threads != fwm_threads_count() || isa != fwm_isa_level())
         fwm_log(FWM_LOG_WARN,
-                "the checkpoint was written with %lld threads and instruction set level %lld, this process has %d and %d: the run "
+                "the checkpoint was written with %lld threads and instruction set level %lld, this process has %d and "
+                "%d: the run "
                 "goes on, but not to the same bits",
                 (long long)threads, (long long)isa, fwm_threads_count(), fwm_isa_level());
 }
@@ -163,8 +177,10 @@ static fwm_status load_state(tr_run *run, const tr_checkpoint *ck)
     FWM_TRY(tr_checkpoint_int(ck, "step", &run->step));
     FWM_TRY(tr_checkpoint_int(ck, "identified", &run->identified));
     FWM_CHECK(run->step >= 0 && run->step <= run->config->trainer.steps && run->identified >= 0, FWM_DATA,
-              "%s: step %lld is outside 0..%lld", tr_checkpoint_path(ck), (long long)run->step, (long long)run->config->trainer.steps);
-    const json_t *o = tr_checkpoint_about(ck), *scale = json_object_get(json_object_get(o, "normalisation"), "correction_scale");
+              "%s: step %lld is outside 0..%lld", tr_checkpoint_path(ck), (long long)run->step,
+              (long long)run->config->trainer.steps);
+    const json_t *o = tr_checkpoint_about(ck),
+                 *scale = json_object_get(json_object_get(o, "normalisation"), "correction_scale");
     FWM_CHECK(json_array_size(scale) == (size_t)run->world->model.state.count, FWM_DATA,
               "%s: normalisation.correction_scale: expected %lld numbers", tr_checkpoint_path(ck),
               (long long)run->world->model.state.count);

@@ -10,8 +10,8 @@ static const double STD_FLOOR = 1e-4;
 static fwm_status copy_stats(const tr_world *w, ds_field field, int64_t limit, double *mean, double *std)
 {
     const ds_field_info *f = &w->info->fields[field];
-    FWM_CHECK(f->channels <= limit, FWM_UNSUPPORTED, "%s: /%s: expected at most %lld channels, found %lld", ds_path(w->ds),
-              ds_field_name(field), (long long)limit, (long long)f->channels);
+    FWM_CHECK(f->channels <= limit, FWM_UNSUPPORTED, "%s: /%s: expected at most %lld channels, found %lld",
+              ds_path(w->ds), ds_field_name(field), (long long)limit, (long long)f->channels);
     for (int64_t k = 0; k < f->channels; k++) {
         mean[k] = f->stats.mean ? f->stats.mean[k] : 0.0;
         std[k] = f->stats.std ? fmax(f->stats.std[k], STD_FLOOR) : 1.0;
@@ -21,8 +21,8 @@ static fwm_status copy_stats(const tr_world *w, ds_field field, int64_t limit, d
 
 static fwm_status require_field(const tr_world *w, ds_field field, const char *why)
 {
-    FWM_CHECK(w->info->fields[field].channels > 0, FWM_DATA, "%s: /%s: expected a dataset, found none; %s", ds_path(w->ds),
-              ds_field_name(field), why);
+    FWM_CHECK(w->info->fields[field].channels > 0, FWM_DATA, "%s: /%s: expected a dataset, found none; %s",
+              ds_path(w->ds), ds_field_name(field), why);
     return FWM_OK;
 }
 
@@ -35,8 +35,9 @@ static fwm_status fill_model(tr_world *w)
     FWM_TRY(require_field(w, DS_STATE, "the predictor works on nodal states"));
     FWM_TRY(require_field(w, DS_S_PHY, "the physics tower reads the cheap simulation"));
     FWM_TRY(require_field(w, DS_ACTIONS, "the predictor reads actions"));
-    FWM_CHECK(c->model.encoder.widths.count == WM_SCALES, FWM_CONFIG, "model.encoder.widths: expected %d numbers, found %lld",
-              WM_SCALES, (long long)c->model.encoder.widths.count);
+    FWM_CHECK(c->model.encoder.widths.count == WM_SCALES, FWM_CONFIG,
+              "model.encoder.widths: expected %d numbers, found %lld", WM_SCALES,
+              (long long)c->model.encoder.widths.count);
     FWM_CHECK(c->model.predictor.widths.count >= 1 && c->model.predictor.widths.count <= WM_MAX_LEVELS, FWM_CONFIG,
               "model.predictor.widths: expected 1 to %d numbers, found %lld", WM_MAX_LEVELS,
               (long long)c->model.predictor.widths.count);
@@ -129,11 +130,12 @@ static fwm_status read_normalisation(tr_world *w, const tr_checkpoint *checkpoin
     for (int r = 0; r < STAT_ROWS; r++) {
         const json_t *list = json_object_get(all, row[r].name);
         FWM_CHECK(json_array_size(list) == (size_t)row[r].count, FWM_DATA,
-                  "%s: normalisation.%s: expected %lld numbers (the dataset's), found %zu", tr_checkpoint_path(checkpoint),
-                  row[r].name, (long long)row[r].count, json_array_size(list));
+                  "%s: normalisation.%s: expected %lld numbers (the dataset's), found %zu",
+                  tr_checkpoint_path(checkpoint), row[r].name, (long long)row[r].count, json_array_size(list));
         for (int64_t k = 0; k < row[r].count; k++) {
             double x = json_number_value(json_array_get(list, (size_t)k));
-            FWM_CHECK(isfinite(x), FWM_DATA, "%s: normalisation.%s: not a number", tr_checkpoint_path(checkpoint), row[r].name);
+            FWM_CHECK(isfinite(x), FWM_DATA, "%s: normalisation.%s: not a number", tr_checkpoint_path(checkpoint),
+                      row[r].name);
             row[r].value[k] = x;
         }
     }

@@ -68,8 +68,9 @@ static inline const char *small_text(const char *folder, const char *name)
 
 static inline void small_simulate(const char *folder)
 {
-    cr_assert_eq(small_shell("%s simulate " SMALL_CONFIG " --out %s/data.h5 >/dev/null 2>%s/err", small_program(), folder, folder), 0, "%s",
-                 small_text(folder, "err"));
+    cr_assert_eq(small_shell("%s simulate " SMALL_CONFIG " --out %s/data.h5 >/dev/null 2>%s/err", small_program(),
+                             folder, folder),
+                 0, "%s", small_text(folder, "err"));
 }
 
 #endif

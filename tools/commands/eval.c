@@ -25,8 +25,10 @@ const fwm_command fwm_command_eval = {
     .name = "eval",
     .summary = "measure a checkpoint: metrics for each horizon beside persistence and the cheap simulation",
     .arguments = "CKPT",
-    .doc = "Rolls the model out open loop over a split and prints VRMSE, PSNR and the physics residual under the true operator at each "
-           "horizon, with the same figures for persistence and for the cheap simulation alone, and fitted parameters beside the true ones. "
+    .doc = "Rolls the model out open loop over a split and prints VRMSE, PSNR and the physics residual under the true "
+           "operator at each "
+           "horizon, with the same figures for persistence and for the cheap simulation alone, and fitted parameters "
+           "beside the true ones. "
            "Writes metrics_<split>.json, and report.html with curves and image strips.",
     .options = options,
     .min_arguments = 1,
@@ -113,7 +115,8 @@ static void folder_of(const char *path, char out[1024])
 
 static fwm_status write_json(const json_t *o, const char *path)
 {
-    FWM_CHECK(json_dump_file(o, path, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) == 0, FWM_IO, "%s: cannot be written", path);
+    FWM_CHECK(json_dump_file(o, path, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) == 0, FWM_IO, "%s: cannot be written",
+              path);
     return FWM_OK;
 }
 
@@ -161,7 +164,8 @@ fwm_status fwm_run_eval(fwm_call *call)
     if (strcmp(weights, "ema") != 0 && strcmp(weights, "last") != 0)
         return fwm_misuse(call, "--weights: expected ema or last, found '%s'", weights);
     FWM_TRY(fwm_threads_init(0));
-    FWM_TRY(tr_trained_open(&t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n, strcmp(weights, "ema") == 0, BATCH));
+    FWM_TRY(tr_trained_open(&t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n,
+                            strcmp(weights, "ema") == 0, BATCH));
     fwm_status status = evaluate_options(call, &t, &o);
     if (status == FWM_OK)
         status = tr_evaluate(&e, t.world, t.rollout, t.flat, &o);

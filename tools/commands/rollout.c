@@ -25,7 +25,8 @@ const fwm_command fwm_command_rollout = {
     .name = "rollout",
     .summary = "imagine one trajectory from a checkpoint",
     .arguments = "CKPT",
-    .doc = "Starts from one state and frame of the dataset and runs the model open loop. Prints the state's VRMSE and the frame's PSNR at "
+    .doc = "Starts from one state and frame of the dataset and runs the model open loop. Prints the state's VRMSE and "
+           "the frame's PSNR at "
            "each step, and writes the trajectory where --out is given.",
     .options = options,
     .min_arguments = 1,
@@ -44,7 +45,8 @@ typedef struct imagined {
 static fwm_status find_trajectory(imagined *m, ds_split split)
 {
     FWM_TRY(ds_sequence_create(&m->sequence, m->t.world->ds, split, 1, 0, NULL));
-    FWM_CHECK(m->index < ds_sequence_count(m->sequence), FWM_INVALID, "--index: expected 0 to %lld (split %s has so many), found %lld",
+    FWM_CHECK(m->index < ds_sequence_count(m->sequence), FWM_INVALID,
+              "--index: expected 0 to %lld (split %s has so many), found %lld",
               (long long)ds_sequence_count(m->sequence) - 1, ds_split_name(split), (long long)m->index);
     for (int64_t i = 0; i <= m->index; i++)
         FWM_TRY(ds_sequence_next(m->sequence, &m->truth));
@@ -67,10 +69,12 @@ static fwm_status imagine(imagined *m)
 static void score(const imagined *m, int64_t h, double *vrmse, double *psnr)
 {
     const wm_config *c = &m->t.world->model;
-    const float *s = m->truth.clip.state + (m->o.start + h) * m->size, *x = m->truth.clip.frames + (m->o.start + h) * m->pixels;
+    const float *s = m->truth.clip.state + (m->o.start + h) * m->size,
+                *x = m->truth.clip.frames + (m->o.start + h) * m->pixels;
     *vrmse = 0;
     for (int64_t k = 0; k < c->state.count; k++)
-        *vrmse += tr_field_compare(m->states + h * m->size + k, s + k, NULL, c->nodes, c->state.count).vrmse / (double)c->state.count;
+        *vrmse += tr_field_compare(m->states + h * m->size + k, s + k, NULL, c->nodes, c->state.count).vrmse /
+                  (double)c->state.count;
     *psnr = tr_frame_psnr(m->frames + h * m->pixels, x, m->pixels);
 }
 
@@ -97,7 +101,8 @@ static fwm_status write_dataset(const imagined *m, const char *path)
     ds_trajectory out = {.frames = bytes,
                          .actions = m->truth.clip.actions + m->o.start * m->t.world->model.actions,
                          .state = m->states,
-                         .s_phy = m->truth.clip.s_phy + m->o.start * m->t.world->model.coarse_nodes * m->t.world->model.s_phy.count};
+                         .s_phy = m->truth.clip.s_phy +
+                                  m->o.start * m->t.world->model.coarse_nodes * m->t.world->model.s_phy.count};
     ds_writer *writer = NULL;
     fwm_status status = ds_writer_create(&writer, path, &info, NULL);
     if (status == FWM_OK)
@@ -114,7 +119,8 @@ static fwm_status write_picture(const imagined *m, const char *path)
 {
     const wm_config *c = &m->t.world->model;
     int64_t T = m->o.horizon + 1, H = c->height, W = c->width;
-    FWM_CHECK(c->colors == 3, FWM_UNSUPPORTED, "%s: a picture needs frames of 3 colours, found %lld", path, (long long)c->colors);
+    FWM_CHECK(c->colors == 3, FWM_UNSUPPORTED, "%s: a picture needs frames of 3 colours, found %lld", path,
+              (long long)c->colors);
     uint8_t *rgb = fwm_malloc((size_t)(2 * H * T * W * 3), 1);
     FWM_CHECK(rgb, FWM_MEMORY, "rollout: out of memory");
     for (int64_t h = 0; h < T; h++) {
@@ -168,8 +174,8 @@ static fwm_status publish(fwm_call *call, const imagined *m)
         return FWM_OK;
     }
     return fwm_print_json(json_pack("{s:s, s:I, s:I, s:o, s:o, s:s?}", "checkpoint", call->arguments[0], "trajectory",
-                                    (json_int_t)m->truth.trajectory[0], "horizon", (json_int_t)m->o.horizon, "vrmse", vrmse, "psnr", psnr,
-                                    "out", out));
+                                    (json_int_t)m->truth.trajectory[0], "horizon", (json_int_t)m->o.horizon, "vrmse",
+                                    vrmse, "psnr", psnr, "out", out));
 }
 
 static fwm_status run(fwm_call *call, imagined *m)
@@ -178,8 +184,11 @@ static fwm_status run(fwm_call *call, imagined *m)
     ds_split split;
     if (ds_split_parse(fwm_call_text(call, "split", tr_config_word("eval.split", c->eval.split)), &split) != FWM_OK)
         return fwm_misuse(call, "--split: %s", fwm_error_message());
-    m->o = (tr_rollout_options){.start = c->data.context - 1, .horizon = c->eval.horizon, .samples = c->eval.samples,
-                                .seed = (uint64_t)c->seed, .from_frame = c->eval.start == TR_START_FRAME};
+    m->o = (tr_rollout_options){.start = c->data.context - 1,
+                                .horizon = c->eval.horizon,
+                                .samples = c->eval.samples,
+                                .seed = (uint64_t)c->seed,
+                                .from_frame = c->eval.start == TR_START_FRAME};
     FWM_TRY(fwm_call_int(call, "index", 0, INT32_MAX, &m->index));
     FWM_TRY(fwm_call_int(call, "horizon", 1, 100000, &m->o.horizon));
     FWM_TRY(fwm_call_int(call, "samples", 1, 1024, &m->o.samples));

@@ -15,7 +15,8 @@ static const struct argp_option options[] = {
     {"out", 'o', "DIR", 0, "The run's folder (default: checkpoints/<experiment>)", 0},
     {"variant", 0, "NAME", 0, "Train a variant of the configuration", 0},
     {"resume", 0, NULL, 0, "Fail where there is nothing to go on from", 0},
-    {"dry-run", 0, NULL, 0, "Print the resolved configuration, parts, plans and memory, and run two steps; write nothing", 0},
+    {"dry-run", 0, NULL, 0,
+     "Print the resolved configuration, parts, plans and memory, and run two steps; write nothing", 0},
     {"plan", 0, NULL, 0, "Print every call of every plan", 0},
     {"profile", 0, NULL, 0, "Measure every call; print times at the end", 0},
     {0}};
@@ -24,7 +25,8 @@ const fwm_command fwm_command_train = {
     .name = "train",
     .summary = "train a world model; the same command again goes on where it stopped",
     .arguments = "CONFIG",
-    .doc = "Fits the law's parameters, then trains the network, in one folder. Ctrl-C, SIGTERM and SIGUSR1 save and stop; the same command "
+    .doc = "Fits the law's parameters, then trains the network, in one folder. Ctrl-C, SIGTERM and SIGUSR1 save and "
+           "stop; the same command "
            "goes on to the same bits. With --json the result is the last line of metrics.jsonl.",
     .options = options,
     .min_arguments = 1,
@@ -48,15 +50,15 @@ static fwm_status print_last_line(const char *folder)
 static fwm_status report(const fwm_call *call, const tr_config *c, const tr_train_options *o, const tr_train_result *r)
 {
     if (o->dry_run) {
-        (void)printf("two steps: loss %.6g; memory: peak measured %.1f MB, predicted %.1f MB\n", r->loss, 1e-6 * (double)r->peak_measured,
-                     1e-6 * (double)r->peak_predicted);
+        (void)printf("two steps: loss %.6g; memory: peak measured %.1f MB, predicted %.1f MB\n", r->loss,
+                     1e-6 * (double)r->peak_measured, 1e-6 * (double)r->peak_predicted);
         return FWM_OK;
     }
     if (r->interrupted)
         fwm_log(FWM_LOG_INFO, "stopped at step %lld; the same command goes on", (long long)r->steps);
     else
-        fwm_log(FWM_LOG_INFO, "%lld steps in %.0f s, validation VRMSE %.4f at %lld steps, peak memory %.0f MB", (long long)r->steps,
-                r->seconds, r->best, (long long)c->eval.horizon, 1e-6 * (double)r->peak_measured);
+        fwm_log(FWM_LOG_INFO, "%lld steps in %.0f s, validation VRMSE %.4f at %lld steps, peak memory %.0f MB",
+                (long long)r->steps, r->seconds, r->best, (long long)c->eval.horizon, 1e-6 * (double)r->peak_measured);
     if (call->json) {
         char folder[1024];
         (void)snprintf(folder, sizeof folder, "%.*s", (int)(strlen(r->last) - strlen("/last.ckpt")), r->last);
