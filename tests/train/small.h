@@ -87,7 +87,7 @@ static inline const char *small_data(void)
 {
     static char path[SMALL_PATH];
     const char *build = getenv("FWM_BUILD");
-    char engine[SMALL_PATH];
+    char engine[SMALL_PATH + 8];
     struct stat data, program;
     (void)snprintf(path, sizeof path, "%s/test-data/small.h5", build ? build : "build");
     (void)snprintf(engine, sizeof engine, "%s-engine", small_program());
