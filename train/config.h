@@ -91,6 +91,7 @@ typedef struct tr_config {
     struct {
         const char *file;
         int layout;
+        const char *frames, *state, *actions;
         int64_t clip, batch, context, prefetch, trajectories;
         double state_noise;
     } data;
