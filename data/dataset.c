@@ -96,7 +96,7 @@ fwm_status ds_refuse_options(const ds_dataset *ds, bool frames, bool state, bool
                   {"actions", ds->options.actions, actions}};
     for (size_t i = 0; i < sizeof option / sizeof *option; i++)
         FWM_CHECK(option[i].taken || !option[i].value, FWM_INVALID,
-                  "%s: data.%s: layout %s has no such choice, found '%s': leave it empty", ds->path, option[i].name,
+                  "%s: data.%s: layout %s has no such choice, found '%s': leave it out", ds->path, option[i].name,
                   ds->layout->name, option[i].value);
     return FWM_OK;
 }

@@ -213,7 +213,7 @@ static fwm_status open_world(tr_world *w, const char *data, const tr_checkpoint 
     const char *const given[] = {c->data.frames, c->data.state, c->data.actions};
     const char *chosen[3];
     for (int k = 0; k < 3; k++)
-        chosen[k] = given[k][0] != '\0' ? given[k] : NULL;
+        chosen[k] = strcmp(given[k], "auto") != 0 ? given[k] : NULL;
     const ds_options options = {.frames = chosen[0], .state = chosen[1], .actions = chosen[2]};
     FWM_TRY(ds_open_with(&w->ds, data ? data : c->data.file, tr_config_word("data.layout", c->data.layout), &options));
     FWM_TRY(ds_ensure_stats(w->ds));

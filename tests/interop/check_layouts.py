@@ -341,7 +341,7 @@ def check_generic(folder):
         frames[i % 10][:3 + i % 4 if i < 10 else 6], control[i % 10][:3 + i % 4 if i < 10 else 6])]), "generic, groups")
     with h5py.File(path, "r+") as file:
         file["turned"] = field[:, :, 0].astype(np.float32)                                         # t n y x
-    for axes, expected in (("tnyx", state[..., :1]), ("tnxy", state[..., :1].swapaxes(2, 3)), ("ntcx", state[..., 0].transpose(1, 0, 3, 2))):
+    for axes, expected in (("tnyx", state[..., :1]), ("tnxy", state[..., :1].swapaxes(2, 3)), ("ntcx", state[..., 0].swapaxes(0, 1))):
         found, values = read(path, layout="generic", state=f"/turned:{axes}")
         equal(values, flat(expected), f"generic, axes {axes}")
     for key, wrong, part in (("frames", "/a/video", "PATH:AXES"), ("frames", "/a/video:ntchq", "'q'"), ("frames", "/none:thwc", "/none"),
