@@ -16,12 +16,13 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { ORDERS = 3, FIELDS_MAX = 1024, CONDITIONS_MAX = 256 };
+enum { ORDERS = 3, KEPT_FILES = 8, FIELDS_MAX = 1024, CONDITIONS_MAX = 256 };
 
 /* One file. */
 typedef struct well_part {
     ds_h5 *file;
     bool own;                    /* opened here, not by the dataset */
+    bool keep;                   /* its arrays stay open: not in folders of many, each array has a chunk cache */
     int64_t first, count, steps; /* its trajectories */
     int64_t n_state, n_actions;
     ds_source *state, *actions;
@@ -198,7 +199,7 @@ static fwm_status read_source(const well_part *part, const ds_grid *grid, int or
     for (int d = 0; d < grid->dims; d++)
         if (varies[d])
             s->space[d] = axes++;
-    s->keep = true;
+    s->keep = part->keep;
     s->divisor = 1; /* bytes are numbers here, not brightness */
     FWM_TRY(ds_source_open(s, part->count, part->steps, grid));
     axes += order > 0 ? order : 0;
@@ -443,6 +444,7 @@ static fwm_status open_well(ds_dataset *ds)
     self->parts = fwm_arena_alloc(ds->arena, (size_t)count * sizeof *self->parts);
     FWM_CHECK(self->parts, FWM_MEMORY, "%s: out of memory", ds->path);
     for (; self->count < count; self->count++) {
+        self->parts[self->count].keep = count <= KEPT_FILES;
         fwm_status status = open_part(ds, &self->parts[self->count], files[self->count].path);
         if (status != FWM_OK) {
             self->count++; /* closed with the others */

@@ -158,6 +158,12 @@ def check_well(folder):
     train = np.concatenate([one[1][..., 0].ravel() for k in (1, 0) for one in expected[k]])
     assert abs(found["ranges"]["state"][0]["mean"] - train.mean()) < 1e-12
 
+    # More files than are kept open.
+    crowd = folder / "crowd"
+    crowd.mkdir()
+    each = [write_well(crowd / f"{k:02d}.h5", 1, 3 + k % 2, (4, 3), STORAGES[k % 3]) for k in range(11)]
+    equal(read(crowd)[1], flat(*[part for one in each for part in one[0]]), "well, many files")
+
     # The file of statistics, as The Well writes it; with a field missing, they are computed.
     fields = {"a": 0.5, "shared": 1.5, "number": 2.5, "still": 3.5, "v": [4.0, 5.0], "still_v": [6.0, 7.0], "q": [[1.0, 2.0], [3.0, 4e-05]]}
     still = {"number", "still", "still_v"}
@@ -353,9 +359,44 @@ def check_generic(folder):
     assert "data.state" in run(path, layout="pdebench", state="/field:tx").stderr
 
 
+# ---- damaged ----
+
+def check_damaged(folder):
+    """Cut anywhere: an error that names the file. A byte changed anywhere: read, or an error, never a crash. (In HDF5's format
+    of 1.10, whose metadata carries checksums: on damaged files of the older one the library itself is not safe.)"""
+    layouts = {"well": folder / "a.hdf5", "pdebench": folder / "b.hdf5", "robomimic": folder / "c.hdf5"}
+    write_well(folder / "old.hdf5", 2, 4, (6, 5), STORAGES[2])
+    with h5py.File(folder / "old.hdf5") as old, h5py.File(layouts["well"], "w", libver=("v110", "v110")) as file:
+        for name in old:
+            old.copy(name, file)
+        file.attrs.update(old.attrs)
+    with h5py.File(layouts["pdebench"], "w", libver=("v110", "v110")) as file:
+        for i in range(3):
+            file.create_dataset(f"{i:04d}/data", data=wave(4, 6, 5, 2), compression="lzf")
+            file[f"{i:04d}/grid/x"], file[f"{i:04d}/grid/t"] = np.arange(6.0), np.arange(4.0)
+    with h5py.File(layouts["robomimic"], "w", libver=("v110", "v110")) as file:
+        for i in range(3):
+            file[f"data/demo_{i}/actions"] = wave(4, 2)
+            file.create_dataset(f"data/demo_{i}/obs/camera", data=np.zeros((4, 4, 4, 3), np.uint8), compression="lzf")
+        file["mask/train"] = np.array([f"demo_{i}" for i in range(3)], h5py.string_dtype())
+    bad = folder / "bad.hdf5"
+    for layout, path in layouts.items():
+        raw = path.read_bytes()
+        assert read(path)[0]["layout"] == layout
+        for length in np.linspace(1, len(raw) - 1, 12).astype(int):
+            bad.write_bytes(raw[:length])
+            fails(bad)
+        for _ in range(25):
+            changed = bytearray(raw)
+            changed[RNG.integers(len(raw))] ^= 1 << RNG.integers(8)
+            bad.write_bytes(changed)
+            done = run(bad, layout=layout)
+            assert done.returncode == 0 or (done.returncode == 1 and str(bad) in done.stderr), f"{done.returncode}: {done.stderr}"
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        for check in (check_well, check_pdebench, check_robomimic, check_generic):
+        for check in (check_well, check_pdebench, check_robomimic, check_generic, check_damaged):
             here = pathlib.Path(folder) / check.__name__
             here.mkdir()
             check(here)

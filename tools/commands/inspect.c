@@ -15,7 +15,8 @@ const fwm_command fwm_command_inspect = {
     .name = "inspect",
     .summary = "show what a dataset, a checkpoint or an export holds",
     .arguments = "FILE",
-    .doc = "Recognises the file by its content. Of a dataset: layout, shapes, units, statistics, how many values are "
+    .doc = "Recognises the file by its content; a folder is taken for a dataset of several files. Of a dataset: "
+           "layout, shapes, units, statistics, how many values are "
            "not finite. Of a "
            "checkpoint: step, parameters, the whole configuration, every tensor with its checksum (all are verified), "
            "and a digest over "
