@@ -4,6 +4,7 @@ for lists, empty lists, LZF, extra axes, masks of fixed length, other number typ
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import tempfile
 
@@ -380,6 +381,14 @@ def check_damaged(folder):
             file.create_dataset(f"data/demo_{i}/obs/camera", data=np.zeros((4, 4, 4, 3), np.uint8), compression="lzf")
         file["mask/train"] = np.array([f"demo_{i}" for i in range(3)], h5py.string_dtype())
     bad = folder / "bad.hdf5"
+    # A filter set up for smaller chunks than the array has: HDF5 would read beyond what it gives.
+    with h5py.File(bad, "w") as file:
+        file.create_dataset("tensor", data=wave(4, 7, 11), chunks=(2, 7, 11), compression="lzf")
+    raw, chunk = bad.read_bytes(), struct.pack("<I", 2 * 7 * 11 * 8)
+    assert raw.count(chunk) == 1
+    for size in (8, 2 * 7 * 11 * 8 - 1, 2**31):
+        bad.write_bytes(raw.replace(chunk, struct.pack("<I", size)))
+        fails(bad, "/tensor", "LZF filter for chunks of 1232 bytes")
     for layout, path in layouts.items():
         raw = path.read_bytes()
         assert read(path)[0]["layout"] == layout
