@@ -6,6 +6,9 @@
 #define FWM_AUTODIFF_OPS_H
 
 #include "model/autodiff/graph.h"
+#include "model/autodiff/ops_image.h"
+#include "model/autodiff/ops_index.h"
+#include "model/autodiff/ops_sequence.h"
 
 /* ---- element-wise, one argument ---- */
 ad_value ad_neg(ad_graph *g, ad_value x);
@@ -100,6 +103,7 @@ ad_value ad_pixel_shuffle(ad_graph *g, ad_value x, int factor);
  * the root; `silu` fuses y = silu(norm). Layer norm over the last axis. RMS norm over the last axis, scale [C]. */
 ad_value ad_group_norm(ad_graph *g, ad_value x, ad_value scale, ad_value shift, int groups, double eps, bool silu);
 ad_value ad_layer_norm(ad_graph *g, ad_value x, ad_value scale, ad_value shift, double eps);
+ad_value ad_rms_norm(ad_graph *g, ad_value x, ad_value scale, double eps);
 
 /* ---- noise: a function of (seed, stream, step, index); the stream is drawn from the graph's counter ---- */
 ad_value ad_random_normal(ad_graph *g, ad_shape shape);

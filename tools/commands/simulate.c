@@ -286,7 +286,10 @@ static fwm_status already_there(const char *path, const char *text, bool *same)
         return FWM_OK;
     (void)fclose(f);
     ds_dataset *ds = NULL;
-    FWM_TRY(ds_open(&ds, path, "fwm"));
+    fwm_status status = ds_open(&ds, path, "fwm");
+    if (status != FWM_OK)
+        return fwm_fail_within(status,
+                               "is there already and cannot be read; give another --out (or data.file), or --force");
     *same = strcmp(ds_get_info(ds)->config, text) == 0;
     ds_close(&ds);
     FWM_CHECK(*same, FWM_IO,
