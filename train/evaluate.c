@@ -142,7 +142,7 @@ static fwm_status add_states(const scene *s, int method, int64_t index, const fl
     int64_t size = s->n * s->c;
     for (int64_t h = 1; h < s->H; h++)
         FWM_TRY(tr_metrics_add_state(s->e->table[method], index, (int)h, x + h * size, y + h * size, s->mass, s->n));
-    if (!s->known || !s->o->residual)
+    if (!s->known)
         return FWM_OK;
     FWM_TRY(fem_trajectory_residual(s->truth.problem, s->residual, x, actions, &s->truth.theta, s->H));
     for (int64_t h = 0; h < s->H - 1; h++)
@@ -174,7 +174,7 @@ static fwm_status score_trajectory(scene *s, const ds_batch *batch, int64_t b, i
     const float *actions = batch->clip.actions + (b * T + t0) * s->w->model.actions;
     const float *states = s->states + b * s->H * size;
     FWM_TRY(add_states(s, TR_METHOD_MODEL, index, states, truth, actions));
-    if (s->known && s->o->residual) {
+    if (s->known) {
         FWM_TRY(fem_trajectory_residual(s->truth.problem, s->residual, truth, actions, &s->truth.theta, s->H));
         for (int64_t h = 0; h < s->H - 1; h++)
             s->e->truth_residual[h] += s->residual[h] / (double)s->e->trajectories;
@@ -216,7 +216,14 @@ static fwm_status score_split(scene *s, ds_sequence *sequence)
         FWM_TRY(ds_sequence_next(sequence, &batch));
         if (batch.count == 0)
             return FWM_OK;
-        FWM_TRY(tr_rollout_run(s->rollout, &batch, &ro, s->states, s->frames));
+        fwm_status status = tr_rollout_run(s->rollout, &batch, &ro, s->states, s->frames);
+        if (status == FWM_NUMERIC) {
+            char why[FWM_ERROR_CAPACITY];
+            fwm_error_get(why, sizeof why);
+            FWM_TRY(tr_world_check_batch(s->w, &batch)); /* the data's own NaN is named */
+            fwm_error_set(why);
+        }
+        FWM_TRY(status);
         for (int64_t b = 0; b < batch.count; b++)
             FWM_TRY(score_trajectory(s, &batch, b, index++));
     }
@@ -244,7 +251,7 @@ static fwm_status allocate(scene *s, int64_t batch)
     for (int k = 0; k < TR_METHOD_COUNT; k++) {
         FWM_TRY(tr_metrics_create(&s->e->table[k], s->e->trajectories, (int)s->o->horizon, (int)s->c,
                                   s->w->info->fields[DS_STATE].names));
-        if (s->known && s->o->residual) {
+        if (s->known) {
             s->e->residual[k] = fwm_calloc(H, sizeof(double));
             FWM_CHECK(s->e->residual[k], FWM_MEMORY, "evaluation: out of memory");
         }
@@ -264,9 +271,13 @@ static fwm_status evaluate(scene *s, const float *flat, ds_sequence **sequence)
     s->e->trajectories = ds_sequence_count(*sequence);
     FWM_CHECK(s->e->trajectories > 0, FWM_DATA, "%s: /split: no trajectory of split '%s'", ds_path(s->w->ds),
               ds_split_name(o->split));
-    FWM_TRY(tr_true_law_create(&s->truth, s->w->law, s->w->config, s->w->ds, s->w->model.state.std[0], &s->known));
+    FWM_CHECK(s->w->model.s_phy.count == s->w->model.state.count, FWM_DATA,
+              "%s: /s_phy: expected %lld channels, those of /state, found %lld", ds_path(s->w->ds),
+              (long long)s->w->model.state.count, (long long)s->w->model.s_phy.count);
+    if (o->residual)
+        FWM_TRY(tr_true_law_create(&s->truth, s->w->law, s->w->config, s->w->ds, s->w->model.state.std[0], &s->known));
     FWM_TRY(allocate(s, batch));
-    for (int k = 0; tr_law_equation(s->w->law) && k < tr_law_equation(s->w->law)->n_parameters; k++)
+    for (int k = 0; o->residual && tr_law_equation(s->w->law) && k < tr_law_equation(s->w->law)->n_parameters; k++)
         if (tr_law_is_learned(s->w->law, k))
             FWM_TRY(fit_parameter(s->e, s->w, flat, &s->truth, s->known, k));
     return score_split(s, *sequence);

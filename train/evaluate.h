@@ -41,7 +41,7 @@ typedef struct tr_evaluate_options {
     ds_split split;
     int64_t start, horizon, samples, trajectories; /* trajectories 0: all */
     uint64_t seed;
-    bool from_frame, frames, residual, example; /* what to compute */
+    bool from_frame, frames, residual, example; /* what to compute; residual: with it the fitted parameters */
 } tr_evaluate_options;
 
 /* Evaluates flat weights bound to `rollout`. */

@@ -331,6 +331,9 @@ static fwm_status new_problem(const tr_law *law, const tr_config *c, double dt, 
 {
     fem_source source[FEM_MAX_ACTIONS];
     int64_t n = c->simulate.heaters.rows;
+    FWM_CHECK(n + law->equation->n_ambient <= FEM_MAX_ACTIONS, FWM_CONFIG,
+              "simulate.heaters: expected at most %d, found %lld", FEM_MAX_ACTIONS - law->equation->n_ambient,
+              (long long)n);
     for (int64_t i = 0; i < n; i++)
         source[i] = (fem_source){.x = c->simulate.heaters.items[2 * i],
                                  .y = c->simulate.heaters.items[2 * i + 1],
@@ -377,6 +380,7 @@ static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset
                                                                  : FEM_NORM_STEP;
     return new_problem(law, c, info->dt, scale, norm, (int)c->physics.substeps, &law->problem);
 }
+
 fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds, double scale)
 {
     const ds_info *info = ds_get_info(ds);

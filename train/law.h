@@ -45,7 +45,7 @@ fwm_status tr_law_prolong(tr_law *law, const ad_sparse **operator) FWM_MUST_USE;
 fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const ds_dataset *ds, double scale,
                                fem_problem **problem) FWM_MUST_USE;
 
-/* sum over edges between cells of length |log k_i - log k_j| / |boundary scale|: total variation of a learned field, as
+/* sum over edges between cells of length |log k_i - log k_j| (unit of length): total variation of a learned field, as
  * graph; AD_NONE where nothing is a field. */
 ad_value tr_law_total_variation(tr_law *law, const nn_builder *b);
 

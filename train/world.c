@@ -5,8 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-static const double STD_FLOOR = 1e-4;
-
 static fwm_status copy_stats(const tr_world *w, ds_field field, int64_t limit, double *mean, double *std)
 {
     const ds_field_info *f = &w->info->fields[field];
@@ -14,7 +12,11 @@ static fwm_status copy_stats(const tr_world *w, ds_field field, int64_t limit, d
               ds_path(w->ds), ds_field_name(field), (long long)limit, (long long)f->channels);
     for (int64_t k = 0; k < f->channels; k++) {
         mean[k] = f->stats.mean ? f->stats.mean[k] : 0.0;
-        std[k] = f->stats.std ? fmax(f->stats.std[k], STD_FLOOR) : 1.0;
+        std[k] = f->stats.std ? f->stats.std[k] : 1.0;
+        FWM_CHECK(isfinite(mean[k]) && isfinite(std[k]), FWM_DATA,
+                  "%s: /%s: expected a finite mean and deviation of channel %lld, found %g and %g", ds_path(w->ds),
+                  ds_field_name(field), (long long)k, mean[k], std[k]);
+        std[k] = fmax(std[k], TR_STD_FLOOR);
     }
     return FWM_OK;
 }
@@ -24,6 +26,36 @@ static fwm_status require_field(const tr_world *w, ds_field field, const char *w
     FWM_CHECK(w->info->fields[field].channels > 0, FWM_DATA, "%s: /%s: expected a dataset, found none; %s",
               ds_path(w->ds), ds_field_name(field), why);
     return FWM_OK;
+}
+
+/* What the configuration alone decides. */
+static void fill_parts(const tr_config *c, wm_config *m)
+{
+    for (int k = 0; k < WM_SCALES; k++)
+        m->encoder.width[k] = c->model.encoder.widths.items[k];
+    m->encoder.frame_tower = c->model.encoder.frame_tower;
+    m->encoder.physics_tower = c->model.encoder.physics_tower;
+    m->predictor.prior_fem = c->model.predictor.prior == TR_PRIOR_FEM;
+    m->predictor.unshuffle = 2;
+    m->predictor.grid = m->predictor.unshuffle * c->model.predictor.grid;
+    m->predictor.levels = (int)c->model.predictor.widths.count;
+    for (int k = 0; k < m->predictor.levels; k++)
+        m->predictor.width[k] = c->model.predictor.widths.items[k];
+    m->predictor.position_bias = c->model.predictor.position_bias;
+    m->latent.size = c->model.latent.size;
+    m->latent.min_log_std = c->model.latent.min_log_std;
+    m->latent.max_log_std = c->model.latent.max_log_std;
+    m->latent.free_nats = c->model.latent.free_nats;
+    m->latent.balance_prior = c->objective.kl_balance[0];
+    m->latent.balance_posterior = c->objective.kl_balance[1];
+    m->decoder.width = c->model.decoder.width;
+    m->transport.code = c->transport.code == TR_CODE_LATENT    ? WM_CODE_LATENT
+                        : c->transport.code == TR_CODE_FEATURE ? WM_CODE_FEATURE
+                                                               : WM_CODE_STATE;
+    m->transport.size = c->transport.size;
+    m->transport.blur = c->transport.blur;
+    m->transport.scaling = c->transport.scaling;
+    m->transport.extra = (int)c->transport.extra;
 }
 
 static fwm_status fill_model(tr_world *w)
@@ -53,33 +85,9 @@ static fwm_status fill_model(tr_world *w)
     FWM_TRY(copy_stats(w, DS_STATE, WM_MAX_CHANNELS, m->state.mean, m->state.std));
     FWM_TRY(copy_stats(w, DS_S_PHY, WM_MAX_CHANNELS, m->s_phy.mean, m->s_phy.std));
     FWM_TRY(copy_stats(w, DS_ACTIONS, WM_MAX_ACTIONS, m->action_mean, m->action_std));
-    double change = state->stats.delta_std ? fmax(state->stats.delta_std[0], STD_FLOOR) : m->state.std[0];
+    double change = state->stats.delta_std ? fmax(state->stats.delta_std[0], TR_STD_FLOOR) : m->state.std[0];
     m->rate_scale = change / (w->info->dt > 0 ? w->info->dt : 1.0);
-    for (int k = 0; k < WM_SCALES; k++)
-        m->encoder.width[k] = c->model.encoder.widths.items[k];
-    m->encoder.frame_tower = c->model.encoder.frame_tower;
-    m->encoder.physics_tower = c->model.encoder.physics_tower;
-    m->predictor.prior_fem = c->model.predictor.prior == TR_PRIOR_FEM;
-    m->predictor.unshuffle = 2;
-    m->predictor.grid = m->predictor.unshuffle * c->model.predictor.grid;
-    m->predictor.levels = (int)c->model.predictor.widths.count;
-    for (int k = 0; k < m->predictor.levels; k++)
-        m->predictor.width[k] = c->model.predictor.widths.items[k];
-    m->predictor.position_bias = c->model.predictor.position_bias;
-    m->latent.size = c->model.latent.size;
-    m->latent.min_log_std = c->model.latent.min_log_std;
-    m->latent.max_log_std = c->model.latent.max_log_std;
-    m->latent.free_nats = c->model.latent.free_nats;
-    m->latent.balance_prior = c->objective.kl_balance[0];
-    m->latent.balance_posterior = c->objective.kl_balance[1];
-    m->decoder.width = c->model.decoder.width;
-    m->transport.code = c->transport.code == TR_CODE_LATENT    ? WM_CODE_LATENT
-                        : c->transport.code == TR_CODE_FEATURE ? WM_CODE_FEATURE
-                                                               : WM_CODE_STATE;
-    m->transport.size = c->transport.size;
-    m->transport.blur = c->transport.blur;
-    m->transport.scaling = c->transport.scaling;
-    m->transport.extra = (int)c->transport.extra;
+    fill_parts(c, m);
     return FWM_OK;
 }
 
@@ -122,22 +130,65 @@ fwm_status tr_world_normalisation(const tr_world *world, json_t **json)
     return FWM_OK;
 }
 
+/* A row of the checkpoint's normalisation: as many finite numbers as the dataset asks for. */
+static fwm_status read_row(const tr_checkpoint *checkpoint, const stat_row *row, double *value)
+{
+    const json_t *list = json_object_get(json_object_get(tr_checkpoint_about(checkpoint), "normalisation"), row->name);
+    FWM_CHECK(json_array_size(list) == (size_t)row->count, FWM_DATA,
+              "%s: normalisation.%s: expected %lld numbers (the dataset's), found %zu", tr_checkpoint_path(checkpoint),
+              row->name, (long long)row->count, json_array_size(list));
+    for (int64_t k = 0; k < row->count; k++) {
+        const json_t *x = json_array_get(list, (size_t)k);
+        FWM_CHECK(json_is_number(x), FWM_DATA, "%s: normalisation.%s: expected numbers", tr_checkpoint_path(checkpoint),
+                  row->name);
+        value[k] = json_number_value(x);
+    }
+    return FWM_OK;
+}
+
 static fwm_status read_normalisation(tr_world *w, const tr_checkpoint *checkpoint)
 {
     stat_row row[STAT_ROWS];
     stat_rows(w, row);
-    const json_t *all = json_object_get(tr_checkpoint_about(checkpoint), "normalisation");
+    for (int r = 0; r < STAT_ROWS; r++)
+        FWM_TRY(read_row(checkpoint, &row[r], row[r].value));
+    return FWM_OK;
+}
+
+fwm_status tr_world_take_up(tr_world *w, const tr_checkpoint *checkpoint)
+{
+    stat_row row[STAT_ROWS];
+    stat_rows(w, row);
     for (int r = 0; r < STAT_ROWS; r++) {
-        const json_t *list = json_object_get(all, row[r].name);
-        FWM_CHECK(json_array_size(list) == (size_t)row[r].count, FWM_DATA,
-                  "%s: normalisation.%s: expected %lld numbers (the dataset's), found %zu",
-                  tr_checkpoint_path(checkpoint), row[r].name, (long long)row[r].count, json_array_size(list));
+        double then[WM_MAX_ACTIONS];
+        FWM_TRY(read_row(checkpoint, &row[r], then));
         for (int64_t k = 0; k < row[r].count; k++) {
-            double x = json_number_value(json_array_get(list, (size_t)k));
-            FWM_CHECK(isfinite(x), FWM_DATA, "%s: normalisation.%s: not a number", tr_checkpoint_path(checkpoint),
-                      row[r].name);
-            row[r].value[k] = x;
+            if (row[r].value == w->correction_scale)
+                w->correction_scale[k] = then[k];
+            FWM_CHECK(
+                row[r].value[k] == then[k], FWM_DATA,
+                "%s: the dataset is not the one that %s was trained on: its %s was %.9g and is %.9g; bring the old one "
+                "back, or begin anew with --out",
+                ds_path(w->ds), tr_checkpoint_path(checkpoint), row[r].name, then[k], row[r].value[k]);
         }
+    }
+    return FWM_OK;
+}
+
+fwm_status tr_world_check_batch(const tr_world *w, const ds_batch *batch)
+{
+    for (int f = 0; f < DS_FIELDS; f++) {
+        const float *x = batch->clip.field[f];
+        int64_t size = w->info->fields[f].points * w->info->fields[f].channels;
+        for (int64_t row = 0; x && row < batch->count * batch->length; row++)
+            for (int64_t i = 0; i < size; i++)
+                FWM_CHECK(isfinite(x[row * size + i]), FWM_DATA,
+                          "%s: /%s: trajectory %lld, time %lld, value %lld: expected a finite number, found %g; `fwm "
+                          "inspect` "
+                          "counts them",
+                          ds_path(w->ds), ds_field_name((ds_field)f), (long long)batch->trajectory[row / batch->length],
+                          (long long)(batch->start[row / batch->length] + row % batch->length), (long long)i,
+                          (double)x[row * size + i]);
     }
     return FWM_OK;
 }

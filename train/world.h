@@ -3,11 +3,13 @@
 #ifndef TRAIN_WORLD_H
 #define TRAIN_WORLD_H
 
-#include "data/dataset.h"
+#include "data/loader.h"
 #include "model/world_model.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
 #include "train/law.h"
+
+#define TR_STD_FLOOR 1e-4 /* deviations below it are taken for it [unit of the field] */
 
 typedef struct tr_world {
     const tr_config *config;
@@ -25,6 +27,14 @@ typedef struct tr_world {
 fwm_status tr_world_open(tr_world **world, const tr_config *config, const char *data,
                          const tr_checkpoint *checkpoint) FWM_MUST_USE;
 void tr_world_close(tr_world **world);
+
+/* For a run that goes on: the dataset's statistics must be the ones that the checkpoint was trained with (else
+ * FWM_DATA: the dataset was made anew); the correction's scale is taken from it. */
+fwm_status tr_world_take_up(tr_world *world, const tr_checkpoint *checkpoint) FWM_MUST_USE;
+
+/* FWM_DATA, naming file, field, trajectory and time, where a number of the batch is not finite. Cost: one pass; it is
+ * asked when a loss is not finite. */
+fwm_status tr_world_check_batch(const tr_world *world, const ds_batch *batch) FWM_MUST_USE;
 
 /* The statistics as JSON, for a checkpoint's `about`. */
 fwm_status tr_world_normalisation(const tr_world *world, json_t **json) FWM_MUST_USE;

@@ -54,7 +54,7 @@ static fwm_status evaluate_options(fwm_call *call, const tr_trained *t, tr_evalu
     return FWM_OK;
 }
 
-static void print_row(const tr_evaluation *e, const char *name, int64_t horizon, const int *at, int n, int method)
+static void print_row(const tr_evaluation *e, const char *name, const int *at, int n, int method)
 {
     (void)printf("  %-14s", name);
     for (int k = 0; k < n; k++) {
@@ -72,7 +72,6 @@ static void print_row(const tr_evaluation *e, const char *name, int64_t horizon,
             (void)printf("        -");
     }
     (void)printf("\n");
-    (void)horizon;
 }
 
 static void print_table(const tr_evaluation *e, const tr_ints *horizons, const char *split)
@@ -93,7 +92,7 @@ static void print_table(const tr_evaluation *e, const tr_ints *horizons, const c
         (void)printf("  %8s %6s %8s", "VRMSE", "PSNR", "residual");
     (void)printf("\n");
     for (int m = 0; m < TR_METHOD_COUNT; m++)
-        print_row(e, tr_method_name(m), e->horizon, at, n, m);
+        print_row(e, tr_method_name(m), at, n, m);
     for (int k = 0; k < e->n_fits; k++) {
         (void)printf("  %-20s fitted %9.4f", e->fit[k].name, e->fit[k].fitted);
         if (isfinite(e->fit[k].truth))
@@ -160,12 +159,11 @@ fwm_status fwm_run_eval(fwm_call *call)
     tr_evaluate_options o = {0};
     tr_evaluation *e = NULL;
     FWM_TRY(fwm_call_sets(call, sets, &n));
-    const char *weights = fwm_call_text(call, "weights", "ema");
-    if (strcmp(weights, "ema") != 0 && strcmp(weights, "last") != 0)
+    const char *weights = fwm_call_text(call, "weights", NULL);
+    if (weights && strcmp(weights, "ema") != 0 && strcmp(weights, "last") != 0)
         return fwm_misuse(call, "--weights: expected ema or last, found '%s'", weights);
     FWM_TRY(fwm_threads_init(0));
-    FWM_TRY(tr_trained_open(&t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n,
-                            strcmp(weights, "ema") == 0, BATCH));
+    FWM_TRY(tr_trained_open(&t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n, weights, BATCH));
     fwm_status status = evaluate_options(call, &t, &o);
     if (status == FWM_OK)
         status = tr_evaluate(&e, t.world, t.rollout, t.flat, &o);

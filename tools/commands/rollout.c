@@ -39,7 +39,7 @@ typedef struct imagined {
     ds_sequence *sequence;
     tr_rollout_options o;
     int64_t index, size, pixels; /* values of a state and of a frame */
-    float *states, *frames;
+    float *states, *frames, *mass;
 } imagined;
 
 static fwm_status find_trajectory(imagined *m, ds_split split)
@@ -61,11 +61,15 @@ static fwm_status imagine(imagined *m)
     m->pixels = c->height * c->width * c->colors;
     m->states = fwm_malloc(H * (size_t)m->size, sizeof(float));
     m->frames = fwm_malloc(H * (size_t)m->pixels, sizeof(float));
-    FWM_CHECK(m->states && m->frames, FWM_MEMORY, "rollout: out of memory");
+    m->mass = fwm_malloc((size_t)c->nodes, sizeof *m->mass);
+    FWM_CHECK(m->states && m->frames && m->mass, FWM_MEMORY, "rollout: out of memory");
+    const wm_physics *physics = tr_law_physics(m->t.world->law, m->t.world->store);
+    for (int64_t i = 0; i < c->nodes; i++)
+        m->mass[i] = (float)physics->mass[i];
     return tr_rollout_run(m->t.rollout, &m->truth, &m->o, m->states, m->frames);
 }
 
-/* [H+1] scores of each step. */
+/* Scores of step h, weighted over the domain as evaluation does it. */
 static void score(const imagined *m, int64_t h, double *vrmse, double *psnr)
 {
     const wm_config *c = &m->t.world->model;
@@ -73,7 +77,7 @@ static void score(const imagined *m, int64_t h, double *vrmse, double *psnr)
                 *x = m->truth.clip.frames + (m->o.start + h) * m->pixels;
     *vrmse = 0;
     for (int64_t k = 0; k < c->state.count; k++)
-        *vrmse += tr_field_compare(m->states + h * m->size + k, s + k, NULL, c->nodes, c->state.count).vrmse /
+        *vrmse += tr_field_compare(m->states + h * m->size + k, s + k, m->mass, c->nodes, c->state.count).vrmse /
                   (double)c->state.count;
     *psnr = tr_frame_psnr(m->frames + h * m->pixels, x, m->pixels);
 }
@@ -146,18 +150,18 @@ static fwm_status write_picture(const imagined *m, const char *path)
     return FWM_OK;
 }
 
-static fwm_status publish(fwm_call *call, const imagined *m)
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), k = strlen(end);
+    return n > k && strcmp(text + n - k, end) == 0;
+}
+
+static fwm_status publish(const fwm_call *call, const imagined *m)
 {
     const char *out = fwm_call_text(call, "out", NULL);
-    size_t n = out ? strlen(out) : 0;
     if (out) {
         FWM_TRY(fwm_make_parent(out));
-        if (n > 3 && strcmp(out + n - 3, ".h5") == 0)
-            FWM_TRY(write_dataset(m, out));
-        else if (n > 4 && strcmp(out + n - 4, ".png") == 0)
-            FWM_TRY(write_picture(m, out));
-        else
-            return fwm_misuse(call, "--out: expected FILE.h5 or FILE.png, found '%s'", out);
+        FWM_TRY(ends_with(out, ".h5") ? write_dataset(m, out) : write_picture(m, out));
     }
     json_t *vrmse = json_array(), *psnr = json_array();
     for (int64_t h = 0; h <= m->o.horizon; h++) {
@@ -202,13 +206,17 @@ fwm_status fwm_run_rollout(fwm_call *call)
     const char *sets[FWM_MAX_SETS];
     int64_t n = 0;
     imagined m = {0};
+    const char *out = fwm_call_text(call, "out", NULL);
+    if (out && !ends_with(out, ".h5") && !ends_with(out, ".png"))
+        return fwm_misuse(call, "--out: expected FILE.h5 or FILE.png, found '%s'", out);
     FWM_TRY(fwm_call_sets(call, sets, &n));
     FWM_TRY(fwm_threads_init(0));
-    FWM_TRY(tr_trained_open(&m.t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n, true, 1));
+    FWM_TRY(tr_trained_open(&m.t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n, NULL, 1));
     fwm_status status = run(call, &m);
     ds_sequence_destroy(&m.sequence);
     tr_trained_close(&m.t);
     fwm_free(m.states);
     fwm_free(m.frames);
+    fwm_free(m.mass);
     return status;
 }

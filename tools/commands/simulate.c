@@ -5,6 +5,7 @@
 #include "model/base/log.h"
 #include "model/base/threads.h"
 #include "tools/command.h"
+#include "tools/commands/simulate.h"
 #include "tools/config_option.h"
 
 #include <string.h>
@@ -236,7 +237,7 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
     return status;
 }
 
-static fwm_status simulate(const tr_config *c, const char *path, const char *text)
+fwm_status fwm_simulate_dataset(const tr_config *c, const char *path, const char *text, bool show)
 {
     fem_simulate_spec spec;
     fem_simulation *sim = NULL;
@@ -246,7 +247,8 @@ static fwm_status simulate(const tr_config *c, const char *path, const char *tex
     fwm_status status = begin_file(c, &spec, sim, path, text, &sink);
     if (status == FWM_OK) {
         int64_t total = spec.count[0] + spec.count[1] + spec.count[2] + spec.count[3];
-        fwm_progress_start(&sink.bar, "simulate", 0, total);
+        if (show)
+            fwm_progress_start(&sink.bar, "simulate", 0, total);
         status = fem_simulate(sim, take, &sink);
         fwm_progress_finish(&sink.bar, sink.done, "trajectories");
     }
@@ -284,7 +286,10 @@ static fwm_status already_there(const char *path, const char *text, bool *same)
         return FWM_OK;
     (void)fclose(f);
     ds_dataset *ds = NULL;
-    FWM_TRY(ds_open(&ds, path, "fwm"));
+    fwm_status status = ds_open(&ds, path, "fwm");
+    if (status != FWM_OK)
+        return fwm_fail_within(status,
+                               "is there already and cannot be read; give another --out (or data.file), or --force");
     *same = strcmp(ds_get_info(ds)->config, text) == 0;
     ds_close(&ds);
     FWM_CHECK(*same, FWM_IO,
@@ -310,7 +315,7 @@ fwm_status fwm_run_simulate(fwm_call *call)
     if (status == FWM_OK && !same)
         status = fwm_make_parent(path);
     if (status == FWM_OK && !same)
-        status = simulate(c, path, text);
+        status = fwm_simulate_dataset(c, path, text, true);
     if (status == FWM_OK) {
         double seconds = fwm_seconds() - start;
         fwm_log(FWM_LOG_INFO, same ? "%s: is there already, from this configuration" : "%s: written in %.1f s", path,
