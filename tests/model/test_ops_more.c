@@ -463,3 +463,33 @@ Test(ops_more, convolution_of_volumes)
         trial_hold(&t, build_conv3d, 0);
     }
 }
+
+/* ---- batches of products ---- */
+
+static ad_value build_products(ad_graph *g, const ad_value *in, const int64_t *how)
+{
+    return ad_matmul(g, in[0], in[1], how[0] != 0, how[1] != 0);
+}
+
+/* Sizes on both sides of the vector and tile lengths of the library, and those too small for it. Integers: exact. */
+Test(ops_more, batches_of_products)
+{
+    static const int64_t sizes[][4] = {
+        {6, 4, 4, 4}, {17, 33, 65, 20}, {2, 16, 64, 130}, {40, 7, 9, 16}, {4, 1, 70, 33}};
+    for (int k = 0; k < 5; k++)
+        for (int form = 0; form < 4; form++) {
+            int64_t B = sizes[k][0], m = sizes[k][1], n = sizes[k][2], inner = sizes[k][3];
+            bool ta = form & 1, tb = form & 2;
+            trial t = {.what = "batched matmul", .how = {ta, tb}};
+            const double *a = trial_input(&t, ad_shape_make(4, 2, B, ta ? inner : m, ta ? m : inner), 17, -8);
+            const double *b = trial_input(&t, ad_shape_make(4, 2, B, tb ? n : inner, tb ? inner : n), 17, -8);
+            double *y = trial_output(&t, ad_shape_make(4, 2, B, m, n));
+            for (int64_t i = 0; i < ad_shape_count(&t.out); i++) {
+                const double *left = a + i / (m * n) * m * inner, *right = b + i / (m * n) * inner * n;
+                int64_t row = i / n % m, column = i % n;
+                for (int64_t l = 0; l < inner; l++)
+                    y[i] += left[ta ? l * m + row : row * inner + l] * right[tb ? column * inner + l : l * n + column];
+            }
+            trial_hold(&t, build_products, 0);
+        }
+}
