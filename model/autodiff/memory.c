@@ -42,7 +42,8 @@ static bool may_share(const ad_plan *p, int32_t t, int k)
         return false;
     /* Another input that shows a part of the same memory is read at other places than are written. */
     for (int j = 0; j < node->n_in; j++)
-        if (p->slot[node->in[j]].root == root && ad_shape_count(&p->g->node[node->in[j]].shape) != ad_shape_count(&node->shape))
+        if (p->slot[node->in[j]].root == root &&
+            ad_shape_count(&p->g->node[node->in[j]].shape) != ad_shape_count(&node->shape))
             return false;
     return !p->slot[p->step[t].value].bound;
 }

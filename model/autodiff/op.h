@@ -55,8 +55,9 @@ struct ad_op {
      * rule may return any shape that the input broadcasts to. NULL with AD_NO_GRADIENT. */
     void (*gradient)(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_value *dx);
 
-    /* For operators that are views of some inputs only: the element of input 0 at which the value begins where its elements stand there
-     * in one run, or -1 where a kernel has to gather them. NULL: as the flags say (a view begins at 0). */
+    /* For operators that are views of some inputs only: the element of input 0 at which the value begins where its
+     * elements stand there in one run, or -1 where a kernel has to gather them. NULL: as the flags say (a view begins
+     * at 0). */
     int64_t (*view_offset)(const ad_shape *in, const ad_shape *out, const ad_attributes *attr);
 
     /* Scratch bytes; NULL: none. */
