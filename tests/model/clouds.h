@@ -14,7 +14,7 @@
 
 static inline void near(const char *what, double found, double expected, double tolerance)
 {
-    cr_expect(fabs(found - expected) <= tolerance, "%s: %.12g, expected %.12g within %g", what, found, expected, tolerance);
+    cr_expect(found == expected || fabs(found - expected) <= tolerance, "%s: %.12g, expected %.12g within %g", what, found, expected, tolerance);
 }
 
 static inline double *numbers(int64_t n)
@@ -80,9 +80,9 @@ static inline double *two_moons(int64_t n)
     return y;
 }
 
-/* K clusters of standard deviation sigma in d dimensions: centres on the unit circle for d = 2, else random directions times
+/* K clusters in d dimensions, Gaussian with standard deviation `size`, or uniform in balls of radius `size`: centres on the unit circle for d = 2, else random directions times
  * `radius`; point i belongs to cluster i % K. */
-static inline double *clusters(int64_t n, int64_t d, int64_t K, double radius, double sigma, uint64_t seed)
+static inline double *clusters_of(bool balls, int64_t n, int64_t d, int64_t K, double radius, double size, uint64_t seed)
 {
     double *y = numbers(n * d), *centre = numbers(K * d);
     for (int64_t k = 0; k < K; k++) {
@@ -95,10 +95,24 @@ static inline double *clusters(int64_t n, int64_t d, int64_t K, double radius, d
         for (int64_t c = 0; c < d; c++)
             centre[k * d + c] *= radius / sqrt(square);
     }
-    for (int64_t i = 0; i < n * d; i++)
-        y[i] = centre[i / d % K * d + i % d] + sigma * fwm_random_normal((fwm_key){seed, 6}, 0, (uint32_t)i);
+    for (int64_t i = 0; i < n; i++) {
+        double square = 0, factor = size;
+        for (int64_t c = 0; c < d; c++) {
+            y[i * d + c] = fwm_random_normal((fwm_key){seed, 6}, 0, (uint32_t)(i * d + c));
+            square += y[i * d + c] * y[i * d + c];
+        }
+        if (balls)
+            factor *= pow(fwm_random_uniform((fwm_key){seed, 7}, 0, (uint32_t)i), 1 / (double)d) / sqrt(square);
+        for (int64_t c = 0; c < d; c++)
+            y[i * d + c] = centre[i % K * d + c] + factor * y[i * d + c];
+    }
     free(centre);
     return y;
+}
+
+static inline double *clusters(int64_t n, int64_t d, int64_t K, double radius, double sigma, uint64_t seed)
+{
+    return clusters_of(false, n, d, K, radius, sigma, seed);
 }
 
 #endif
