@@ -58,7 +58,7 @@ double ot_quantile(int64_t n, double *v, double q, double *scratch)
     double at = q * (double)(n - 1);
     int64_t lo = (int64_t)floor(at), hi = lo + 1 < n ? lo + 1 : lo;
     double part = at - (double)lo;
-    return part > 0 ? v[lo] + part * (v[hi] - v[lo]) : v[lo]; /* not inf - inf */
+    return part > 0 && v[hi] > v[lo] ? v[lo] + part * (v[hi] - v[lo]) : v[lo]; /* not inf - inf */
 }
 
 /* Rows of L stand in the lower triangle: every inner product runs along two rows. */
