@@ -9,7 +9,7 @@ MAKEFLAGS += --no-builtin-rules
 JOBS := $(shell nproc)
 
 # ---- what is needed, and how it is installed ------------------------------------------------------------------------
-PACKAGES := gcc make pkg-config libc6-dev libgomp1 libdnnl-dev libopenblas-openmp-dev libhdf5-openmpi-dev \
+PACKAGES := gcc make pkg-config libc6-dev libgomp1 libdnnl-dev libopenblas-openmp-dev libfftw3-dev libhdf5-openmpi-dev \
             libpetsc-real-dev libyaml-dev libjansson-dev libxxhash-dev librandom123-dev libpng-dev zlib1g-dev
 TEST_PACKAGES := libcriterion-dev python3 python3-venv openmpi-bin
 INTEROP_WHEELS := numpy==1.26.4 h5py==3.11.0 safetensors==0.4.5 scipy==1.11.4 POT==0.9.4
@@ -30,7 +30,7 @@ PREFIX ?= /usr/local
 VERSION := 0.1.0
 
 LIBDIR := /usr/lib/x86_64-linux-gnu
-PC := PETSc hdf5-openmpi yaml-0.1 ompi-c jansson libxxhash libpng
+PC := PETSc hdf5-openmpi yaml-0.1 ompi-c jansson libxxhash libpng fftw3 fftw3f
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS := -std=c11 $(OPT) -fno-math-errno -fno-trapping-math -ffp-contract=fast -fopenmp -ffunction-sections -fdata-sections -pthread $(WARN)
 # Headers of libraries are system headers: their warnings are not ours.
@@ -64,12 +64,13 @@ TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/o/%.o)
 TEST_PROGRAMS := $(TEST_PROGRAM_SRC:%.c=$(BUILD)/%)
 
 # Folders whose files register themselves: the build lists them as X(name), one a file.
-LISTS := $(BUILD)/gen/ops.def $(BUILD)/gen/forms.def $(BUILD)/gen/layouts.def $(BUILD)/gen/exports.def $(BUILD)/gen/commands.def
+LISTS := $(BUILD)/gen/ops.def $(BUILD)/gen/forms.def $(BUILD)/gen/layouts.def $(BUILD)/gen/exports.def $(BUILD)/gen/commands.def $(BUILD)/gen/benchmarks.def
 LIST_DIR_ops := model/autodiff/ops
 LIST_DIR_forms := physics/forms
 LIST_DIR_layouts := data/layouts
 LIST_DIR_exports := tools/export
 LIST_DIR_commands := tools/commands
+LIST_DIR_benchmarks := tools/bench/cases
 
 .PHONY: all run test bench lint format install clean deps deps-test build unit interop check FORCE
 all: build
@@ -87,7 +88,7 @@ check: unit interop
 
 unit:
 	@rm -f $(BUILD)/sanitizer.*
-	OMP_NUM_THREADS=$(JOBS) ASAN_OPTIONS=detect_leaks=0:log_path=$(BUILD)/sanitizer FWM_BUILD=$(BUILD) $(BUILD)/test_fwm --timeout 300 -j1 $(TEST_ARGS)
+	GOMP_SPINCOUNT=3000 OMP_NUM_THREADS=$(JOBS) ASAN_OPTIONS=detect_leaks=0:log_path=$(BUILD)/sanitizer FWM_BUILD=$(BUILD) $(BUILD)/test_fwm --timeout 300 -j1 $(TEST_ARGS)
 	@! ls $(BUILD)/sanitizer.* 2>/dev/null || { cat $(BUILD)/sanitizer.*; exit 1; }
 
 interop: $(BUILD)/venv/ready

@@ -1,5 +1,5 @@
-/* Dec: the next frame from the next state, the encoder's features and the latent. The state is rendered at H/4, H/2 and H; the last
- * level works at full size, where the picture of the state is sharpest. Output in (0,1). */
+/* Dec: the next frame from the next state, the encoder's features and the latent. The state is rendered at H/4, H/2 and
+ * H; the last level works at full size, where the picture of the state is sharpest. Output in (0,1). */
 #include "model/world_model.h"
 
 #include <math.h>

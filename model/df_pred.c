@@ -3,8 +3,8 @@
  *     s*     = Step(s, a; theta)                      one differentiable implicit finite-element step, or s itself
  *     s(t+1) = s* + scale sample(U-Net(render(s), render(s* - s), h, z, a))
  *
- * The U-Net's last convolution starts at zero: an untrained model is the simulation. Its first level is the rendered picture with
- * pixels folded into channels, which keeps the finest detail at a quarter of the cost. */
+ * The U-Net's last convolution starts at zero: an untrained model is the simulation. Its first level is the rendered
+ * picture with pixels folded into channels, which keeps the finest detail at a quarter of the cost. */
 #include "model/world_model.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* Est: s(0) from the first frame's features and the cheap simulation: s_phy at the fine nodes plus a correction read off h. */
+/* Est: s(0) from the first frame's features and the cheap simulation: s_phy at the fine nodes plus a correction read
+ * off h. */
 #include "model/world_model.h"
 
 #include <math.h>

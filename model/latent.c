@@ -51,8 +51,8 @@ wm_gaussian wm_latent_prior(const wm_model *m, ad_value s, ad_value a)
     return p;
 }
 
-wm_gaussian wm_latent_posterior(const wm_model *m, const wm_features *h0, const wm_features *h1, ad_value s0, ad_value s1,
-                                ad_value a)
+wm_gaussian wm_latent_posterior(const wm_model *m, const wm_features *h0, const wm_features *h1, ad_value s0,
+                                ad_value s1, ad_value a)
 {
     const nn_builder *b = &m->nn;
     int last = WM_SCALES - 1, axes[2] = {1, 2};
@@ -76,7 +76,8 @@ static ad_value kl_divergence(ad_graph *g, wm_gaussian q, wm_gaussian p)
 {
     ad_value ratio = ad_exp(g, ad_affine(g, ad_sub(g, q.log_std, p.log_std), 2.0, 0.0));
     ad_value miss = ad_mul(g, ad_sub(g, q.mean, p.mean), ad_exp(g, ad_neg(g, p.log_std)));
-    ad_value inside = ad_sub(g, ad_add(g, ratio, ad_square(g, miss)), ad_affine(g, ad_sub(g, q.log_std, p.log_std), 2.0, 1.0));
+    ad_value inside =
+        ad_sub(g, ad_add(g, ratio, ad_square(g, miss)), ad_affine(g, ad_sub(g, q.log_std, p.log_std), 2.0, 1.0));
     int axis = 1;
     return ad_affine(g, ad_sum(g, inside, 1, &axis, false), 0.5, 0.0);
 }

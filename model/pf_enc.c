@@ -1,8 +1,8 @@
 /* PF-Enc: two towers that meet at every scale.
  *
- * The frame tower sees pixels. The physics tower sees, at each scale, the cheap simulation rendered there and what the law says
- * about it: the size of its gradient, its energy density, and the law's own rate at it. Fusion: concatenate, 1x1 convolution,
- * group norm, SiLU. Either tower can be switched off (ablations). */
+ * The frame tower sees pixels. The physics tower sees, at each scale, the cheap simulation rendered there and what the
+ * law says about it: the size of its gradient, its energy density, and the law's own rate at it. Fusion: concatenate,
+ * 1x1 convolution, group norm, SiLU. Either tower can be switched off (ablations). */
 #include "model/world_model.h"
 
 #include <math.h>
@@ -55,7 +55,8 @@ wm_features wm_pf_enc(const wm_model *m, ad_value x, ad_value s_phy, ad_value a)
             tower[n++] = physics = nn_conv_block(b, "physics", seen, w / 2 > 8 ? w / 2 : 8, 3, 1, c->groups);
         }
         if (n == 0) { /* both towers are off: a learned map that depends on nothing */
-            ad_value zero = ad_fill(b->g, ad_shape_make(4, ad_dim(b->g, x, 0), c->height >> (k + 1), c->width >> (k + 1), w), 0);
+            ad_value zero =
+                ad_fill(b->g, ad_shape_make(4, ad_dim(b->g, x, 0), c->height >> (k + 1), c->width >> (k + 1), w), 0);
             tower[n++] = nn_position_bias(b, "blank", zero);
         }
         ad_value joined = n == 1 ? tower[0] : ad_concat(b->g, n, tower, 3);

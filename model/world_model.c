@@ -11,8 +11,8 @@ fwm_status wm_model_begin(wm_model *m, ad_graph *g, nn_store *store, const wm_co
     FWM_CHECK(!c->predictor.prior_fem || physics->step, FWM_CONFIG,
               "model.predictor.prior: 'fem' needs an equation; set physics.equation, or predictor.prior: none");
     int64_t top = c->predictor.grid / c->predictor.unshuffle;
-    FWM_CHECK(c->predictor.grid % c->predictor.unshuffle == 0 && top % (1 << (c->predictor.levels - 1)) == 0, FWM_CONFIG,
-              "model.predictor: grid %lld cannot be halved %d times", (long long)c->predictor.grid,
+    FWM_CHECK(c->predictor.grid % c->predictor.unshuffle == 0 && top % (1 << (c->predictor.levels - 1)) == 0,
+              FWM_CONFIG, "model.predictor: grid %lld cannot be halved %d times", (long long)c->predictor.grid,
               c->predictor.levels - 1);
     *m = (wm_model){.nn = {g, store}, .config = c, .physics = physics};
     m->correction_scale = ad_input(g, "correction_scale", ad_shape_make(1, c->state.count));

@@ -6,13 +6,13 @@
  *     x(t+1) = Dec(s(t+1), h(t), z(t))             decoder.c    frames
  *     s(0)   = Est(h(0), s_phy(0))                 estimator.c  where only a frame and a cheap simulation are known
  *
- * The model includes nothing of physics/ or data/: it is given its physics as a small table of graph builders (wm_physics), and
- * without it the same code is the data-only model. Each part is a function that adds values to a graph; calling it again in the
- * same graph (unrolling over time) uses the same parameters.
+ * The model includes nothing of physics/ or data/: it is given its physics as a small table of graph builders
+ * (wm_physics), and without it the same code is the data-only model. Each part is a function that adds values to a
+ * graph; calling it again in the same graph (unrolling over time) uses the same parameters.
  *
- * Units: s and s_phy are in physical units at every boundary of a part; inside, they are normalised by the training split's
- * statistics. Shapes: B batch, H W C frame, n nodes with c fields, m nodes of the coarse mesh with c' fields, A actions, d_z
- * latent size. */
+ * Units: s and s_phy are in physical units at every boundary of a part; inside, they are normalised by the training
+ * split's statistics. Shapes: B batch, H W C frame, n nodes with c fields, m nodes of the coarse mesh with c' fields, A
+ * actions, d_z latent size. */
 #ifndef FWM_MODEL_WORLD_MODEL_H
 #define FWM_MODEL_WORLD_MODEL_H
 
@@ -50,21 +50,21 @@ typedef struct wm_channels {
 } wm_channels;
 
 typedef struct wm_config {
-    int64_t height, width, colors;   /* frame */
+    int64_t height, width, colors; /* frame */
     int64_t nodes, coarse_nodes;
     wm_channels state, s_phy;
     int64_t actions;
     double action_mean[WM_MAX_ACTIONS], action_std[WM_MAX_ACTIONS];
-    double rate_scale;               /* typical size of physics->rate, for the encoder's input */
-    int groups;                      /* of group norms */
+    double rate_scale; /* typical size of physics->rate, for the encoder's input */
+    int groups;        /* of group norms */
     struct {
         int64_t width[WM_SCALES];
         bool frame_tower, physics_tower;
     } encoder;
     struct {
         bool prior_fem;
-        int64_t grid;                /* side of the picture that the correction lives on */
-        int unshuffle;               /* grid/unshuffle is the U-Net's first level */
+        int64_t grid;  /* side of the picture that the correction lives on */
+        int unshuffle; /* grid/unshuffle is the U-Net's first level */
         int levels;
         int64_t width[WM_MAX_LEVELS];
         bool position_bias;
@@ -77,8 +77,8 @@ typedef struct wm_config {
         int64_t width;
     } decoder;
     struct {
-        int code;                    /* WM_CODE_* */
-        int64_t size;                /* most dimensions of a code */
+        int code;     /* WM_CODE_* */
+        int64_t size; /* most dimensions of a code */
         double blur, scaling;
         int extra;
     } transport;
@@ -114,12 +114,13 @@ typedef struct wm_gaussian {
     ad_value mean, log_std; /* [B,d_z] */
 } wm_gaussian;
 wm_gaussian wm_latent_prior(const wm_model *m, ad_value s, ad_value a);
-wm_gaussian wm_latent_posterior(const wm_model *m, const wm_features *h0, const wm_features *h1, ad_value s0, ad_value s1,
-                                ad_value a);
+wm_gaussian wm_latent_posterior(const wm_model *m, const wm_features *h0, const wm_features *h1, ad_value s0,
+                                ad_value s1, ad_value a);
 /* mean + exp(log_std) noise, with counter-based noise of this graph. */
 ad_value wm_latent_sample(const wm_model *m, const wm_gaussian *p);
 /* Balanced KL with free bits (Hafner et al. 2023, eq. 5): [1], mean over the batch of
- * b_prior max(F, KL(sg q || p)) + b_posterior max(F, KL(q || sg p)). `raw` gets the mean KL without clip and balance. */
+ * b_prior max(F, KL(sg q || p)) + b_posterior max(F, KL(q || sg p)). `raw` gets the mean KL without clip and balance.
+ */
 ad_value wm_latent_kl(const wm_model *m, const wm_gaussian *q, const wm_gaussian *p, ad_value *raw);
 
 /* s(t+1) [B,n,c] in physical units; *prior gets s* where asked (NULL: not). */
@@ -131,9 +132,9 @@ ad_value wm_decode(const wm_model *m, ad_value s1, const wm_features *h, ad_valu
 /* s(0) [B,n,c] from a frame's features and the cheap simulation. */
 ad_value wm_estimate(const wm_model *m, const wm_features *h, ad_value s_phy);
 
-/* Code of a state for the transport term, [B,D], by config.transport.code: the mean of Z(s,a), the feature of s that Z computes,
- * or s itself as a small normalised picture. The encoder's parameters are seen through stop_gradient: the term moves states,
- * never the ruler that they are measured with. */
+/* Code of a state for the transport term, [B,D], by config.transport.code: the mean of Z(s,a), the feature of s that Z
+ * computes, or s itself as a small normalised picture. The encoder's parameters are seen through stop_gradient: the
+ * term moves states, never the ruler that they are measured with. */
 ad_value wm_transport_code(const wm_model *m, ad_value s, ad_value a);
 
 /* ---- one step of imagination, as evaluation and export use it ---- */

@@ -1,8 +1,9 @@
 #include "tools/config_option.h"
 
-#include <errno.h>
+#include "train/trainer.h"
+
+#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 fwm_status fwm_call_sets(fwm_call *call, const char **sets, int64_t *n)
 {
@@ -24,13 +25,11 @@ fwm_status fwm_call_config(fwm_call *call, tr_config **config)
 
 fwm_status fwm_make_parent(const char *path)
 {
-    char part[4096];
-    FWM_CHECK(strlen(path) < sizeof part, FWM_INVALID, "%s: the path is too long", path);
-    memcpy(part, path, strlen(path) + 1);
-    for (char *c = strchr(part + 1, '/'); c; c = strchr(c + 1, '/')) {
-        *c = '\0';
-        FWM_CHECK(mkdir(part, 0777) == 0 || errno == EEXIST, FWM_IO, "%s: cannot make the folder: %s", part, strerror(errno));
-        *c = '/';
-    }
-    return FWM_OK;
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    if (!slash || slash == path)
+        return FWM_OK;
+    FWM_CHECK((size_t)(slash - path) < sizeof folder, FWM_INVALID, "%.100s...: the path is too long", path);
+    (void)snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+    return tr_folder_make(folder);
 }

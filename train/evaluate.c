@@ -53,7 +53,10 @@ static fwm_status fit_regions(tr_evaluation *e, const char *name, double initial
             either += is || says;
             both += is && says;
         }
-        *f = (tr_fit){.initial = initial, .fitted = median(scratch, inside), .truth = region[r], .cells = inside,
+        *f = (tr_fit){.initial = initial,
+                      .fitted = median(scratch, inside),
+                      .truth = region[r],
+                      .cells = inside,
                       .iou = either > 0 ? (double)both / (double)either : (double)NAN};
         (void)snprintf(f->name, sizeof f->name, "%s[%g]", name, region[r]);
     }
@@ -78,7 +81,8 @@ static int distinct_values(const double *x, int64_t n, double *value, int limit)
     return count;
 }
 
-static fwm_status fit_parameter(tr_evaluation *e, const tr_world *w, const float *flat, const tr_true_law *t, bool known, int k)
+static fwm_status fit_parameter(tr_evaluation *e, const tr_world *w, const float *flat, const tr_true_law *t,
+                                bool known, int k)
 {
     enum { MAX_REGIONS = 16 };
     const char *name = tr_law_equation(w->law)->parameter[k].name;
@@ -92,7 +96,10 @@ static fwm_status fit_parameter(tr_evaluation *e, const tr_world *w, const float
         status = fit_regions(e, name, tr_law_initial(w->law, k), n, fitted, t->value[k], region, regions);
     } else if (e->n_fits < TR_MAX_FITS) {
         tr_fit *f = &e->fit[e->n_fits++];
-        *f = (tr_fit){.initial = tr_law_initial(w->law, k), .fitted = median(fitted, n), .iou = (double)NAN, .cells = n,
+        *f = (tr_fit){.initial = tr_law_initial(w->law, k),
+                      .fitted = median(fitted, n),
+                      .iou = (double)NAN,
+                      .cells = n,
                       .truth = known && t->theta.count[k] == 1 ? t->value[k][0] : (double)NAN};
         (void)snprintf(f->name, sizeof f->name, "%s", name);
     }
@@ -129,12 +136,13 @@ static void prolong_states(const scene *s, const float *s_phy, float *out)
             }
 }
 
-static fwm_status add_states(const scene *s, int method, int64_t index, const float *x, const float *y, const float *actions)
+static fwm_status add_states(const scene *s, int method, int64_t index, const float *x, const float *y,
+                             const float *actions)
 {
     int64_t size = s->n * s->c;
     for (int64_t h = 1; h < s->H; h++)
         FWM_TRY(tr_metrics_add_state(s->e->table[method], index, (int)h, x + h * size, y + h * size, s->mass, s->n));
-    if (!s->known || !s->o->residual)
+    if (!s->known)
         return FWM_OK;
     FWM_TRY(fem_trajectory_residual(s->truth.problem, s->residual, x, actions, &s->truth.theta, s->H));
     for (int64_t h = 0; h < s->H - 1; h++)
@@ -146,8 +154,8 @@ static fwm_status add_frames(const scene *s, int method, int64_t index, const fl
 {
     const wm_config *c = &s->w->model;
     for (int64_t h = 1; h < s->H; h++)
-        FWM_TRY(tr_metrics_add_frame(s->e->table[method], index, (int)h, x + h * stride, y + h * s->pixels, (int)c->height,
-                                     (int)c->width, (int)c->colors));
+        FWM_TRY(tr_metrics_add_frame(s->e->table[method], index, (int)h, x + h * stride, y + h * s->pixels,
+                                     (int)c->height, (int)c->width, (int)c->colors));
     return FWM_OK;
 }
 
@@ -166,7 +174,7 @@ static fwm_status score_trajectory(scene *s, const ds_batch *batch, int64_t b, i
     const float *actions = batch->clip.actions + (b * T + t0) * s->w->model.actions;
     const float *states = s->states + b * s->H * size;
     FWM_TRY(add_states(s, TR_METHOD_MODEL, index, states, truth, actions));
-    if (s->known && s->o->residual) {
+    if (s->known) {
         FWM_TRY(fem_trajectory_residual(s->truth.problem, s->residual, truth, actions, &s->truth.theta, s->H));
         for (int64_t h = 0; h < s->H - 1; h++)
             s->e->truth_residual[h] += s->residual[h] / (double)s->e->trajectories;
@@ -197,7 +205,10 @@ static fwm_status score_trajectory(scene *s, const ds_batch *batch, int64_t b, i
 
 static fwm_status score_split(scene *s, ds_sequence *sequence)
 {
-    tr_rollout_options ro = {.start = s->o->start, .horizon = s->o->horizon, .samples = s->o->samples, .seed = s->o->seed,
+    tr_rollout_options ro = {.start = s->o->start,
+                             .horizon = s->o->horizon,
+                             .samples = s->o->samples,
+                             .seed = s->o->seed,
                              .from_frame = s->o->from_frame};
     int64_t index = 0;
     for (;;) {
@@ -205,7 +216,14 @@ static fwm_status score_split(scene *s, ds_sequence *sequence)
         FWM_TRY(ds_sequence_next(sequence, &batch));
         if (batch.count == 0)
             return FWM_OK;
-        FWM_TRY(tr_rollout_run(s->rollout, &batch, &ro, s->states, s->frames));
+        fwm_status status = tr_rollout_run(s->rollout, &batch, &ro, s->states, s->frames);
+        if (status == FWM_NUMERIC) {
+            char why[FWM_ERROR_CAPACITY];
+            fwm_error_get(why, sizeof why);
+            FWM_TRY(tr_world_check_batch(s->w, &batch)); /* the data's own NaN is named */
+            fwm_error_set(why);
+        }
+        FWM_TRY(status);
         for (int64_t b = 0; b < batch.count; b++)
             FWM_TRY(score_trajectory(s, &batch, b, index++));
     }
@@ -224,8 +242,8 @@ static fwm_status allocate(scene *s, int64_t batch)
     s->other = fwm_malloc(H * size, sizeof(float));
     s->mass = fwm_malloc((size_t)s->n, sizeof(float));
     s->residual = fwm_malloc(H, sizeof(double));
-    FWM_CHECK(s->states && s->other && s->mass && s->residual && (s->frames || !(s->o->frames || s->o->example)), FWM_MEMORY,
-              "evaluation: out of memory");
+    FWM_CHECK(s->states && s->other && s->mass && s->residual && (s->frames || !(s->o->frames || s->o->example)),
+              FWM_MEMORY, "evaluation: out of memory");
     for (int64_t i = 0; i < s->n; i++)
         s->mass[i] = (float)tr_law_physics(s->w->law, s->w->store)->mass[i];
     s->e->truth_residual = fwm_calloc(H, sizeof(double));
@@ -233,7 +251,7 @@ static fwm_status allocate(scene *s, int64_t batch)
     for (int k = 0; k < TR_METHOD_COUNT; k++) {
         FWM_TRY(tr_metrics_create(&s->e->table[k], s->e->trajectories, (int)s->o->horizon, (int)s->c,
                                   s->w->info->fields[DS_STATE].names));
-        if (s->known && s->o->residual) {
+        if (s->known) {
             s->e->residual[k] = fwm_calloc(H, sizeof(double));
             FWM_CHECK(s->e->residual[k], FWM_MEMORY, "evaluation: out of memory");
         }
@@ -245,15 +263,21 @@ static fwm_status evaluate(scene *s, const float *flat, ds_sequence **sequence)
 {
     const tr_evaluate_options *o = s->o;
     FWM_CHECK(o->start + o->horizon < s->w->info->steps, FWM_CONFIG,
-              "eval.horizon: %lld steps from frame %lld need %lld frames, %s has %lld", (long long)o->horizon, (long long)o->start,
-              (long long)(o->start + o->horizon + 1), ds_path(s->w->ds), (long long)s->w->info->steps);
+              "eval.horizon: %lld steps from frame %lld need %lld frames, %s has %lld", (long long)o->horizon,
+              (long long)o->start, (long long)(o->start + o->horizon + 1), ds_path(s->w->ds),
+              (long long)s->w->info->steps);
     int64_t batch = tr_rollout_batch(s->rollout);
     FWM_TRY(ds_sequence_create(sequence, s->w->ds, o->split, batch, o->trajectories, NULL));
     s->e->trajectories = ds_sequence_count(*sequence);
-    FWM_CHECK(s->e->trajectories > 0, FWM_DATA, "%s: /split: no trajectory of split '%s'", ds_path(s->w->ds), ds_split_name(o->split));
-    FWM_TRY(tr_true_law_create(&s->truth, s->w->law, s->w->config, s->w->ds, s->w->model.state.std[0], &s->known));
+    FWM_CHECK(s->e->trajectories > 0, FWM_DATA, "%s: /split: no trajectory of split '%s'", ds_path(s->w->ds),
+              ds_split_name(o->split));
+    FWM_CHECK(s->w->model.s_phy.count == s->w->model.state.count, FWM_DATA,
+              "%s: /s_phy: expected %lld channels, those of /state, found %lld", ds_path(s->w->ds),
+              (long long)s->w->model.state.count, (long long)s->w->model.s_phy.count);
+    if (o->residual)
+        FWM_TRY(tr_true_law_create(&s->truth, s->w->law, s->w->config, s->w->ds, s->w->model.state.std[0], &s->known));
     FWM_TRY(allocate(s, batch));
-    for (int k = 0; tr_law_equation(s->w->law) && k < tr_law_equation(s->w->law)->n_parameters; k++)
+    for (int k = 0; o->residual && tr_law_equation(s->w->law) && k < tr_law_equation(s->w->law)->n_parameters; k++)
         if (tr_law_is_learned(s->w->law, k))
             FWM_TRY(fit_parameter(s->e, s->w, flat, &s->truth, s->known, k));
     return score_split(s, *sequence);
@@ -312,7 +336,8 @@ static json_t *residual_json(const double *residual, int64_t horizon, const int 
     for (int k = 0; k < n; k++) {
         char key[32];
         (void)snprintf(key, sizeof key, "%d", at[k]);
-        (void)json_object_set_new(o, key, tr_json_number(residual && at[k] <= horizon ? residual[at[k] - 1] : (double)NAN));
+        (void)json_object_set_new(o, key,
+                                  tr_json_number(residual && at[k] <= horizon ? residual[at[k] - 1] : (double)NAN));
     }
     return o;
 }
@@ -339,7 +364,8 @@ fwm_status tr_evaluation_json(const tr_evaluation *e, const tr_ints *horizons, j
         (void)json_object_set_new(table, "physics_residual", residual_json(e->residual[k], e->horizon, at, n));
         (void)json_object_set_new(o, tr_method_name(k), table);
     }
-    (void)json_object_set_new(o, "truth_residual", residual_json(e->residual[0] ? e->truth_residual : NULL, e->horizon, at, n));
+    (void)json_object_set_new(o, "truth_residual",
+                              residual_json(e->residual[0] ? e->truth_residual : NULL, e->horizon, at, n));
     json_t *fits = json_object();
     for (int k = 0; k < e->n_fits; k++) {
         json_t *f = json_object();

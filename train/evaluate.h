@@ -15,8 +15,9 @@ typedef struct tr_example {
     float *truth_frame, *frame;                 /* [H+1,h,w,C] */
 } tr_example;
 
-/* A learned parameter against the truth. Where the truth is piecewise constant over cells there is one row a value: the median
- * of the fitted field over the region, and the region's intersection over union when each cell is given to the nearest value. */
+/* A learned parameter against the truth. Where the truth is piecewise constant over cells there is one row a value: the
+ * median of the fitted field over the region, and the region's intersection over union when each cell is given to the
+ * nearest value. */
 typedef struct tr_fit {
     char name[64];
     double initial, fitted, truth, iou; /* NaN where unknown */
@@ -28,9 +29,10 @@ typedef struct tr_evaluation {
     int64_t trajectories, context, horizon;
     double seconds;
     tr_metrics *table[TR_METHOD_COUNT];
-    double *residual[TR_METHOD_COUNT]; /* [horizon]: mean over trajectories under the true operator; NULL where not known */
-    double *truth_residual;            /* the data's own */
-    tr_example example;                /* trajectory 0 */
+    double *
+        residual[TR_METHOD_COUNT]; /* [horizon]: mean over trajectories under the true operator; NULL where not known */
+    double *truth_residual;        /* the data's own */
+    tr_example example;            /* trajectory 0 */
     tr_fit fit[TR_MAX_FITS];
     int n_fits;
 } tr_evaluation;
@@ -39,7 +41,7 @@ typedef struct tr_evaluate_options {
     ds_split split;
     int64_t start, horizon, samples, trajectories; /* trajectories 0: all */
     uint64_t seed;
-    bool from_frame, frames, residual, example;    /* what to compute */
+    bool from_frame, frames, residual, example; /* what to compute; residual: with it the fitted parameters */
 } tr_evaluate_options;
 
 /* Evaluates flat weights bound to `rollout`. */

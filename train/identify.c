@@ -31,16 +31,17 @@ static void build_graph(tr_identify *o, tr_law *law, const wm_physics *p, const 
     ad_value weight = ad_mul(g, ad_constant(g, ad_shape_make(2, o->nodes, 1), p->mass),
                              ad_constant(g, ad_shape_make(2, 1, o->fields), scale));
     int axes[2] = {0, 1};
-    o->error = ad_sum(g, ad_mul(g, ad_square(g, miss), ad_constant(g, ad_shape_make(2, o->nodes, 1), p->mass)), 2, axes, false);
-    ad_value loss = ad_affine(g, ad_sum_all(g, ad_mul(g, ad_square(g, miss), weight)), 1.0 / (double)(B * o->fields), 0.0);
+    o->error = ad_sum(g, ad_mul(g, ad_square(g, miss), ad_constant(g, ad_shape_make(2, o->nodes, 1), p->mass)), 2, axes,
+                      false);
+    ad_value loss =
+        ad_affine(g, ad_sum_all(g, ad_mul(g, ad_square(g, miss), weight)), 1.0 / (double)(B * o->fields), 0.0);
     ad_value variation = tr_law_total_variation(law, &o->nn);
     variation = variation == AD_NONE ? ad_fill(g, ad_shape_make(1, 1), 0.0)
                                      : ad_affine(g, variation, o->config->physics.identification.total_variation, 0.0);
     ad_value rows[3] = {ad_add(g, loss, variation), loss, variation};
     o->report = ad_concat(g, 3, rows, 0);
     o->n_parameters = nn_graph_parameters(&o->nn, o->parameter, NULL, FEM_MAX_PARAMETERS);
-    if (ad_graph_status(g) == FWM_OK &&
-        ad_gradient(g, rows[0], o->n_parameters, o->parameter, o->gradient) != FWM_OK)
+    if (ad_graph_status(g) == FWM_OK && ad_gradient(g, rows[0], o->n_parameters, o->parameter, o->gradient) != FWM_OK)
         (void)ad_graph_fail(g, FWM_INTERNAL, "identification: %s", fwm_error_message());
 }
 
@@ -113,7 +114,8 @@ static fwm_status load(tr_identify *o, const ds_batch *batch)
     FWM_CHECK(batch->count == o->batch && batch->length >= 2, FWM_INVALID,
               "identification: expected %lld clips of two frames, found %lld of %lld", (long long)o->batch,
               (long long)batch->count, (long long)batch->length);
-    FWM_CHECK(batch->clip.state && batch->clip.actions, FWM_DATA, "identification: the dataset has no state or no actions");
+    FWM_CHECK(batch->clip.state && batch->clip.actions, FWM_DATA,
+              "identification: the dataset has no state or no actions");
     float *s0 = ad_plan_data(o->plan, o->s0), *s1 = ad_plan_data(o->plan, o->s1), *a = ad_plan_data(o->plan, o->a);
     size_t n = (size_t)(o->nodes * o->fields), A = (size_t)o->actions, T = (size_t)batch->length;
     for (size_t b = 0; b < (size_t)o->batch; b++) {

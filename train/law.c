@@ -55,12 +55,24 @@ static fwm_status make_operator(const tr_law *law, cached_operator *o)
     fem_csr own = {0}, *csr = NULL;
     fwm_status status = FWM_OK;
     switch (o->kind) {
-    case RENDER: status = fem_render(&csr, mesh, o->kh, o->kw, NULL); break;
-    case GRADIENT_X: status = fem_render_gradient(&csr, mesh, o->kh, o->kw, 0); break;
-    case GRADIENT_Y: status = fem_render_gradient(&csr, mesh, o->kh, o->kw, 1); break;
-    case SAMPLE: status = fem_sample(&csr, mesh, o->kh, o->kw); break;
-    case PROLONG: status = fem_prolong(&csr, law->coarse, law->mesh); break;
-    case PAIR_DIFFERENCE: status = pair_difference(mesh, &own); break;
+    case RENDER:
+        status = fem_render(&csr, mesh, o->kh, o->kw, NULL);
+        break;
+    case GRADIENT_X:
+        status = fem_render_gradient(&csr, mesh, o->kh, o->kw, 0);
+        break;
+    case GRADIENT_Y:
+        status = fem_render_gradient(&csr, mesh, o->kh, o->kw, 1);
+        break;
+    case SAMPLE:
+        status = fem_sample(&csr, mesh, o->kh, o->kw);
+        break;
+    case PROLONG:
+        status = fem_prolong(&csr, law->coarse, law->mesh);
+        break;
+    case PAIR_DIFFERENCE:
+        status = pair_difference(mesh, &own);
+        break;
     }
     const fem_csr *m = csr ? csr : &own;
     if (status == FWM_OK)
@@ -72,7 +84,8 @@ static fwm_status make_operator(const tr_law *law, cached_operator *o)
     return status;
 }
 
-static fwm_status find_operator(tr_law *law, operator_kind kind, bool coarse, int64_t kh, int64_t kw, const ad_sparse **m)
+static fwm_status find_operator(tr_law *law, operator_kind kind, bool coarse, int64_t kh, int64_t kw,
+                                const ad_sparse **m)
 {
     for (int i = 0; i < law->n_cached; i++) {
         const cached_operator *o = &law->cache[i];
@@ -109,7 +122,8 @@ static ad_value keep_failure(ad_graph *g, fwm_status status)
 }
 
 /* x through an operator, with the failure kept in the graph. */
-static ad_value apply_operator(tr_law *law, ad_graph *g, ad_value x, operator_kind kind, bool coarse, int64_t kh, int64_t kw)
+static ad_value apply_operator(tr_law *law, ad_graph *g, ad_value x, operator_kind kind, bool coarse, int64_t kh,
+                               int64_t kw)
 {
     const ad_sparse *m;
     fwm_status status = find_operator(law, kind, coarse, kh, kw, &m);
@@ -172,7 +186,8 @@ static int theta_values(tr_law *law, ad_graph *g, ad_value *theta)
     nn_builder b = {.g = g, .store = law->store};
     int n = law->equation->n_parameters;
     for (int k = 0; k < n; k++)
-        theta[k] = law->learned[k] ? ad_exp(g, log_parameter(law, &b, k)) : ad_fill(g, ad_shape_make(1, 1), law->start[k]);
+        theta[k] =
+            law->learned[k] ? ad_exp(g, log_parameter(law, &b, k)) : ad_fill(g, ad_shape_make(1, 1), law->start[k]);
     return n;
 }
 
@@ -266,7 +281,8 @@ double tr_law_initial(const tr_law *law, int k)
 static fwm_status mesh_from_dataset(fem_mesh **mesh, const ds_mesh *from, const char *path, const char *place)
 {
     FWM_CHECK(from, FWM_DATA, "%s: %s: expected a mesh, found none; the fused model needs one", path, place);
-    FWM_CHECK(from->dim == FEM_DIM, FWM_DATA, "%s: %s: expected 2 dimensions, found %lld", path, place, (long long)from->dim);
+    FWM_CHECK(from->dim == FEM_DIM, FWM_DATA, "%s: %s: expected 2 dimensions, found %lld", path, place,
+              (long long)from->dim);
     fem_element element;
     FWM_TRY(fem_element_parse(from->cell, from->space, &element));
     fwm_status status = fem_mesh_from_arrays(mesh, element, from->nv, from->vertices, from->ncell, from->cells);
@@ -303,17 +319,21 @@ static fwm_status read_parameters(tr_law *law, const tr_config *c)
             return fwm_fail_within(FWM_CONFIG, "physics.field");
         FWM_CHECK(eq->parameter[k].per_cell, FWM_CONFIG, "physics.field: '%s' cannot vary from cell to cell",
                   c->physics.field.items[i]);
-        FWM_CHECK(law->learned[k], FWM_CONFIG, "physics.field: '%s' is not in physics.learn", c->physics.field.items[i]);
+        FWM_CHECK(law->learned[k], FWM_CONFIG, "physics.field: '%s' is not in physics.learn",
+                  c->physics.field.items[i]);
         law->field[k] = true;
     }
     return FWM_OK;
 }
 
-static fwm_status new_problem(const tr_law *law, const tr_config *c, double dt, double scale, fem_norm norm, int substeps,
-                              fem_problem **problem)
+static fwm_status new_problem(const tr_law *law, const tr_config *c, double dt, double scale, fem_norm norm,
+                              int substeps, fem_problem **problem)
 {
     fem_source source[FEM_MAX_ACTIONS];
     int64_t n = c->simulate.heaters.rows;
+    FWM_CHECK(n + law->equation->n_ambient <= FEM_MAX_ACTIONS, FWM_CONFIG,
+              "simulate.heaters: expected at most %d, found %lld", FEM_MAX_ACTIONS - law->equation->n_ambient,
+              (long long)n);
     for (int64_t i = 0; i < n; i++)
         source[i] = (fem_source){.x = c->simulate.heaters.items[2 * i],
                                  .y = c->simulate.heaters.items[2 * i + 1],
@@ -340,25 +360,27 @@ static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset
 {
     const ds_info *info = ds_get_info(ds);
     const char *name = tr_config_word("physics.equation", c->physics.equation);
-    FWM_CHECK(strcmp(info->equation, name) == 0, FWM_DATA,
-              "%s: @equation: expected '%s' (physics.equation of the configuration), found '%s'; choose the dataset or the "
-              "equation",
-              ds_path(ds), name, info->equation);
+    FWM_CHECK(
+        strcmp(info->equation, name) == 0, FWM_DATA,
+        "%s: @equation: expected '%s' (physics.equation of the configuration), found '%s'; choose the dataset or the "
+        "equation",
+        ds_path(ds), name, info->equation);
     FWM_TRY(fem_equation_find(name, &law->equation));
     FWM_TRY(read_parameters(law, c));
     int64_t n_sources = c->simulate.heaters.rows;
     FWM_CHECK(n_sources + law->equation->n_ambient == info->fields[DS_ACTIONS].channels, FWM_CONFIG,
               "simulate.heaters: %lld heaters and %d ambient value(s) make %lld actions, but %s has %lld",
-              (long long)n_sources, law->equation->n_ambient, (long long)(n_sources + law->equation->n_ambient), ds_path(ds),
-              (long long)info->fields[DS_ACTIONS].channels);
+              (long long)n_sources, law->equation->n_ambient, (long long)(n_sources + law->equation->n_ambient),
+              ds_path(ds), (long long)info->fields[DS_ACTIONS].channels);
     FWM_CHECK(info->fields[DS_STATE].points == law->mesh->n_nodes, FWM_DATA,
-              "%s: /state: expected %lld nodes (those of /mesh), found %lld", ds_path(ds), (long long)law->mesh->n_nodes,
-              (long long)info->fields[DS_STATE].points);
+              "%s: /state: expected %lld nodes (those of /mesh), found %lld", ds_path(ds),
+              (long long)law->mesh->n_nodes, (long long)info->fields[DS_STATE].points);
     fem_norm norm = c->physics.residual.norm == TR_NORM_DUAL     ? FEM_NORM_DUAL
                     : c->physics.residual.norm == TR_NORM_LUMPED ? FEM_NORM_LUMPED
                                                                  : FEM_NORM_STEP;
     return new_problem(law, c, info->dt, scale, norm, (int)c->physics.substeps, &law->problem);
 }
+
 fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds, double scale)
 {
     const ds_info *info = ds_get_info(ds);

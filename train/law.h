@@ -1,8 +1,9 @@
-/* The law that a model knows: meshes of a dataset, the equation with its parameters, and the builders (wm_physics) through which
- * the model's graph reaches them. This is where physics/ meets model/.
+/* The law that a model knows: meshes of a dataset, the equation with its parameters, and the builders (wm_physics)
+ * through which the model's graph reaches them. This is where physics/ meets model/.
  *
- * Parameters that are learned are positive and live in the parameter store as logarithms, "law/<name>": one value, or one a cell
- * for those in `physics.field`. The others are constants. All graphs of a model share one law; it must outlive their plans. */
+ * Parameters that are learned are positive and live in the parameter store as logarithms, "law/<name>": one value, or
+ * one a cell for those in `physics.field`. The others are constants. All graphs of a model share one law; it must
+ * outlive their plans. */
 #ifndef TRAIN_LAW_H
 #define TRAIN_LAW_H
 
@@ -15,9 +16,9 @@
 
 typedef struct tr_law tr_law;
 
-/* Builds meshes from the dataset, the equation from the config (heaters from its simulate block). `scale` is the state's
- * deviation [unit of u], for the physics loss. Errors: FWM_CONFIG (unknown parameter or one that cannot be learned, actions of
- * the data that do not fit the equation), FWM_DATA (no mesh; a dataset of another equation). */
+/* Builds meshes from the dataset, the equation from the config (heaters from its simulate block). `scale` is the
+ * state's deviation [unit of u], for the physics loss. Errors: FWM_CONFIG (unknown parameter or one that cannot be
+ * learned, actions of the data that do not fit the equation), FWM_DATA (no mesh; a dataset of another equation). */
 fwm_status tr_law_create(tr_law **law, const tr_config *config, const ds_dataset *ds, double scale) FWM_MUST_USE;
 void tr_law_destroy(tr_law **law);
 
@@ -26,7 +27,7 @@ const wm_physics *tr_law_physics(tr_law *law, nn_store *store);
 
 const fem_mesh *tr_law_mesh(const tr_law *law);
 const fem_mesh *tr_law_coarse_mesh(const tr_law *law);
-fem_problem *tr_law_problem(const tr_law *law);       /* NULL where physics.equation is none */
+fem_problem *tr_law_problem(const tr_law *law);         /* NULL where physics.equation is none */
 const fem_equation *tr_law_equation(const tr_law *law); /* likewise */
 
 /* Parameter k of the equation as the flat vector has it (constants as configured): `count` values, 1 or n_cells. */
@@ -44,8 +45,8 @@ fwm_status tr_law_prolong(tr_law *law, const ad_sparse **operator) FWM_MUST_USE;
 fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const ds_dataset *ds, double scale,
                                fem_problem **problem) FWM_MUST_USE;
 
-/* sum over edges between cells of length |log k_i - log k_j| / |boundary scale|: total variation of a learned field, as graph;
- * AD_NONE where nothing is a field. */
+/* sum over edges between cells of length |log k_i - log k_j| (unit of length): total variation of a learned field, as
+ * graph; AD_NONE where nothing is a field. */
 ad_value tr_law_total_variation(tr_law *law, const nn_builder *b);
 
 #endif

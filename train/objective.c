@@ -24,41 +24,36 @@ const char *tr_term_name(tr_term term)
     return names[term];
 }
 
-/* ---- pieces of a clip ---- */
+/* ---- pieces of a clip: time comes first, so that one time, or all as one batch, is a view ---- */
 
-/* x [B,T,...] at time t: [B,...]. */
+/* x [T,B,...] at time t: [B,...]. */
 static ad_value at_time(ad_graph *g, ad_value x, int64_t t)
 {
     ad_shape s = *ad_shape_of(g, x);
-    ad_value y = ad_slice(g, x, 1, t, 1);
-    for (int k = 1; k + 1 < s.rank; k++)
+    ad_value y = ad_slice(g, x, 0, t, 1);
+    for (int k = 0; k + 1 < s.rank; k++)
         s.dim[k] = s.dim[k + 1];
     s.rank--;
     return ad_reshape(g, y, s);
 }
 
-/* x [B,T,...] for times 0..n-1 as one batch [B*n,...]. */
+/* x [T,B,...] for times 0..n-1 as one batch [n*B,...]. */
 static ad_value as_batch(ad_graph *g, ad_value x, int64_t n)
 {
     ad_shape s = *ad_shape_of(g, x);
-    ad_value y = s.dim[1] == n ? x : ad_slice(g, x, 1, 0, n);
-    s.dim[0] *= n;
+    ad_value y = s.dim[0] == n ? x : ad_slice(g, x, 0, 0, n);
+    s.dim[0] = n * s.dim[1];
     for (int k = 1; k + 1 < s.rank; k++)
         s.dim[k] = s.dim[k + 1];
     s.rank--;
     return ad_reshape(g, y, s);
 }
 
-/* Time t of a batch [B*n,...] made by as_batch. */
+/* Time t of a batch [n*B,...] made by as_batch. */
 static ad_value from_batch(ad_graph *g, ad_value x, int64_t n, int64_t t)
 {
-    ad_shape s = *ad_shape_of(g, x);
-    for (int k = s.rank; k > 1; k--)
-        s.dim[k] = s.dim[k - 1];
-    s.dim[0] /= n;
-    s.dim[1] = n;
-    s.rank++;
-    return at_time(g, ad_reshape(g, x, s), t);
+    int64_t B = ad_dim(g, x, 0) / n;
+    return ad_slice(g, x, 0, t * B, B);
 }
 
 static wm_features features_at(ad_graph *g, const wm_features *h, int64_t n, int64_t t)
@@ -149,11 +144,12 @@ static ad_value transport_term(tr_objective *o, const unrolled *u)
     ad_value centred = ad_sub(g, y, ad_mean(g, y, 1, &axis, true));
     ad_value variance = ad_affine(g, ad_sum_all(g, ad_square(g, centred)), 1.0 / (double)ad_dim(g, y, 0), 1e-12);
     ad_value scale = ad_stop_gradient(g, ad_rsqrt(g, variance));
-    ot_sinkhorn_options options = {.blur = c->transport.blur, .scaling = c->transport.scaling, .extra = c->transport.extra,
-                                   .fixed_y = true};
+    ot_sinkhorn_options options = {
+        .blur = c->transport.blur, .scaling = c->transport.scaling, .extra = c->transport.extra, .fixed_y = true};
     if (ad_graph_status(g) != FWM_OK)
         return AD_NONE;
-    fwm_status status = ot_sinkhorn_create(&o->sinkhorn, o->spec.dtype, ad_dim(g, p, 0), ad_dim(g, y, 0), ad_dim(g, p, 1), &options);
+    fwm_status status =
+        ot_sinkhorn_create(&o->sinkhorn, o->spec.dtype, ad_dim(g, p, 0), ad_dim(g, y, 0), ad_dim(g, p, 1), &options);
     if (status != FWM_OK) {
         char message[FWM_ERROR_CAPACITY];
         fwm_error_get(message, sizeof message);
@@ -199,19 +195,20 @@ static fwm_status build(tr_objective *o)
 {
     const wm_config *c = o->spec.model;
     int64_t B = o->spec.batch, T = o->spec.clip;
-    FWM_CHECK(o->spec.unroll >= 1 && o->spec.unroll <= MAX_UNROLL, FWM_CONFIG, "objective.unroll: expected 1 to %d, found %d",
-              MAX_UNROLL, o->spec.unroll);
-    FWM_CHECK(o->spec.clip > o->spec.unroll, FWM_CONFIG, "data.clip: expected at least %d frames for objective.unroll %d, found %lld",
-              o->spec.unroll + 1, o->spec.unroll, (long long)o->spec.clip);
+    FWM_CHECK(o->spec.unroll >= 1 && o->spec.unroll <= MAX_UNROLL, FWM_CONFIG,
+              "objective.unroll: expected 1 to %d, found %d", MAX_UNROLL, o->spec.unroll);
+    FWM_CHECK(o->spec.clip > o->spec.unroll, FWM_CONFIG,
+              "data.clip: expected at least %d frames for objective.unroll %d, found %lld", o->spec.unroll + 1,
+              o->spec.unroll, (long long)o->spec.clip);
     const wm_physics *physics = tr_law_physics(o->spec.law, o->spec.store);
     FWM_CHECK(o->spec.config->objective.physics <= 0 || physics->loss, FWM_CONFIG,
               "objective.physics: a weight above 0 needs physics.equation");
     FWM_TRY(ad_graph_create(&o->g, o->spec.dtype));
     FWM_TRY(wm_model_begin(&o->model, o->g, o->spec.store, c, physics));
-    o->frames = ad_input(o->g, "frames", ad_shape_make(5, B, T, c->height, c->width, c->colors));
-    o->state = ad_input(o->g, "state", ad_shape_make(4, B, T, c->nodes, c->state.count));
-    o->s_phy = ad_input(o->g, "s_phy", ad_shape_make(4, B, T, c->coarse_nodes, c->s_phy.count));
-    o->actions = ad_input(o->g, "actions", ad_shape_make(3, B, T, c->actions));
+    o->frames = ad_input(o->g, "frames", ad_shape_make(5, T, B, c->height, c->width, c->colors));
+    o->state = ad_input(o->g, "state", ad_shape_make(4, T, B, c->nodes, c->state.count));
+    o->s_phy = ad_input(o->g, "s_phy", ad_shape_make(4, T, B, c->coarse_nodes, c->s_phy.count));
+    o->actions = ad_input(o->g, "actions", ad_shape_make(3, T, B, c->actions));
     o->weights = ad_input(o->g, "weights", ad_shape_make(1, TR_TERM_COUNT));
     ad_value total;
     build_loss(o, &total);
@@ -300,18 +297,24 @@ void tr_objective_set_scale(tr_objective *o, const double *scale)
         put(o, o->model.correction_scale, k, scale[k]);
 }
 
+/* [B,T,...] of a batch to [T,B,...] of the graph. */
 static fwm_status copy_in(const tr_objective *o, ad_value input, const float *from, const char *name)
 {
     void *data = ad_plan_data(o->plan, input);
-    int64_t n = ad_count(o->g, input);
-    if (!data || n == 0)
+    if (!data)
         return FWM_OK;
     FWM_CHECK(from, FWM_DATA, "the dataset has no %s", name);
-    if (o->spec.dtype == AD_F32)
-        memcpy(data, from, (size_t)n * sizeof *from);
-    else
-        for (int64_t i = 0; i < n; i++)
-            ((double *)data)[i] = (double)from[i];
+    int64_t B = o->spec.batch, T = o->spec.clip, n = ad_count(o->g, input) / (B * T);
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t b = 0; b < B; b++) {
+            const float *x = from + (b * T + t) * n;
+            int64_t at = (t * B + b) * n;
+            if (o->spec.dtype == AD_F32)
+                memcpy((float *)data + at, x, (size_t)n * sizeof *x);
+            else
+                for (int64_t i = 0; i < n; i++)
+                    ((double *)data)[at + i] = (double)x[i];
+        }
     return FWM_OK;
 }
 
@@ -326,8 +329,8 @@ fwm_status tr_objective_load(tr_objective *o, const ds_batch *batch)
     return copy_in(o, o->actions, batch->clip.actions, "actions");
 }
 
-fwm_status tr_objective_run(tr_objective *o, const double weights[TR_TERM_COUNT], uint64_t seed, uint64_t step, double *loss,
-                            double terms[TR_TERM_COUNT], double *kl)
+fwm_status tr_objective_run(tr_objective *o, const double weights[TR_TERM_COUNT], uint64_t seed, uint64_t step,
+                            double *loss, double terms[TR_TERM_COUNT], double *kl)
 {
     for (int k = 0; k < TR_TERM_COUNT; k++)
         put(o, o->weights, k, weights[k]);

@@ -1,14 +1,13 @@
 /* The training objective as one graph: the model unrolled over k steps, every term of the loss, and the gradients.
  *
  *     L = w_state L_state + w_frame L_frame + w_kl L_kl + w_phys L_phys + w_ot L_ot + w_start L_start
- *     L_state  mean over batch, steps, fields of sum_i mass_i |s^ - s|^2 / scale^2, scale the correction's own deviation [-]
- *     L_frame  mean |x^ - x|^2 [-]
- *     L_kl     balanced KL with free bits (latent.c) [nat]
- *     L_phys   |R(s^(t+1), s^(t), a; theta)|^2 in the configured norm (physics/fem.h) [-]
- *     L_ot     Sinkhorn divergence between the codes of predicted and of true next states, over their variance [-]
- *     L_start  the state estimator's error at t = 0, over the state's variance [-]
- * The first step starts from the data; later ones are fed with what the model said, as in a rollout.
- * The weights are an input of the graph, so that ramps, and the norm of one term's gradient, need no other graph. */
+ *     L_state  mean over batch, steps, fields of sum_i mass_i |s^ - s|^2 / scale^2, scale the correction's own
+ * deviation [-] L_frame  mean |x^ - x|^2 [-] L_kl     balanced KL with free bits (latent.c) [nat] L_phys   |R(s^(t+1),
+ * s^(t), a; theta)|^2 in the configured norm (physics/fem.h) [-] L_ot     Sinkhorn divergence between the codes of
+ * predicted and of true next states, over their variance [-] L_start  the state estimator's error at t = 0, over the
+ * state's variance [-] The first step starts from the data; later ones are fed with what the model said, as in a
+ * rollout. The weights are an input of the graph, so that ramps, and the norm of one term's gradient, need no other
+ * graph. */
 #ifndef TRAIN_OBJECTIVE_H
 #define TRAIN_OBJECTIVE_H
 
@@ -36,7 +35,7 @@ typedef struct tr_objective_spec {
     ad_dtype dtype;
     int64_t batch, clip; /* clip: frames that the loader gives; at least unroll + 1 */
     int unroll;
-    bool train_law;      /* law/ parameters get gradients too */
+    bool train_law; /* law/ parameters get gradients too */
 } tr_objective_spec;
 
 typedef struct tr_objective tr_objective;
@@ -45,8 +44,8 @@ typedef struct tr_objective tr_objective;
 fwm_status tr_objective_create(tr_objective **objective, const tr_objective_spec *spec) FWM_MUST_USE;
 void tr_objective_destroy(tr_objective **objective);
 
-/* Binds parameters and gradients to flat vectors of nn_store_size elements and allocates the workspace. Gradients of what is not
- * trained are left untouched (zero them once). */
+/* Binds parameters and gradients to flat vectors of nn_store_size elements and allocates the workspace. Gradients of
+ * what is not trained are left untouched (zero them once). */
 fwm_status tr_objective_prepare(tr_objective *objective, void *flat, void *flat_grad) FWM_MUST_USE;
 
 const ad_plan *tr_objective_plan(const tr_objective *objective);
@@ -59,8 +58,8 @@ void tr_objective_set_scale(tr_objective *objective, const double *scale);
 /* Copies a batch [B,clip,...] in. */
 fwm_status tr_objective_load(tr_objective *objective, const ds_batch *batch) FWM_MUST_USE;
 
-/* One forward and backward pass with these weights: gradients are in flat_grad, terms [TR_TERM_COUNT] (unweighted) and the
- * weighted total in *loss; *kl (may be NULL) is the plain KL without clip and balance [nat]. */
+/* One forward and backward pass with these weights: gradients are in flat_grad, terms [TR_TERM_COUNT] (unweighted) and
+ * the weighted total in *loss; *kl (may be NULL) is the plain KL without clip and balance [nat]. */
 fwm_status tr_objective_run(tr_objective *objective, const double weights[TR_TERM_COUNT], uint64_t seed, uint64_t step,
                             double *loss, double terms[TR_TERM_COUNT], double *kl) FWM_MUST_USE;
 

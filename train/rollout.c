@@ -94,7 +94,8 @@ static void put(const tr_rollout *r, ad_value input, const float *from, int64_t 
 }
 
 /* Time t of to [B,T,size] += weight * value [batch,size] (t's first sample overwrites). */
-static void collect(const tr_rollout *r, ad_value value, float *to, int64_t B, int64_t T, int64_t t, float weight, bool first)
+static void collect(const tr_rollout *r, ad_value value, float *to, int64_t B, int64_t T, int64_t t, float weight,
+                    bool first)
 {
     const float *from = ad_plan_data(r->plan, value);
     size_t size = (size_t)(ad_count(r->g, value) / r->batch);
@@ -118,12 +119,13 @@ static void draw_noise(const tr_rollout *r, const tr_rollout_options *o, int64_t
         memset(noise, 0, (size_t)n * sizeof *noise);
 }
 
-static fwm_status run_sample(tr_rollout *r, const ds_batch *truth, const tr_rollout_options *o, int64_t sample, float *states,
-                             float *frames)
+static fwm_status run_sample(tr_rollout *r, const ds_batch *truth, const tr_rollout_options *o, int64_t sample,
+                             float *states, float *frames)
 {
     int64_t B = truth->count, T = truth->length, H = o->horizon + 1;
     float weight = 1.0f / (float)o->samples;
-    size_t s_bytes = (size_t)ad_count(r->g, r->io.s) * sizeof(float), x_bytes = (size_t)ad_count(r->g, r->io.x) * sizeof(float);
+    size_t s_bytes = (size_t)ad_count(r->g, r->io.s) * sizeof(float),
+           x_bytes = (size_t)ad_count(r->g, r->io.x) * sizeof(float);
     for (int64_t h = 0; h < o->horizon; h++) {
         int64_t t = o->start + h;
         put(r, r->io.s_phy, truth->clip.s_phy, B, T, t);
@@ -151,14 +153,17 @@ static fwm_status run_sample(tr_rollout *r, const ds_batch *truth, const tr_roll
     return FWM_OK;
 }
 
-fwm_status tr_rollout_run(tr_rollout *r, const ds_batch *truth, const tr_rollout_options *o, float *states, float *frames)
+fwm_status tr_rollout_run(tr_rollout *r, const ds_batch *truth, const tr_rollout_options *o, float *states,
+                          float *frames)
 {
-    FWM_CHECK(truth->count >= 1 && truth->count <= r->batch, FWM_INVALID, "rollout: expected 1 to %lld trajectories, found %lld",
-              (long long)r->batch, (long long)truth->count);
-    FWM_CHECK(o->samples >= 1 && o->horizon >= 1 && o->start >= 0, FWM_INVALID, "rollout: samples, horizon and start must be positive");
+    FWM_CHECK(truth->count >= 1 && truth->count <= r->batch, FWM_INVALID,
+              "rollout: expected 1 to %lld trajectories, found %lld", (long long)r->batch, (long long)truth->count);
+    FWM_CHECK(o->samples >= 1 && o->horizon >= 1 && o->start >= 0, FWM_INVALID,
+              "rollout: samples, horizon and start must be positive");
     FWM_CHECK(o->start + o->horizon < truth->length, FWM_INVALID,
-              "rollout: a horizon of %lld from time %lld needs %lld frames, the trajectory has %lld", (long long)o->horizon,
-              (long long)o->start, (long long)(o->start + o->horizon + 1), (long long)truth->length);
+              "rollout: a horizon of %lld from time %lld needs %lld frames, the trajectory has %lld",
+              (long long)o->horizon, (long long)o->start, (long long)(o->start + o->horizon + 1),
+              (long long)truth->length);
     for (int64_t sample = 0; sample < o->samples; sample++)
         FWM_TRY(run_sample(r, truth, o, sample, states, frames));
     return FWM_OK;

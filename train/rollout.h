@@ -1,5 +1,6 @@
-/* Imagination: the model run open loop. After the context, frames come from the decoder, s_phy from the cheap simulation (which
- * needs no observation), actions from the data, and z from the prior: its mean, or samples whose mean is the prediction. */
+/* Imagination: the model run open loop. After the context, frames come from the decoder, s_phy from the cheap
+ * simulation (which needs no observation), actions from the data, and z from the prior: its mean, or samples whose mean
+ * is the prediction. */
 #ifndef TRAIN_ROLLOUT_H
 #define TRAIN_ROLLOUT_H
 
@@ -19,11 +20,11 @@ const ad_graph *tr_rollout_graph(const tr_rollout *rollout);
 fwm_status tr_rollout_prepare(tr_rollout *rollout, float *flat) FWM_MUST_USE;
 
 typedef struct tr_rollout_options {
-    int64_t start;      /* time of the first state; 0-based */
-    int64_t horizon;    /* steps */
-    int64_t samples;    /* 1: the prior's mean; more: mean of that many samples */
+    int64_t start;   /* time of the first state; 0-based */
+    int64_t horizon; /* steps */
+    int64_t samples; /* 1: the prior's mean; more: mean of that many samples */
     uint64_t seed;
-    bool from_frame;    /* s(start) from the frame and the cheap simulation instead of the data */
+    bool from_frame; /* s(start) from the frame and the cheap simulation instead of the data */
 } tr_rollout_options;
 
 /* Whole trajectories [B,T,...] (B at most the plan's batch; fewer are padded) with T > start + horizon. Writes

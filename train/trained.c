@@ -5,29 +5,30 @@
 
 #include <string.h>
 
-static fwm_status open_trained(tr_trained *t, const char *path, const char *data, const char *const *sets, int64_t n_sets, bool ema,
-                               int64_t batch)
+static fwm_status open_trained(tr_trained *t, const char *path, const char *data, const char *const *sets,
+                               int64_t n_sets, const char *weights, int64_t batch)
 {
     FWM_TRY(tr_checkpoint_load(&t->checkpoint, path));
     const char *text = tr_checkpoint_config(t->checkpoint);
     FWM_TRY(tr_config_parse(&t->config, text, strlen(text), path, sets, n_sets));
     FWM_TRY(tr_world_open(&t->world, t->config, data, t->checkpoint));
-    /* The law's parameters come first in the store, as in training. */
+    /* So that the law's parameters are in the store, and are loaded, also where the model's step does not read them. */
     tr_identify *identify = NULL;
     FWM_TRY(tr_identify_create(&identify, t->config, t->world->law, t->world->store, t->world->model.nodes,
                                t->world->model.state.count, t->world->model.actions, t->world->model.state.std));
     tr_identify_destroy(&identify);
     FWM_TRY(tr_rollout_create(&t->rollout, t->world, batch));
     FWM_TRY(fwm_block_alloc((void **)&t->flat, (size_t)nn_store_size(t->world->store) * sizeof(float)));
-    FWM_TRY(tr_world_load(t->world, t->checkpoint, ema ? TR_EMA : TR_WEIGHTS, t->flat));
+    const char *which = weights ? weights : tr_config_word("export.weights", t->config->export.weights);
+    FWM_TRY(tr_world_load(t->world, t->checkpoint, strcmp(which, "ema") == 0 ? TR_EMA : TR_WEIGHTS, t->flat));
     return tr_rollout_prepare(t->rollout, t->flat);
 }
 
-fwm_status tr_trained_open(tr_trained *t, const char *path, const char *data, const char *const *sets, int64_t n_sets, bool ema,
-                           int64_t batch)
+fwm_status tr_trained_open(tr_trained *t, const char *path, const char *data, const char *const *sets, int64_t n_sets,
+                           const char *weights, int64_t batch)
 {
     *t = (tr_trained){0};
-    fwm_status status = open_trained(t, path, data, sets, n_sets, ema, batch);
+    fwm_status status = open_trained(t, path, data, sets, n_sets, weights, batch);
     if (status != FWM_OK)
         tr_trained_close(t);
     return status;

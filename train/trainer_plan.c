@@ -8,6 +8,9 @@
 #include <math.h>
 #include <string.h>
 
+/* Pages of libraries' code, and code that they make, which the first steps bring in (measured: 8 to 12 MB). */
+static const size_t LIBRARY_BYTES = 10000000;
+
 size_t tr_resident_bytes(bool peak)
 {
     FILE *f = fopen("/proc/self/status", "r");
@@ -20,6 +23,17 @@ size_t tr_resident_bytes(bool peak)
             break;
     (void)fclose(f);
     return (size_t)kib * 1024;
+}
+
+double tr_run_seconds(const tr_run *run)
+{
+    return run->elapsed + fwm_seconds() - run->began;
+}
+
+int64_t tr_run_horizon(const tr_run *run)
+{
+    int64_t longest = run->world->info->steps - run->config->data.context;
+    return run->config->eval.horizon < longest ? run->config->eval.horizon : longest;
 }
 
 int tr_run_stage_at(const tr_run *run, int64_t step)
@@ -36,7 +50,8 @@ static fwm_status build_stages(tr_run *run)
 {
     const tr_config *c = run->config;
     FWM_CHECK(c->objective.unroll.count >= 1 && c->objective.unroll.count <= TR_MAX_STAGES, FWM_CONFIG,
-              "objective.unroll: expected 1 to %d lengths, found %lld", TR_MAX_STAGES, (long long)c->objective.unroll.count);
+              "objective.unroll: expected 1 to %d lengths, found %lld", TR_MAX_STAGES,
+              (long long)c->objective.unroll.count);
     FWM_CHECK(c->objective.unroll_start.count == c->objective.unroll.count, FWM_CONFIG,
               "objective.unroll_start: expected %lld fractions, one for each of objective.unroll, found %lld",
               (long long)c->objective.unroll.count, (long long)c->objective.unroll_start.count);
@@ -59,16 +74,32 @@ static fwm_status build_stages(tr_run *run)
 fwm_status tr_run_build(tr_run *run)
 {
     const tr_world *w = run->world;
-    run->current = -1;
-    run->best = INFINITY;
     FWM_TRY(tr_identify_create(&run->identify, run->config, w->law, w->store, w->model.nodes, w->model.state.count,
                                w->model.actions, w->model.state.std));
     run->law_size = tr_identify_size(run->identify);
+    run->to_identify = run->identify ? run->config->physics.identification.steps : 0;
     FWM_TRY(build_stages(run));
     int64_t count = ds_split_list(w->info, DS_VALIDATION, NULL);
     if (count > 0)
-        FWM_TRY(tr_rollout_create(&run->validation, run->world, count < TR_VALIDATION_BATCH ? count : TR_VALIDATION_BATCH));
+        FWM_TRY(
+            tr_rollout_create(&run->validation, run->world, count < TR_VALIDATION_BATCH ? count : TR_VALIDATION_BATCH));
     run->size = nn_store_size(w->store);
+    return FWM_OK;
+}
+
+/* What is frozen, and what is not decayed. */
+static fwm_status make_groups(tr_run *run)
+{
+    const nn_store *store = run->world->store;
+    run->groups = fwm_calloc((size_t)nn_store_count(store) + 1, sizeof *run->groups);
+    FWM_CHECK(run->groups, FWM_MEMORY, "out of memory");
+    for (int k = 0; k < nn_store_count(store); k++) {
+        const nn_slot *s = nn_store_slot(store, k);
+        bool frozen = s->offset < run->law_size && run->config->physics.identification.freeze;
+        if (frozen || s->init.no_decay)
+            run->groups[run->n_groups++] = (tr_group){
+                .begin = s->offset, .end = s->offset + s->count, .lr_scale = frozen ? 0 : 1, .decay_scale = 0};
+    }
     return FWM_OK;
 }
 
@@ -78,6 +109,7 @@ fwm_status tr_run_allocate(tr_run *run)
     float **vectors[] = {&run->p, &run->g, &run->m, &run->v, &run->ema};
     for (size_t k = 0; k < sizeof vectors / sizeof *vectors; k++)
         FWM_TRY(fwm_block_alloc((void **)vectors[k], (size_t)run->size * sizeof(float)));
+    FWM_TRY(make_groups(run));
     ds_loader_options clips = {.split = DS_TRAIN,
                                .clip = c->data.clip,
                                .batch = c->data.batch,
@@ -123,6 +155,7 @@ void tr_run_destroy(tr_run *run)
         fwm_block_free(vectors[k], (size_t)run->size * sizeof(float));
     if (tr_events_close(&run->events) != FWM_OK)
         fwm_log(FWM_LOG_WARN, "%s", fwm_error_message());
+    fwm_free(run->groups);
     tr_lock_release(run->lock);
     tr_world_close(&run->world);
 }
@@ -146,7 +179,7 @@ static void print_parts(const tr_run *run)
         while (at < n && strcmp(part[at].name, name) != 0)
             at++;
         if (at == MAX_PARTS)
-            continue;
+            at--; /* more parts than rows: the last row takes the rest */
         if (at == n) {
             memcpy(part[n].name, name, sizeof name);
             part[n++].count = 0;
@@ -176,50 +209,73 @@ static void print_plan(const tr_run *run, const char *name, const ad_plan *plan,
         ad_plan_print(plan, run->out);
 }
 
-static size_t ring_bytes(const tr_run *run, int64_t batch, int64_t clip, bool all)
+/* Bytes of `depth` batches as the loader keeps them. */
+static size_t ring_bytes(const tr_run *run, int64_t batch, int64_t clip, int64_t depth, bool all)
 {
     const ds_info *i = run->world->info;
     double values = 0;
     for (int f = 0; f < DS_FIELDS; f++)
         if (all || f == DS_STATE || f == DS_ACTIONS)
             values += (double)(i->fields[f].points * i->fields[f].channels);
-    return (size_t)(values * (double)(batch * clip * run->config->data.prefetch) * sizeof(float));
+    return (size_t)(values * (double)(batch * clip * depth) * sizeof(float));
 }
 
-void tr_run_print(tr_run *run, bool plans)
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Identification and training each have their own workspace, never at the same time; of the stages one lives at a time,
+ * beside the validation's once it has run. */
+void tr_run_predict(tr_run *run)
 {
     const tr_config *c = run->config;
     const wm_config *m = &run->world->model;
-    fprintf(run->out, "model: frames %lldx%lldx%lld, state %lld nodes x %lld, cheap simulation %lld nodes, %lld actions, latent %lld\n",
-            (long long)m->height, (long long)m->width, (long long)m->colors, (long long)m->nodes, (long long)m->state.count,
-            (long long)m->coarse_nodes, (long long)m->actions, (long long)m->latent.size);
+    tr_memory *p = &run->predicted;
+    size_t stage = 0, fit = run->identify ? workspace_of(tr_identify_plan(run->identify)) : 0, validation = 0,
+           rings = 0;
+    for (int k = 0; k < run->n_stages; k++)
+        stage = larger(stage, workspace_of(tr_objective_plan(run->stage[k])));
+    if (run->validation) {
+        int64_t states = tr_rollout_batch(run->validation) * (tr_run_horizon(run) + 1) * m->nodes * m->state.count;
+        validation = workspace_of(tr_rollout_plan(run->validation)) + (size_t)states * sizeof(float) +
+                     ring_bytes(run, tr_rollout_batch(run->validation), run->world->info->steps, 1, true);
+    }
+    if (run->identify)
+        rings = ring_bytes(run, c->physics.identification.batch, 2, c->data.prefetch, false);
+    p->workspaces = larger(fit + rings, stage + validation);
+    p->vectors = 5 * (size_t)run->size * sizeof(float);
+    p->batches = ring_bytes(run, c->data.batch, c->data.clip, c->data.prefetch, true);
+    p->libraries = LIBRARY_BYTES;
+    p->process = tr_resident_bytes(false);
+    p->peak = p->process + p->workspaces + p->vectors + p->batches + p->libraries;
+}
+
+void tr_run_print(const tr_run *run, bool plans)
+{
+    const wm_config *m = &run->world->model;
+    const tr_memory *p = &run->predicted;
+    fprintf(run->out,
+            "model: frames %lldx%lldx%lld, state %lld nodes x %lld, cheap simulation %lld nodes, %lld actions, latent "
+            "%lld\n",
+            (long long)m->height, (long long)m->width, (long long)m->colors, (long long)m->nodes,
+            (long long)m->state.count, (long long)m->coarse_nodes, (long long)m->actions, (long long)m->latent.size);
     print_parts(run);
     fprintf(run->out, "plans:\n");
-    size_t work = 0;
     if (run->identify)
         print_plan(run, "identification", tr_identify_plan(run->identify), plans);
     for (int k = 0; k < run->n_stages; k++) {
         char name[64];
-        (void)snprintf(name, sizeof name, "training, unroll %lld", (long long)c->objective.unroll.items[k]);
-        const ad_plan *plan = tr_objective_plan(run->stage[k]);
-        print_plan(run, name, plan, plans);
-        work = workspace_of(plan) > work ? workspace_of(plan) : work;
+        (void)snprintf(name, sizeof name, "training, unroll %lld", (long long)run->config->objective.unroll.items[k]);
+        print_plan(run, name, tr_objective_plan(run->stage[k]), plans);
     }
-    if (run->validation) {
+    if (run->validation)
         print_plan(run, "validation step", tr_rollout_plan(run->validation), plans);
-        work += workspace_of(tr_rollout_plan(run->validation));
-        work += (size_t)(tr_rollout_batch(run->validation) * (c->eval.horizon + 1) * m->nodes * m->state.count) * sizeof(float);
-    }
-    if (run->identify)
-        work += workspace_of(tr_identify_plan(run->identify));
-    size_t vectors = 5 * (size_t)run->size * sizeof(float);
-    size_t rings = ring_bytes(run, c->data.batch, c->data.clip, true) +
-                   (run->identify ? ring_bytes(run, c->physics.identification.batch, 2, false) : 0);
-    size_t now = tr_resident_bytes(false);
-    run->predicted_peak = now + work + vectors + rings;
-    fprintf(run->out,
-            "memory: peak %.1f MB = process so far %.1f + workspaces %.1f + parameters, gradients, moments, average %.1f + "
-            "prefetched batches %.1f\n",
-            1e-6 * (double)run->predicted_peak, 1e-6 * (double)now, 1e-6 * (double)work, 1e-6 * (double)vectors, 1e-6 * (double)rings);
+    fprintf(
+        run->out,
+        "memory: peak %.1f MB = process so far %.1f + workspaces %.1f + parameters, gradients, moments, average %.1f + "
+        "prefetched batches %.1f + code of libraries %.1f\n",
+        1e-6 * (double)p->peak, 1e-6 * (double)p->process, 1e-6 * (double)p->workspaces, 1e-6 * (double)p->vectors,
+        1e-6 * (double)p->batches, 1e-6 * (double)p->libraries);
     (void)fflush(run->out);
 }

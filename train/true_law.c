@@ -1,12 +1,11 @@
 #include "train/true_law.h"
 
 #include "model/base/arena.h"
+#include "train/world.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-static const double STD_FLOOR = 1e-4;
 
 void tr_true_law_destroy(tr_true_law *t)
 {
@@ -97,7 +96,7 @@ fwm_status tr_data_residual(ds_dataset *ds, int64_t most, double *mean)
         info->fields[DS_ACTIONS].channels == 0)
         return FWM_OK;
     FWM_TRY(ds_ensure_stats(ds));
-    const double scale = fmax(info->fields[DS_STATE].stats.std[0], STD_FLOOR);
+    const double scale = fmax(info->fields[DS_STATE].stats.std[0], TR_STD_FLOOR);
     /* A dataset may keep the simulate block alone; what else the configuration asks for does not bear on the residual.
      */
     char equation[80];

@@ -5,55 +5,32 @@
 #include <math.h>
 #include <string.h>
 
-static const double STD_FLOOR = 1e-4;
-
 static fwm_status copy_stats(const tr_world *w, ds_field field, int64_t limit, double *mean, double *std)
 {
     const ds_field_info *f = &w->info->fields[field];
-    FWM_CHECK(f->channels <= limit, FWM_UNSUPPORTED, "%s: /%s: expected at most %lld channels, found %lld", ds_path(w->ds),
-              ds_field_name(field), (long long)limit, (long long)f->channels);
+    FWM_CHECK(f->channels <= limit, FWM_UNSUPPORTED, "%s: /%s: expected at most %lld channels, found %lld",
+              ds_path(w->ds), ds_field_name(field), (long long)limit, (long long)f->channels);
     for (int64_t k = 0; k < f->channels; k++) {
         mean[k] = f->stats.mean ? f->stats.mean[k] : 0.0;
-        std[k] = f->stats.std ? fmax(f->stats.std[k], STD_FLOOR) : 1.0;
+        std[k] = f->stats.std ? f->stats.std[k] : 1.0;
+        FWM_CHECK(isfinite(mean[k]) && isfinite(std[k]), FWM_DATA,
+                  "%s: /%s: expected a finite mean and deviation of channel %lld, found %g and %g", ds_path(w->ds),
+                  ds_field_name(field), (long long)k, mean[k], std[k]);
+        std[k] = fmax(std[k], TR_STD_FLOOR);
     }
     return FWM_OK;
 }
 
 static fwm_status require_field(const tr_world *w, ds_field field, const char *why)
 {
-    FWM_CHECK(w->info->fields[field].channels > 0, FWM_DATA, "%s: /%s: expected a dataset, found none; %s", ds_path(w->ds),
-              ds_field_name(field), why);
+    FWM_CHECK(w->info->fields[field].channels > 0, FWM_DATA, "%s: /%s: expected a dataset, found none; %s",
+              ds_path(w->ds), ds_field_name(field), why);
     return FWM_OK;
 }
 
-static fwm_status fill_model(tr_world *w)
+/* What the configuration alone decides. */
+static void fill_parts(const tr_config *c, wm_config *m)
 {
-    const tr_config *c = w->config;
-    wm_config *m = &w->model;
-    const ds_field_info *state = &w->info->fields[DS_STATE], *s_phy = &w->info->fields[DS_S_PHY];
-    FWM_TRY(require_field(w, DS_FRAMES, "the model encodes frames"));
-    FWM_TRY(require_field(w, DS_STATE, "the predictor works on nodal states"));
-    FWM_TRY(require_field(w, DS_S_PHY, "the physics tower reads the cheap simulation"));
-    FWM_TRY(require_field(w, DS_ACTIONS, "the predictor reads actions"));
-    FWM_CHECK(c->model.encoder.widths.count == WM_SCALES, FWM_CONFIG, "model.encoder.widths: expected %d numbers, found %lld",
-              WM_SCALES, (long long)c->model.encoder.widths.count);
-    FWM_CHECK(c->model.predictor.widths.count >= 1 && c->model.predictor.widths.count <= WM_MAX_LEVELS, FWM_CONFIG,
-              "model.predictor.widths: expected 1 to %d numbers, found %lld", WM_MAX_LEVELS,
-              (long long)c->model.predictor.widths.count);
-    *m = (wm_config){.height = w->info->height,
-                     .width = w->info->width,
-                     .colors = w->info->fields[DS_FRAMES].channels,
-                     .nodes = state->points,
-                     .coarse_nodes = s_phy->points,
-                     .actions = w->info->fields[DS_ACTIONS].channels,
-                     .groups = (int)c->model.groups};
-    m->state.count = state->channels;
-    m->s_phy.count = s_phy->channels;
-    FWM_TRY(copy_stats(w, DS_STATE, WM_MAX_CHANNELS, m->state.mean, m->state.std));
-    FWM_TRY(copy_stats(w, DS_S_PHY, WM_MAX_CHANNELS, m->s_phy.mean, m->s_phy.std));
-    FWM_TRY(copy_stats(w, DS_ACTIONS, WM_MAX_ACTIONS, m->action_mean, m->action_std));
-    double change = state->stats.delta_std ? fmax(state->stats.delta_std[0], STD_FLOOR) : m->state.std[0];
-    m->rate_scale = change / (w->info->dt > 0 ? w->info->dt : 1.0);
     for (int k = 0; k < WM_SCALES; k++)
         m->encoder.width[k] = c->model.encoder.widths.items[k];
     m->encoder.frame_tower = c->model.encoder.frame_tower;
@@ -79,6 +56,38 @@ static fwm_status fill_model(tr_world *w)
     m->transport.blur = c->transport.blur;
     m->transport.scaling = c->transport.scaling;
     m->transport.extra = (int)c->transport.extra;
+}
+
+static fwm_status fill_model(tr_world *w)
+{
+    const tr_config *c = w->config;
+    wm_config *m = &w->model;
+    const ds_field_info *state = &w->info->fields[DS_STATE], *s_phy = &w->info->fields[DS_S_PHY];
+    FWM_TRY(require_field(w, DS_FRAMES, "the model encodes frames"));
+    FWM_TRY(require_field(w, DS_STATE, "the predictor works on nodal states"));
+    FWM_TRY(require_field(w, DS_S_PHY, "the physics tower reads the cheap simulation"));
+    FWM_TRY(require_field(w, DS_ACTIONS, "the predictor reads actions"));
+    FWM_CHECK(c->model.encoder.widths.count == WM_SCALES, FWM_CONFIG,
+              "model.encoder.widths: expected %d numbers, found %lld", WM_SCALES,
+              (long long)c->model.encoder.widths.count);
+    FWM_CHECK(c->model.predictor.widths.count >= 1 && c->model.predictor.widths.count <= WM_MAX_LEVELS, FWM_CONFIG,
+              "model.predictor.widths: expected 1 to %d numbers, found %lld", WM_MAX_LEVELS,
+              (long long)c->model.predictor.widths.count);
+    *m = (wm_config){.height = w->info->height,
+                     .width = w->info->width,
+                     .colors = w->info->fields[DS_FRAMES].channels,
+                     .nodes = state->points,
+                     .coarse_nodes = s_phy->points,
+                     .actions = w->info->fields[DS_ACTIONS].channels,
+                     .groups = (int)c->model.groups};
+    m->state.count = state->channels;
+    m->s_phy.count = s_phy->channels;
+    FWM_TRY(copy_stats(w, DS_STATE, WM_MAX_CHANNELS, m->state.mean, m->state.std));
+    FWM_TRY(copy_stats(w, DS_S_PHY, WM_MAX_CHANNELS, m->s_phy.mean, m->s_phy.std));
+    FWM_TRY(copy_stats(w, DS_ACTIONS, WM_MAX_ACTIONS, m->action_mean, m->action_std));
+    double change = state->stats.delta_std ? fmax(state->stats.delta_std[0], TR_STD_FLOOR) : m->state.std[0];
+    m->rate_scale = change / (w->info->dt > 0 ? w->info->dt : 1.0);
+    fill_parts(c, m);
     return FWM_OK;
 }
 
@@ -121,21 +130,65 @@ fwm_status tr_world_normalisation(const tr_world *world, json_t **json)
     return FWM_OK;
 }
 
+/* A row of the checkpoint's normalisation: as many finite numbers as the dataset asks for. */
+static fwm_status read_row(const tr_checkpoint *checkpoint, const stat_row *row, double *value)
+{
+    const json_t *list = json_object_get(json_object_get(tr_checkpoint_about(checkpoint), "normalisation"), row->name);
+    FWM_CHECK(json_array_size(list) == (size_t)row->count, FWM_DATA,
+              "%s: normalisation.%s: expected %lld numbers (the dataset's), found %zu", tr_checkpoint_path(checkpoint),
+              row->name, (long long)row->count, json_array_size(list));
+    for (int64_t k = 0; k < row->count; k++) {
+        const json_t *x = json_array_get(list, (size_t)k);
+        FWM_CHECK(json_is_number(x), FWM_DATA, "%s: normalisation.%s: expected numbers", tr_checkpoint_path(checkpoint),
+                  row->name);
+        value[k] = json_number_value(x);
+    }
+    return FWM_OK;
+}
+
 static fwm_status read_normalisation(tr_world *w, const tr_checkpoint *checkpoint)
 {
     stat_row row[STAT_ROWS];
     stat_rows(w, row);
-    const json_t *all = json_object_get(tr_checkpoint_about(checkpoint), "normalisation");
+    for (int r = 0; r < STAT_ROWS; r++)
+        FWM_TRY(read_row(checkpoint, &row[r], row[r].value));
+    return FWM_OK;
+}
+
+fwm_status tr_world_take_up(tr_world *w, const tr_checkpoint *checkpoint)
+{
+    stat_row row[STAT_ROWS];
+    stat_rows(w, row);
     for (int r = 0; r < STAT_ROWS; r++) {
-        const json_t *list = json_object_get(all, row[r].name);
-        FWM_CHECK(json_array_size(list) == (size_t)row[r].count, FWM_DATA,
-                  "%s: normalisation.%s: expected %lld numbers (the dataset's), found %zu", tr_checkpoint_path(checkpoint),
-                  row[r].name, (long long)row[r].count, json_array_size(list));
+        double then[WM_MAX_ACTIONS];
+        FWM_TRY(read_row(checkpoint, &row[r], then));
         for (int64_t k = 0; k < row[r].count; k++) {
-            double x = json_number_value(json_array_get(list, (size_t)k));
-            FWM_CHECK(isfinite(x), FWM_DATA, "%s: normalisation.%s: not a number", tr_checkpoint_path(checkpoint), row[r].name);
-            row[r].value[k] = x;
+            if (row[r].value == w->correction_scale)
+                w->correction_scale[k] = then[k];
+            FWM_CHECK(
+                row[r].value[k] == then[k], FWM_DATA,
+                "%s: the dataset is not the one that %s was trained on: its %s was %.9g and is %.9g; bring the old one "
+                "back, or begin anew with --out",
+                ds_path(w->ds), tr_checkpoint_path(checkpoint), row[r].name, then[k], row[r].value[k]);
         }
+    }
+    return FWM_OK;
+}
+
+fwm_status tr_world_check_batch(const tr_world *w, const ds_batch *batch)
+{
+    for (int f = 0; f < DS_FIELDS; f++) {
+        const float *x = batch->clip.field[f];
+        int64_t size = w->info->fields[f].points * w->info->fields[f].channels;
+        for (int64_t row = 0; x && row < batch->count * batch->length; row++)
+            for (int64_t i = 0; i < size; i++)
+                FWM_CHECK(isfinite(x[row * size + i]), FWM_DATA,
+                          "%s: /%s: trajectory %lld, time %lld, value %lld: expected a finite number, found %g; `fwm "
+                          "inspect` "
+                          "counts them",
+                          ds_path(w->ds), ds_field_name((ds_field)f), (long long)batch->trajectory[row / batch->length],
+                          (long long)(batch->start[row / batch->length] + row % batch->length), (long long)i,
+                          (double)x[row * size + i]);
     }
     return FWM_OK;
 }

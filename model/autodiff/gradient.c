@@ -1,7 +1,7 @@
 /* Reverse-mode differentiation from graph to graph: one walk from the last value to the first over a table of rules.
  *
- * The walk alone undoes broadcasting (sum_to) and adds contributions (add_n); a rule only says what one operator passes on.
- * Nothing is emitted for values that no wanted value reaches. */
+ * The walk alone undoes broadcasting (sum_to) and adds contributions (add_n); a rule only says what one operator passes
+ * on. Nothing is emitted for values that no wanted value reaches. */
 #include "model/autodiff/graph_internal.h"
 #include "model/autodiff/ops.h"
 
@@ -21,8 +21,8 @@ typedef struct contribution {
 
 typedef struct walk {
     ad_graph *g;
-    bool *needed;   /* does the value depend on one of wrt */
-    int32_t *head;  /* first contribution of each value, -1 where none */
+    bool *needed;  /* does the value depend on one of wrt */
+    int32_t *head; /* first contribution of each value, -1 where none */
     contribution *pool;
     int32_t n_pool, capacity;
     ad_value *terms; /* scratch for add_n */
@@ -152,8 +152,8 @@ fwm_status ad_vjp(ad_graph *g, ad_value y, ad_value dy, int n, const ad_value *w
     walk w = {.g = g};
     w.needed = fwm_calloc((size_t)y + 1, sizeof *w.needed);
     w.head = fwm_malloc((size_t)y + 1, sizeof *w.head);
-    fwm_status status = w.needed && w.head ? run_walk(&w, y, dy, n, wrt, d)
-                                           : fwm_fail(FWM_MEMORY, "gradient: out of memory");
+    fwm_status status =
+        w.needed && w.head ? run_walk(&w, y, dy, n, wrt, d) : fwm_fail(FWM_MEMORY, "gradient: out of memory");
     fwm_free(w.needed);
     fwm_free(w.head);
     fwm_free(w.pool);
@@ -164,6 +164,7 @@ fwm_status ad_vjp(ad_graph *g, ad_value y, ad_value dy, int n, const ad_value *w
 fwm_status ad_gradient(ad_graph *g, ad_value loss, int n, const ad_value *wrt, ad_value *d)
 {
     FWM_TRY(ad_graph_status(g));
-    FWM_CHECK(loss >= 0 && loss < g->n && ad_count(g, loss) == 1, FWM_SHAPE, "gradient: expected a loss of one element");
+    FWM_CHECK(loss >= 0 && loss < g->n && ad_count(g, loss) == 1, FWM_SHAPE,
+              "gradient: expected a loss of one element");
     return ad_vjp(g, loss, ad_fill(g, g->node[loss].shape, 1.0), n, wrt, d);
 }

@@ -305,8 +305,7 @@ static ad_value append(ad_graph *g, const ad_op *op, int n, const ad_value *in, 
     if (n > 0)
         memcpy(copy, in, (size_t)n * sizeof *copy);
     ad_value v = g->n++;
-    g->node[v] = (ad_node){
-        .op = op, .name = name, .in = copy, .n_in = n, .shape = *shape, .attr = *attr, .hash = hash};
+    g->node[v] = (ad_node){.op = op, .name = name, .in = copy, .n_in = n, .shape = *shape, .attr = *attr, .hash = hash};
     size_t i = hash & (g->n_slots - 1);
     while (g->slot[i] != AD_NONE)
         i = (i + 1) & (g->n_slots - 1);

@@ -4,12 +4,14 @@
  * attributes and inputs give the same handle (hash-consing), so common subexpressions do not exist twice; random
  * operators differ by their stream. The graph owns shapes, names and attributes in one arena.
  *
- * Layout: every tensor is row-major in the logical order of its shape, and images are channels-last [B,H,W,C]. A field on
- * nodes [B,n,c] and a picture [B,k*k,c] then share one layout, files' frames need no transposition, biases broadcast along
- * the last axis, and oneDNN's nhwc activations with `any` weights run within 2 % of its blocked ones (design, ENGINE).
+ * Layout: every tensor is row-major in the logical order of its shape, and images are channels-last [B,H,W,C]. A field
+ * on nodes [B,n,c] and a picture [B,k*k,c] then share one layout, files' frames need no transposition, biases broadcast
+ * along the last axis, and oneDNN's nhwc activations with `any` weights run within 2 % of its blocked ones (design,
+ * ENGINE).
  *
  * Errors: builders are expressions, so the first failure is kept in the graph and every later builder returns AD_NONE;
- * ad_graph_status() tells. Nothing is printed and nothing is lost: the message names operator, name scope and shapes. */
+ * ad_graph_status() tells. Nothing is printed and nothing is lost: the message names operator, name scope and shapes.
+ */
 #ifndef FWM_AUTODIFF_GRAPH_H
 #define FWM_AUTODIFF_GRAPH_H
 
@@ -68,7 +70,7 @@ const char *ad_scope_of(const ad_graph *g); /* "" at the top */
 
 /* ---- values ---- */
 const ad_shape *ad_shape_of(const ad_graph *g, ad_value v);
-int64_t ad_count(const ad_graph *g, ad_value v); /* number of elements */
+int64_t ad_count(const ad_graph *g, ad_value v);         /* number of elements */
 int64_t ad_dim(const ad_graph *g, ad_value v, int axis); /* negative axes count from the end */
 const char *ad_name_of(const ad_graph *g, ad_value v);
 const ad_op *ad_op_of(const ad_graph *g, ad_value v);

@@ -1,5 +1,5 @@
-/* Liveness and offsets. Every kept value that is no view and not bound elsewhere gets an interval of steps; intervals that do
- * not overlap share bytes. Offsets: largest first, each at the lowest place that is free during its interval
+/* Liveness and offsets. Every kept value that is no view and not bound elsewhere gets an interval of steps; intervals
+ * that do not overlap share bytes. Offsets: largest first, each at the lowest place that is free during its interval
  * (Pisarchyk & Lee, arXiv 2001.03288, greedy by size). */
 #include "model/autodiff/plan_internal.h"
 
@@ -28,16 +28,22 @@ static fwm_status add_buffer(ad_plan *p, int32_t first, int32_t last, size_t siz
     return FWM_OK;
 }
 
-/* Whether step t may write its value over input k: the input's memory dies here, has the same size and belongs to nobody else. */
+/* Whether step t may write its value over input k: the input's memory dies here, has the same size and belongs to
+ * nobody else. */
 static bool may_share(const ad_plan *p, int32_t t, int k)
 {
     const ad_node *node = &p->g->node[p->step[t].value];
     ad_value root = p->slot[node->in[k]].root;
     const ad_slot *from = &p->slot[root];
-    if (p->options.no_reuse || p->g->node[root].op->flags & AD_LEAF || from->bound || from->use != t || from->buffer < 0)
+    if (p->options.no_reuse || p->g->node[root].op->flags & AD_LEAF || from->bound || from->use != t ||
+        from->buffer < 0)
         return false;
     if (ad_shape_count(&p->g->node[root].shape) != ad_shape_count(&node->shape))
         return false;
+    /* Another input that shows a part of the same memory is read at other places than are written. */
+    for (int j = 0; j < node->n_in; j++)
+        if (p->slot[node->in[j]].root == root && ad_shape_count(&p->g->node[node->in[j]].shape) != ad_shape_count(&node->shape))
+            return false;
     return !p->slot[p->step[t].value].bound;
 }
 

@@ -2,8 +2,8 @@
  *
  * ops/NAME.c defines `const ad_op ad_op_NAME` under #ifdef FWM_DEFINITION and, for every compilation of the file,
  * AD_KERNEL(NAME, function). The build lists the files; nothing else names them. A kernel computes one value from the
- * inputs; it must not allocate, and must give the same bits for the same thread count. Leaves have a kernel that is never
- * called, so that every file has the same form. */
+ * inputs; it must not allocate, and must give the same bits for the same thread count. Leaves have a kernel that is
+ * never called, so that every file has the same form. */
 #ifndef FWM_AUTODIFF_OP_H
 #define FWM_AUTODIFF_OP_H
 
@@ -50,22 +50,28 @@ struct ad_op {
     /* Checks inputs and attributes; fills *out. The message needs no operator name: the graph adds it. */
     fwm_status (*shape)(int n, const ad_shape *const *in, const ad_attributes *attr, ad_shape *out);
 
-    /* Writes to dx[k] the contribution of the cotangent dy to input k, for those with need[k], as graph; dx[k] starts as
-     * AD_NONE, which means zero. Broadcasting is undone, and contributions are summed, by the walk, never here: a rule
-     * may return any shape that the input broadcasts to. NULL with AD_NO_GRADIENT. */
+    /* Writes to dx[k] the contribution of the cotangent dy to input k, for those with need[k], as graph; dx[k] starts
+     * as AD_NONE, which means zero. Broadcasting is undone, and contributions are summed, by the walk, never here: a
+     * rule may return any shape that the input broadcasts to. NULL with AD_NO_GRADIENT. */
     void (*gradient)(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_value *dx);
+
+    /* For operators that are views of some inputs only: the element of input 0 at which the value begins where its elements stand there
+     * in one run, or -1 where a kernel has to gather them. NULL: as the flags say (a view begins at 0). */
+    int64_t (*view_offset)(const ad_shape *in, const ad_shape *out, const ad_attributes *attr);
 
     /* Scratch bytes; NULL: none. */
     size_t (*scratch)(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out, const ad_attributes *attr);
 
     /* Makes what the kernel needs once (library primitives); *state goes to ad_call.state. `scratch_size` starts at
      * op->scratch's answer and may be raised here. Called when the plan is created. NULL: nothing. */
-    fwm_status (*prepare)(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out, const ad_attributes *attr,
-                          void **state, size_t *scratch_size);
+    fwm_status (*prepare)(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out,
+                          const ad_attributes *attr, void **state, size_t *scratch_size);
     void (*release)(void *state);
-    const char *(*implementation)(const void *state); /* e.g. "jit:avx512_core" for the plan's print; NULL: own kernel */
+    const char *(*implementation)(
+        const void *state); /* e.g. "jit:avx512_core" for the plan's print; NULL: own kernel */
 
-    double (*flops)(int n, const ad_shape *const *in, const ad_shape *out, const ad_attributes *attr); /* NULL: one an element */
+    double (*flops)(int n, const ad_shape *const *in, const ad_shape *out,
+                    const ad_attributes *attr); /* NULL: one an element */
 
     /* How the operator is written in ONNX (operator name and remarks), for the exporter and the README's table. */
     const char *onnx;
@@ -76,8 +82,8 @@ struct ad_op {
 };
 
 /* Exports the kernel of this compilation. */
-#define AD_KERNEL(op_name, function) \
-    extern const ad_kernel FWM_V(ad_kernel_##op_name); \
+#define AD_KERNEL(op_name, function)                                                                                   \
+    extern const ad_kernel FWM_V(ad_kernel_##op_name);                                                                 \
     const ad_kernel FWM_V(ad_kernel_##op_name) = (function);
 
 /* All operators, in the order of their files' names. */

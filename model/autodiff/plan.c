@@ -10,9 +10,18 @@ static bool is_leaf(const ad_plan *p, ad_value v)
     return (p->g->node[v].op->flags & AD_LEAF) != 0;
 }
 
+/* The element of input 0 at which v begins where v is a view of it; -1 where v has memory of its own. */
+static int64_t view_offset(const ad_plan *p, ad_value v)
+{
+    const ad_node *node = &p->g->node[v];
+    if (node->op->view_offset)
+        return node->op->view_offset(&p->g->node[node->in[0]].shape, &node->shape, &node->attr);
+    return node->op->flags & AD_VIEW ? 0 : -1;
+}
+
 static bool is_view(const ad_plan *p, ad_value v)
 {
-    return (p->g->node[v].op->flags & AD_VIEW) != 0;
+    return view_offset(p, v) >= 0;
 }
 
 static void mark_live(ad_plan *p)
@@ -23,8 +32,12 @@ static void mark_live(ad_plan *p)
         if (p->slot[v].live)
             for (int k = 0; k < p->g->node[v].n_in; k++)
                 p->slot[p->g->node[v].in[k]].live = true;
-    for (ad_value v = 0; v < p->n_values; v++)
-        p->slot[v].root = is_view(p, v) ? p->slot[p->g->node[v].in[0]].root : v;
+    for (ad_value v = 0; v < p->n_values; v++) {
+        int64_t at = view_offset(p, v);
+        const ad_slot *from = at >= 0 ? &p->slot[p->g->node[v].in[0]] : NULL;
+        p->slot[v].root = from ? from->root : v;
+        p->slot[v].offset = from ? from->offset + at : 0;
+    }
 }
 
 static void describe_call(ad_plan *p, ad_step *s, const ad_shape **shapes, void **pointers)
@@ -58,8 +71,8 @@ static fwm_status make_step(ad_plan *p, ad_value v)
         s->scratch_size = node->op->scratch(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr);
     p->n_steps++; /* from here on destroy releases the state */
     if (node->op->prepare)
-        FWM_TRY(node->op->prepare(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr, &s->state,
-                                  &s->scratch_size));
+        FWM_TRY(
+            node->op->prepare(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr, &s->state, &s->scratch_size));
     s->call.state = s->state;
     p->flops += node->op->flops ? node->op->flops(node->n_in, shapes, &node->shape, &node->attr)
                                 : (double)ad_shape_count(&node->shape);
@@ -150,7 +163,8 @@ void ad_plan_destroy(ad_plan **plan)
 static fwm_status bind_output(ad_plan *p, ad_value v, void *data)
 {
     ad_slot *root = &p->slot[p->slot[v].root];
-    if (!is_leaf(p, p->slot[v].root) && !root->bound) {
+    bool whole = ad_count(p->g, v) == ad_count(p->g, p->slot[v].root);
+    if (!is_leaf(p, p->slot[v].root) && whole && !root->bound) {
         root->bound = data;
         return FWM_OK;
     }
@@ -172,7 +186,8 @@ fwm_status ad_plan_bind(ad_plan *p, ad_value v, void *data)
         p->slot[v].bound = data;
         return FWM_OK;
     }
-    FWM_CHECK(p->slot[v].output, FWM_INVALID, "plan: value %%%d (%s) is neither leaf nor output", v, ad_name_of(p->g, v));
+    FWM_CHECK(p->slot[v].output, FWM_INVALID, "plan: value %%%d (%s) is neither leaf nor output", v,
+              ad_name_of(p->g, v));
     FWM_CHECK(p->n_steps < p->n_values + p->n_outputs, FWM_INVALID, "plan: output %%%d is bound too often", v);
     return bind_output(p, v, data);
 }
@@ -186,7 +201,7 @@ static void *address(const ad_plan *p, int32_t buffer)
 static void *value_address(const ad_plan *p, ad_value v)
 {
     int32_t buffer = p->slot[p->slot[v].root].buffer;
-    return buffer < 0 ? NULL : address(p, buffer);
+    return buffer < 0 ? NULL : (char *)address(p, buffer) + (size_t)p->slot[v].offset * ad_dtype_size(p->g->dtype);
 }
 
 static void fill_constant(const ad_plan *p, ad_value v)
@@ -211,8 +226,8 @@ fwm_status ad_plan_prepare(ad_plan *p)
         FWM_TRY(ad_plan_layout(p));
     FWM_TRY(fwm_block_alloc(&p->block, p->memory.workspace));
     for (ad_value v = 0; v < p->n_values; v++)
-        if (p->slot[v].live && (strcmp(p->g->node[v].op->name, "fill") == 0 ||
-                                strcmp(p->g->node[v].op->name, "constant") == 0))
+        if (p->slot[v].live &&
+            (strcmp(p->g->node[v].op->name, "fill") == 0 || strcmp(p->g->node[v].op->name, "constant") == 0))
             fill_constant(p, v);
     for (int32_t t = 0; t < p->n_steps; t++) {
         ad_step *s = &p->step[t];

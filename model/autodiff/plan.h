@@ -1,9 +1,9 @@
 /* Plan and run: from a graph and the values that are wanted to a flat list of kernel calls in one arena.
  *
- * The plan keeps what the outputs need, orders it, gives every buffer an interval of one block by liveness (offsets greedy by
- * size; Pisarchyk & Lee, arXiv 2001.03288), lets views share their root and element-wise operators work in place where safe,
- * prepares library primitives, and resolves all pointers. A run then allocates nothing, looks nothing up and branches on no
- * shape. Memory is known before the first step. */
+ * The plan keeps what the outputs need, orders it, gives every buffer an interval of one block by liveness (offsets
+ * greedy by size; Pisarchyk & Lee, arXiv 2001.03288), lets views share their root and element-wise operators work in
+ * place where safe, prepares library primitives, and resolves all pointers. A run then allocates nothing, looks nothing
+ * up and branches on no shape. Memory is known before the first step. */
 #ifndef FWM_AUTODIFF_PLAN_H
 #define FWM_AUTODIFF_PLAN_H
 
@@ -12,9 +12,9 @@
 typedef struct ad_plan ad_plan;
 
 typedef struct ad_plan_options {
-    bool no_reuse;     /* every value its own buffer: the oracle for the planner's tests */
-    bool poison;       /* fill buffers with NaN when they die or are about to be written: finds use of dead or unset values */
-    int isa_level;     /* 0: the machine's */
+    bool no_reuse; /* every value its own buffer: the oracle for the planner's tests */
+    bool poison; /* fill buffers with NaN when they die or are about to be written: finds use of dead or unset values */
+    int isa_level; /* 0: the machine's */
 } ad_plan_options;
 
 typedef struct ad_memory {
@@ -32,8 +32,8 @@ void ad_plan_destroy(ad_plan **plan);
 void ad_plan_memory(const ad_plan *plan, ad_memory *memory);
 double ad_plan_flops(const ad_plan *plan);
 
-/* Binds an input, a parameter or an output to memory of the caller (count * dtype size bytes). Call before prepare; a bound
- * output is written there directly. */
+/* Binds an input, a parameter or an output to memory of the caller (count * dtype size bytes). Call before prepare; a
+ * bound output is written there directly. */
 fwm_status ad_plan_bind(ad_plan *plan, ad_value v, void *data) FWM_MUST_USE;
 
 /* Allocates the block, creates primitives, resolves the list. */
@@ -45,7 +45,8 @@ void *ad_plan_data(const ad_plan *plan, ad_value v);
 /* Runs the list once. (seed, step) key the noise. Errors come from custom operators; outputs are then undefined. */
 fwm_status ad_plan_run(ad_plan *plan, uint64_t seed, uint64_t step) FWM_MUST_USE;
 
-/* One line a call: operator, implementation, shape, FLOPs, bytes, offset; with times of the last profiled runs if any. */
+/* One line a call: operator, implementation, shape, FLOPs, bytes, offset; with times of the last profiled runs if any.
+ */
 void ad_plan_print(const ad_plan *plan, FILE *out);
 /* Measures each call in later runs (adds a clock read a call). */
 void ad_plan_profile(ad_plan *plan, bool on);

@@ -18,7 +18,7 @@ typedef struct ad_step {
     ad_kernel kernel;
     ad_call call;
     const ad_op *op;
-    ad_value value;        /* AD_NONE for a copy to a bound output */
+    ad_value value;          /* AD_NONE for a copy to a bound output */
     int32_t buffer, scratch; /* indices of buffers, -1 where none */
     ad_value copy_from, copy_to;
     size_t copy_size;
@@ -31,6 +31,7 @@ typedef struct ad_step {
 typedef struct ad_slot {
     bool live;
     ad_value root;  /* the value whose memory this one shows (itself, but for views) */
+    int64_t offset; /* elements from the root's first */
     int32_t buffer; /* -1: none */
     int32_t use;    /* last step that reads the memory (of a root); INT32_MAX for outputs */
     bool output;

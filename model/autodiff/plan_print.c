@@ -43,8 +43,9 @@ void ad_plan_print(const ad_plan *p, FILE *out)
     double total = 0;
     for (int32_t t = 0; t < p->n_steps; t++)
         total += p->step[t].seconds;
-    fprintf(out, "plan: %d calls, %.3f GFLOP, workspace %.2f MB (live bytes at most %.2f MB), constants %.2f MB, "
-                 "instruction set level %d, %d threads\n",
+    fprintf(out,
+            "plan: %d calls, %.3f GFLOP, workspace %.2f MB (live bytes at most %.2f MB), constants %.2f MB, "
+            "instruction set level %d, %d threads\n",
             p->n_steps, 1e-9 * p->flops, 1e-6 * (double)p->memory.workspace, 1e-6 * (double)p->memory.lower_bound,
             1e-6 * (double)p->memory.constants, p->isa, fwm_threads_count());
     if (p->profiled_runs > 0)

@@ -14,15 +14,17 @@ const ad_op *const ad_op_table[] = {
 };
 const int ad_op_table_size = (int)(sizeof ad_op_table / sizeof *ad_op_table);
 
-#define X(name) extern const ad_kernel ad_kernel_##name##_f32_v1, ad_kernel_##name##_f32_v3, ad_kernel_##name##_f32_v4, \
-    ad_kernel_##name##_f64_v1, ad_kernel_##name##_f64_v3, ad_kernel_##name##_f64_v4;
+#define X(name)                                                                                                        \
+    extern const ad_kernel ad_kernel_##name##_f32_v1, ad_kernel_##name##_f32_v3, ad_kernel_##name##_f32_v4,            \
+        ad_kernel_##name##_f64_v1, ad_kernel_##name##_f64_v3, ad_kernel_##name##_f64_v4;
 #include "ops.def"
 #undef X
 
 /* One row an operator: float levels 1, 3, 4, then double levels 1, 3, 4. */
 static const ad_kernel *const kernel_table[][6] = {
-#define X(name) {&ad_kernel_##name##_f32_v1, &ad_kernel_##name##_f32_v3, &ad_kernel_##name##_f32_v4, \
-                 &ad_kernel_##name##_f64_v1, &ad_kernel_##name##_f64_v3, &ad_kernel_##name##_f64_v4},
+#define X(name)                                                                                                        \
+    {&ad_kernel_##name##_f32_v1, &ad_kernel_##name##_f32_v3, &ad_kernel_##name##_f32_v4,                               \
+     &ad_kernel_##name##_f64_v1, &ad_kernel_##name##_f64_v3, &ad_kernel_##name##_f64_v4},
 #include "ops.def"
 #undef X
 };

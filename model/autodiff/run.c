@@ -8,8 +8,8 @@ static void copy_out(const ad_plan *p, const ad_step *s)
 {
     const ad_slot *root = &p->slot[p->slot[s->copy_from].root];
     const ad_buffer *b = &p->buffer[root->buffer];
-    const void *from = b->bound ? b->bound : (char *)p->block + b->offset;
-    memcpy(s->call.out, from, s->copy_size);
+    const char *from = b->bound ? b->bound : (char *)p->block + b->offset;
+    memcpy(s->call.out, from + (size_t)p->slot[s->copy_from].offset * ad_dtype_size(p->g->dtype), s->copy_size);
 }
 
 /* A byte pattern that is a quiet NaN in both types. */
@@ -44,8 +44,8 @@ static fwm_status run_step(ad_plan *p, int32_t t)
     }
     fwm_status status = s->kernel(&s->call);
     if (status != FWM_OK)
-        return fwm_fail_within(status, "%s (%%%d%s%s)", s->op->name, s->value, ad_name_of(p->g, s->value)[0] ? ", " : "",
-                               ad_name_of(p->g, s->value));
+        return fwm_fail_within(status, "%s (%%%d%s%s)", s->op->name, s->value,
+                               ad_name_of(p->g, s->value)[0] ? ", " : "", ad_name_of(p->g, s->value));
     return FWM_OK;
 }
 

@@ -9,13 +9,15 @@ static fwm_status check(int64_t rows, int64_t cols, const int64_t *row_start, co
     FWM_CHECK(rows >= 1 && cols >= 1 && cols <= INT32_MAX && rows <= INT32_MAX, FWM_SHAPE,
               "sparse matrix: expected 1 to %d rows and columns, found %lld x %lld", INT32_MAX, (long long)rows,
               (long long)cols);
-    FWM_CHECK(row_start[0] == 0, FWM_INVALID, "sparse matrix: row_start[0] is %lld, expected 0", (long long)row_start[0]);
+    FWM_CHECK(row_start[0] == 0, FWM_INVALID, "sparse matrix: row_start[0] is %lld, expected 0",
+              (long long)row_start[0]);
     for (int64_t i = 0; i < rows; i++)
         FWM_CHECK(row_start[i + 1] >= row_start[i], FWM_INVALID, "sparse matrix: row_start falls after row %lld",
                   (long long)i);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t k = row_start[i]; k < row_start[i + 1]; k++)
-            FWM_CHECK(column[k] >= 0 && column[k] < cols && (k == row_start[i] || column[k] > column[k - 1]), FWM_INVALID,
+            FWM_CHECK(column[k] >= 0 && column[k] < cols && (k == row_start[i] || column[k] > column[k - 1]),
+                      FWM_INVALID,
                       "sparse matrix: entry %lld of row %lld has column %d; columns rise and lie in 0..%lld",
                       (long long)(k - row_start[i]), (long long)i, column[k], (long long)(cols - 1));
     return FWM_OK;
@@ -67,8 +69,8 @@ static void fill_transpose(const ad_sparse *m, ad_sparse *t)
     t->row_start[0] = 0;
 }
 
-fwm_status ad_sparse_create(ad_sparse **out, int64_t rows, int64_t cols, const int64_t *row_start, const int32_t *column,
-                            const double *weight)
+fwm_status ad_sparse_create(ad_sparse **out, int64_t rows, int64_t cols, const int64_t *row_start,
+                            const int32_t *column, const double *weight)
 {
     *out = NULL;
     FWM_TRY(check(rows, cols, row_start, column));

@@ -125,7 +125,8 @@ fwm_status fwm_block_alloc(void **ptr, size_t size)
     size_t bytes = size > 0 ? size : 1;
     atomic_fetch_add(&allocation_count, 1);
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    FWM_CHECK(p != MAP_FAILED, FWM_MEMORY, "cannot map %zu bytes: out of memory; lower the batch or clip length", bytes);
+    FWM_CHECK(p != MAP_FAILED, FWM_MEMORY, "cannot map %zu bytes: out of memory; lower the batch or clip length",
+              bytes);
     enum { HUGE_PAGE = 2 * 1024 * 1024 };
     if (bytes >= 4 * (size_t)HUGE_PAGE)
         (void)madvise(p, bytes, MADV_HUGEPAGE);

@@ -1,4 +1,5 @@
-/* Messages for people, on standard error, and the progress bar. Results go to standard output and are the commands' own. */
+/* Messages for people, on standard error, and the progress bar. Results go to standard output and are the commands'
+ * own. */
 #ifndef FWM_BASE_LOG_H
 #define FWM_BASE_LOG_H
 

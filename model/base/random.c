@@ -50,18 +50,18 @@ static void normal_pair(fwm_key key, uint64_t step, uint32_t block, double out[2
     out[1] = radius * sin(2.0 * M_PI * v);
 }
 
-#define FILL(NAME, TYPE, PAIR)                                                                                   \
-    void NAME(fwm_key key, uint64_t step, int64_t n, TYPE *out)                                                  \
-    {                                                                                                            \
-        int64_t blocks = (n + 1) / 2;                                                                            \
-        _Pragma("omp parallel for if (n > FWM_PARALLEL_MIN)") for (int64_t b = 0; b < blocks; b++)               \
-        {                                                                                                        \
-            double pair[2];                                                                                      \
-            PAIR(key, step, (uint32_t)b, pair);                                                                  \
-            out[2 * b] = (TYPE)pair[0];                                                                          \
-            if (2 * b + 1 < n)                                                                                   \
-                out[2 * b + 1] = (TYPE)pair[1];                                                                  \
-        }                                                                                                        \
+#define FILL(NAME, TYPE, PAIR)                                                                                         \
+    void NAME(fwm_key key, uint64_t step, int64_t n, TYPE *out)                                                        \
+    {                                                                                                                  \
+        int64_t blocks = (n + 1) / 2;                                                                                  \
+        _Pragma("omp parallel for if (n > FWM_PARALLEL_MIN)") for (int64_t b = 0; b < blocks; b++)                     \
+        {                                                                                                              \
+            double pair[2];                                                                                            \
+            PAIR(key, step, (uint32_t)b, pair);                                                                        \
+            out[2 * b] = (TYPE)pair[0];                                                                                \
+            if (2 * b + 1 < n)                                                                                         \
+                out[2 * b + 1] = (TYPE)pair[1];                                                                        \
+        }                                                                                                              \
     }
 
 static void uniform_pair(fwm_key key, uint64_t step, uint32_t block, double out[2])

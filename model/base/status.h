@@ -12,19 +12,19 @@
 
 #include <stddef.h>
 
-#define FWM_STATUS_LIST(X)                                   \
-    X(OK, "ok")                                              \
-    X(INVALID, "invalid argument")                           \
-    X(CONFIG, "configuration error")                         \
-    X(DATA, "malformed data")                                \
-    X(IO, "input/output error")                              \
-    X(MEMORY, "out of memory")                               \
-    X(OVERFLOW, "size overflow")                             \
-    X(SHAPE, "shape mismatch")                               \
-    X(NUMERIC, "numerical failure")                          \
-    X(UNSUPPORTED, "unsupported")                            \
-    X(LIBRARY, "library failure")                            \
-    X(INTERRUPTED, "interrupted")                            \
+#define FWM_STATUS_LIST(X)                                                                                             \
+    X(OK, "ok")                                                                                                        \
+    X(INVALID, "invalid argument")                                                                                     \
+    X(CONFIG, "configuration error")                                                                                   \
+    X(DATA, "malformed data")                                                                                          \
+    X(IO, "input/output error")                                                                                        \
+    X(MEMORY, "out of memory")                                                                                         \
+    X(OVERFLOW, "size overflow")                                                                                       \
+    X(SHAPE, "shape mismatch")                                                                                         \
+    X(NUMERIC, "numerical failure")                                                                                    \
+    X(UNSUPPORTED, "unsupported")                                                                                      \
+    X(LIBRARY, "library failure")                                                                                      \
+    X(INTERRUPTED, "interrupted")                                                                                      \
     X(INTERNAL, "internal error")
 
 typedef enum fwm_status {
@@ -55,33 +55,33 @@ const char *fwm_error_message(void);
 void fwm_error_get(char *buf, size_t capacity);
 void fwm_error_set(const char *message);
 
-#define FWM_TRY(expr)                                  \
-    do {                                               \
-        fwm_status fwm_try_status_ = (expr);           \
-        if (fwm_try_status_ != FWM_OK)                 \
-            return fwm_try_status_;                    \
+#define FWM_TRY(expr)                                                                                                  \
+    do {                                                                                                               \
+        fwm_status fwm_try_status_ = (expr);                                                                           \
+        if (fwm_try_status_ != FWM_OK)                                                                                 \
+            return fwm_try_status_;                                                                                    \
     } while (0)
 
 /* As FWM_TRY, in functions with a single exit: sets `status` and jumps to `done`. */
-#define FWM_TRY_GOTO(status, expr)                     \
-    do {                                               \
-        (status) = (expr);                             \
-        if ((status) != FWM_OK)                        \
-            goto done;                                 \
+#define FWM_TRY_GOTO(status, expr)                                                                                     \
+    do {                                                                                                               \
+        (status) = (expr);                                                                                             \
+        if ((status) != FWM_OK)                                                                                        \
+            goto done;                                                                                                 \
     } while (0)
 
-#define FWM_CHECK(cond, code, ...)                     \
-    do {                                               \
-        if (!(cond))                                   \
-            return fwm_fail((code), __VA_ARGS__);      \
+#define FWM_CHECK(cond, code, ...)                                                                                     \
+    do {                                                                                                               \
+        if (!(cond))                                                                                                   \
+            return fwm_fail((code), __VA_ARGS__);                                                                      \
     } while (0)
 
-#define FWM_CHECK_GOTO(status, cond, code, ...)        \
-    do {                                               \
-        if (!(cond)) {                                 \
-            (status) = fwm_fail((code), __VA_ARGS__);  \
-            goto done;                                 \
-        }                                              \
+#define FWM_CHECK_GOTO(status, cond, code, ...)                                                                        \
+    do {                                                                                                               \
+        if (!(cond)) {                                                                                                 \
+            (status) = fwm_fail((code), __VA_ARGS__);                                                                  \
+            goto done;                                                                                                 \
+        }                                                                                                              \
     } while (0)
 
 #endif

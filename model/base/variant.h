@@ -1,5 +1,5 @@
-/* Source files in the variant folders (see the Makefile's VARIANT_DIRS) are compiled several times: for float and double,
- * and for each instruction-set level. The build defines for each compilation
+/* Source files in the variant folders (see the Makefile's VARIANT_DIRS) are compiled several times: for float and
+ * double, and for each instruction-set level. The build defines for each compilation
  *
  *     FWM_REAL        float or double                 (here: `real`)
  *     FWM_VARIANT     f32_v1, f32_v3, f32_v4, f64_v1, ...

@@ -50,7 +50,8 @@ ad_value nn_norm_silu(const nn_builder *b, const char *name, ad_value x, int gro
     return y;
 }
 
-ad_value nn_conv_block(const nn_builder *b, const char *name, ad_value x, int64_t out, int kernel, int stride, int groups)
+ad_value nn_conv_block(const nn_builder *b, const char *name, ad_value x, int64_t out, int kernel, int stride,
+                       int groups)
 {
     ad_scope_push(b->g, name);
     ad_value y = nn_conv(b, "conv", x, out, kernel, stride, false, sqrt(2.0));

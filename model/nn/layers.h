@@ -8,8 +8,8 @@
 /* y = x W + b;  x [...,in] -> [...,out]. Weights N(0, gain^2 / in); gain 0 gives zeros. */
 ad_value nn_linear(const nn_builder *b, const char *name, ad_value x, int64_t out, double gain);
 
-/* Convolution with a square kernel and "same" padding for stride 1; for stride 2, k = 4 pads 1 and k = 3 pads 1. With bias
- * where asked: not in front of a norm, whose shift does its work. */
+/* Convolution with a square kernel and "same" padding for stride 1; for stride 2, k = 4 pads 1 and k = 3 pads 1. With
+ * bias where asked: not in front of a norm, whose shift does its work. */
 ad_value nn_conv(const nn_builder *b, const char *name, ad_value x, int64_t out, int kernel, int stride, bool bias,
                  double gain);
 
@@ -17,7 +17,8 @@ ad_value nn_conv(const nn_builder *b, const char *name, ad_value x, int64_t out,
 ad_value nn_norm_silu(const nn_builder *b, const char *name, ad_value x, int groups);
 
 /* conv (no bias) -> group norm -> SiLU. */
-ad_value nn_conv_block(const nn_builder *b, const char *name, ad_value x, int64_t out, int kernel, int stride, int groups);
+ad_value nn_conv_block(const nn_builder *b, const char *name, ad_value x, int64_t out, int kernel, int stride,
+                       int groups);
 
 /* x (1 + scale(cond)) + shift(cond), one pair a channel; starts as the identity (Perez et al. 2018). cond [B,D]. */
 ad_value nn_film(const nn_builder *b, const char *name, ad_value x, ad_value cond);

@@ -157,8 +157,8 @@ int nn_graph_parameters(const nn_builder *b, ad_value *values, const nn_slot **s
     return n;
 }
 
-fwm_status nn_store_bind(const nn_builder *b, ad_plan *plan, void *flat, int n, const ad_value *values, const ad_value *d,
-                   void *flat_grad)
+fwm_status nn_store_bind(const nn_builder *b, ad_plan *plan, void *flat, int n, const ad_value *values,
+                         const ad_value *d, void *flat_grad)
 {
     size_t size = ad_dtype_size(ad_graph_dtype(b->g));
     for (int k = 0; k < n; k++) {

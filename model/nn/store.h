@@ -1,8 +1,8 @@
 /* Parameters: named leaves of a graph that live in flat vectors.
  *
- * The store is shared by all graphs of one model (one graph for each unroll length, one for evaluation): the same name is the
- * same slice of the flat vector, whatever graph asks for it, so a plan is bound to weights by name. A parameter's first value
- * depends on (seed, name) only: adding another part does not change it.
+ * The store is shared by all graphs of one model (one graph for each unroll length, one for evaluation): the same name
+ * is the same slice of the flat vector, whatever graph asks for it, so a plan is bound to weights by name. A
+ * parameter's first value depends on (seed, name) only: adding another part does not change it.
  *
  * Ownership: the store owns names and slots; flat vectors belong to the trainer. */
 #ifndef FWM_NN_STORE_H
@@ -54,17 +54,17 @@ typedef struct nn_builder {
     bool frozen; /* what is built sees parameters through stop_gradient */
 } nn_builder;
 
-/* The parameter "scope/name" of this graph ("/name": whatever the scope): made at the first call, the same value at later
- * calls. */
+/* The parameter "scope/name" of this graph ("/name": whatever the scope): made at the first call, the same value at
+ * later calls. */
 ad_value nn_parameter(const nn_builder *b, const char *name, ad_shape shape, nn_init init);
 
 /* All parameters of a graph, in the store's order: fills up to `capacity`, returns how many the graph has. */
 int nn_graph_parameters(const nn_builder *b, ad_value *values, const nn_slot **slots, int capacity);
 
 /* (Not nn_bind: nanomsg, which Criterion loads, has one, and the program's symbol would take its place.)
- * Binds the graph's parameters of `plan` to slices of `flat`, and the gradients d[k] (of values[k]) to slices of `flat_grad`
- * where d is not NULL. */
-fwm_status nn_store_bind(const nn_builder *b, ad_plan *plan, void *flat, int n, const ad_value *values, const ad_value *d,
-                   void *flat_grad) FWM_MUST_USE;
+ * Binds the graph's parameters of `plan` to slices of `flat`, and the gradients d[k] (of values[k]) to slices of
+ * `flat_grad` where d is not NULL. */
+fwm_status nn_store_bind(const nn_builder *b, ad_plan *plan, void *flat, int n, const ad_value *values,
+                         const ad_value *d, void *flat_grad) FWM_MUST_USE;
 
 #endif

@@ -40,8 +40,8 @@ static void place(ot_boundary *b, ot_cursor *c)
 fwm_status ot_boundary_create(ot_boundary **out, ad_dtype dtype, int64_t N, int64_t d, int64_t K, int64_t M)
 {
     *out = NULL;
-    FWM_CHECK(K >= 1 && M >= 1 && M < INT64_MAX / 64, FWM_INVALID, "boundary: expected groups and states, found %lld and %lld",
-              (long long)K, (long long)M);
+    FWM_CHECK(K >= 1 && M >= 1 && M < INT64_MAX / 64, FWM_INVALID,
+              "boundary: expected groups and states, found %lld and %lld", (long long)K, (long long)M);
     ot_boundary *b = fwm_calloc(1, sizeof *b);
     FWM_CHECK(b, FWM_MEMORY, "boundary: out of memory");
     b->N = N, b->d = d, b->K = K, b->M = M;
@@ -88,11 +88,13 @@ ot_sites *ot_boundary_sites(ot_boundary *b)
 fwm_status ot_boundary_set(ot_boundary *b, int64_t N, const void *S, const double *g, int64_t K, const int64_t *group,
                            const unsigned char *invisible)
 {
-    FWM_CHECK(K >= 1 && K <= b->K, FWM_INVALID, "boundary: made for %lld groups, found %lld", (long long)b->K, (long long)K);
-    FWM_CHECK(N >= 1 && N <= b->N, FWM_INVALID, "boundary: made for %lld sites, found %lld", (long long)b->N, (long long)N);
+    FWM_CHECK(K >= 1 && K <= b->K, FWM_INVALID, "boundary: made for %lld groups, found %lld", (long long)b->K,
+              (long long)K);
+    FWM_CHECK(N >= 1 && N <= b->N, FWM_INVALID, "boundary: made for %lld sites, found %lld", (long long)b->N,
+              (long long)N);
     for (int64_t j = 0; j < N; j++)
-        FWM_CHECK(group[j] >= 0 && group[j] < K, FWM_INVALID, "boundary: site %lld is in group %lld of %lld", (long long)j,
-                  (long long)group[j], (long long)K);
+        FWM_CHECK(group[j] >= 0 && group[j] < K, FWM_INVALID, "boundary: site %lld is in group %lld of %lld",
+                  (long long)j, (long long)group[j], (long long)K);
     FWM_TRY(ot_sites_set(b->sites, N, S, g));
     b->groups = K;
     memcpy(b->group, group, (size_t)N * sizeof *group);
@@ -127,7 +129,8 @@ static void nearest_bisector(void *self, int64_t row, int64_t cell, double *cost
 
 fwm_status ot_boundary_distance(ot_boundary *b, double *delta, int64_t *j1, int64_t *j2, int64_t M, const void *x)
 {
-    FWM_CHECK(M >= 0 && M <= b->M, FWM_INVALID, "boundary: made for %lld states, found %lld", (long long)b->M, (long long)M);
+    FWM_CHECK(M >= 0 && M <= b->M, FWM_INVALID, "boundary: made for %lld states, found %lld", (long long)b->M,
+              (long long)M);
     FWM_CHECK(b->groups > 0, FWM_INVALID, "boundary: no sites were set");
     b->delta = delta, b->j1 = j1, b->j2 = j2;
     ot_sites_each_cell(b->sites, M, x, nearest_bisector, b);
@@ -150,7 +153,8 @@ double ot_boundary_ell(int64_t M, const double *delta, double share, double *scr
 
 /* ---- singular pairs ---- */
 
-/* Where the pair stands in the list, or -1 after noting that it will stand at `next`. At most M of 2 M buckets are in use. */
+/* Where the pair stands in the list, or -1 after noting that it will stand at `next`. At most M of 2 M buckets are in
+ * use. */
 static int64_t find_pair(ot_boundary *b, int64_t first, int64_t second, int64_t next)
 {
     uint64_t mask = (uint64_t)b->buckets - 1;
@@ -181,11 +185,13 @@ static void describe(ot_singular_pair *p, ad_dtype label, int64_t dy, const void
     p->angle = acos(cosine > 1 ? 1.0 : cosine < -1 ? -1.0 : cosine);
 }
 
-fwm_status ot_boundary_pairs(ot_boundary *b, ot_singular_pair *pair, int64_t room, int64_t *count, int64_t M, const double *delta,
-                             const int64_t *j1, const int64_t *j2, double ell, ad_dtype label, int64_t dy, const void *y)
+fwm_status ot_boundary_pairs(ot_boundary *b, ot_singular_pair *pair, int64_t room, int64_t *count, int64_t M,
+                             const double *delta, const int64_t *j1, const int64_t *j2, double ell, ad_dtype label,
+                             int64_t dy, const void *y)
 {
-    FWM_CHECK(M >= 0 && M <= b->M && ell > 0, FWM_INVALID, "boundary: made for %lld states and a positive ell, found %lld and %g",
-              (long long)b->M, (long long)M, ell);
+    FWM_CHECK(M >= 0 && M <= b->M && ell > 0, FWM_INVALID,
+              "boundary: made for %lld states and a positive ell, found %lld and %g", (long long)b->M, (long long)M,
+              ell);
     *count = 0;
     b->run++;
     for (int64_t i = 0; i < M; i++) {

@@ -139,12 +139,13 @@ static void measure(const diagram *D, double *mass, const double *g, bool with_f
         double *facet = with_facets ? D->facet + i * N : NULL;
         if (facet)
             memset(facet, 0, (size_t)N * sizeof *facet);
-        mass[i] = D->d == 1 ? cell_interval(D, g, i, facet) : cell_polygon(D, g, i, facet, D->polygons + omp_get_thread_num() * room);
+        mass[i] = D->d == 1 ? cell_interval(D, g, i, facet)
+                            : cell_polygon(D, g, i, facet, D->polygons + omp_get_thread_num() * room);
     }
 }
 
-/* Heights that leave no cell empty. Zero heights do where every point lies in its own cell within the box; else the power
- * diagram of y is made the Voronoi diagram of the points a y + b inside the box: h = -|a y + b|^2 / 2a. */
+/* Heights that leave no cell empty. Zero heights do where every point lies in its own cell within the box; else the
+ * power diagram of y is made the Voronoi diagram of the points a y + b inside the box: h = -|a y + b|^2 / 2a. */
 static void start(const diagram *D, double *g, double *mass)
 {
     int64_t N = D->N, d = D->d;
@@ -208,18 +209,20 @@ static bool newton_direction(const diagram *D, double *step, const double *nu, c
     return n == 0 || ot_cholesky_solve(n, D->matrix, step);
 }
 
-static fwm_status descend(const diagram *D, double *g, double *mass, double *trial, double *step, double *fresh, const double *nu,
-                          double tol, int max_steps, ot_newton_result *r)
+static fwm_status descend(const diagram *D, double *g, double *mass, double *trial, double *step, double *fresh,
+                          const double *nu, double tol, int max_steps, ot_newton_result *r)
 {
     int64_t N = D->N;
     start(D, g, mass);
     double floor_mass = 0.5 * fmin(smallest(N, nu), smallest(N, mass));
-    FWM_CHECK(floor_mass > 0, FWM_INVALID, "Newton on heights: a cell is empty at the start: are two points nearly alike?");
+    FWM_CHECK(floor_mass > 0, FWM_INVALID,
+              "Newton on heights: a cell is empty at the start: are two points nearly alike?");
     for (r->steps = 0, r->error = distance(N, mass, nu); r->error > tol; r->steps++) {
-        FWM_CHECK(r->steps < max_steps, FWM_NUMERIC, "Newton on heights: |mass - nu| is %g after %d steps, wanted %g", r->error,
-                  max_steps, tol);
+        FWM_CHECK(r->steps < max_steps, FWM_NUMERIC, "Newton on heights: |mass - nu| is %g after %d steps, wanted %g",
+                  r->error, max_steps, tol);
         FWM_CHECK(newton_direction(D, step, nu, mass), FWM_NUMERIC,
-                  "Newton on heights: the cells' Laplacian is singular at step %d; are the points nearly alike?", r->steps);
+                  "Newton on heights: the cells' Laplacian is singular at step %d; are the points nearly alike?",
+                  r->steps);
         double length = 1, error = 0;
         int half = 0;
         for (; half < HALVINGS; half++, length *= 0.5) {
@@ -231,8 +234,8 @@ static fwm_status descend(const diagram *D, double *g, double *mass, double *tri
                 break;
         }
         FWM_CHECK(half < HALVINGS, FWM_NUMERIC,
-                  "Newton on heights: stuck at |mass - nu| = %g after %d steps, wanted %g; rounding allows about 1e-15", r->error,
-                  r->steps, tol);
+                  "Newton on heights: stuck at |mass - nu| = %g after %d steps, wanted %g; rounding allows about 1e-15",
+                  r->error, r->steps, tol);
         memcpy(g, trial, (size_t)N * sizeof *g);
         memcpy(mass, fresh, (size_t)N * sizeof *g);
         r->error = error;
@@ -250,8 +253,8 @@ static fwm_status check_problem(int64_t N, int64_t d, const double *y, const dou
 {
     double sum = 0;
     FWM_CHECK(N >= 1 && N <= OT_NEWTON_SITES && (d == 1 || d == 2), FWM_INVALID,
-              "exact cells: expected 1 to %d points in one or two dimensions, found %lld in %lld", OT_NEWTON_SITES, (long long)N,
-              (long long)d);
+              "exact cells: expected 1 to %d points in one or two dimensions, found %lld in %lld", OT_NEWTON_SITES,
+              (long long)N, (long long)d);
     for (int64_t k = 0; k < d; k++)
         FWM_CHECK(isfinite(box[k]) && isfinite(box[d + k]) && box[k] < box[d + k], FWM_INVALID,
                   "exact cells: the box goes from %g to %g along coordinate %lld", box[k], box[d + k], (long long)k);
@@ -261,10 +264,11 @@ static fwm_status check_problem(int64_t N, int64_t d, const double *y, const dou
     for (int64_t i = 0; i < N; i++)
         for (int64_t j = 0; j < i; j++)
             FWM_CHECK(memcmp(y + i * d, y + j * d, (size_t)d * sizeof *y) != 0, FWM_INVALID,
-                      "exact cells: points %lld and %lld coincide; give their masses to one", (long long)j, (long long)i);
+                      "exact cells: points %lld and %lld coincide; give their masses to one", (long long)j,
+                      (long long)i);
     for (int64_t j = 0; nu && j < N; j++) {
-        FWM_CHECK(isfinite(nu[j]) && nu[j] > 0, FWM_INVALID, "exact cells: mass %lld is %g, expected more than 0", (long long)j,
-                  nu[j]);
+        FWM_CHECK(isfinite(nu[j]) && nu[j] > 0, FWM_INVALID, "exact cells: mass %lld is %g, expected more than 0",
+                  (long long)j, nu[j]);
         sum += nu[j];
     }
     FWM_CHECK(!nu || fabs(sum - 1) <= 1e-9, FWM_INVALID, "exact cells: masses sum to %.12g, expected 1", sum);

@@ -29,8 +29,10 @@ static void place(ot_edge *e, ot_cursor *c)
 fwm_status ot_edge_create(ot_edge **out, ad_dtype dtype, int64_t M, int64_t N, int64_t d, int64_t dc)
 {
     *out = NULL;
-    FWM_CHECK(M >= 1 && dc >= 0, FWM_INVALID, "edge term: expected predictions, and contexts of 0 or more coordinates, found %lld "
-              "and %lld", (long long)M, (long long)dc);
+    FWM_CHECK(M >= 1 && dc >= 0, FWM_INVALID,
+              "edge term: expected predictions, and contexts of 0 or more coordinates, found %lld "
+              "and %lld",
+              (long long)M, (long long)dc);
     ot_edge *e = fwm_calloc(1, sizeof *e);
     FWM_CHECK(e, FWM_MEMORY, "edge term: out of memory");
     *e = (ot_edge){.dtype = dtype, .M = M, .N = N, .d = d, .dc = dc};
@@ -40,8 +42,8 @@ fwm_status ot_edge_create(ot_edge **out, ad_dtype dtype, int64_t M, int64_t N, i
         FWM_TRY_GOTO(status, ot_sites_create(&e->joint, dtype, N, d + dc));
     ot_cursor c = {0};
     place(e, &c);
-    FWM_CHECK_GOTO(status, !c.overflow, FWM_OVERFLOW, "edge term: %lld predictions in %lld dimensions are too many", (long long)M,
-                   (long long)d);
+    FWM_CHECK_GOTO(status, !c.overflow, FWM_OVERFLOW, "edge term: %lld predictions in %lld dimensions are too many",
+                   (long long)M, (long long)d);
     FWM_TRY_GOTO(status, fwm_block_alloc(&e->block, c.at));
     e->size = c.at;
     c = (ot_cursor){.base = e->block};
@@ -73,13 +75,16 @@ size_t ot_edge_memory(const ot_edge *e)
 static fwm_status check(const ot_edge *e, int64_t M, int64_t N, const void *p, double tau, double s)
 {
     FWM_CHECK(M >= 1 && M <= e->M && N >= 1 && N <= e->N, FWM_INVALID,
-              "edge term: made for %lld predictions and %lld codes, found %lld and %lld", (long long)e->M, (long long)e->N,
-              (long long)M, (long long)N);
-    FWM_CHECK(isfinite(tau) && tau >= 0 && isfinite(s) && s > 0, FWM_INVALID,
-              "edge term: expected a tolerance of at least 0 and a positive scale, found %g and %g; are all codes one point?", tau, s);
+              "edge term: made for %lld predictions and %lld codes, found %lld and %lld", (long long)e->M,
+              (long long)e->N, (long long)M, (long long)N);
+    FWM_CHECK(
+        isfinite(tau) && tau >= 0 && isfinite(s) && s > 0, FWM_INVALID,
+        "edge term: expected a tolerance of at least 0 and a positive scale, found %g and %g; are all codes one point?",
+        tau, s);
     for (int64_t i = 0; i < M * e->d; i++)
-        FWM_CHECK(isfinite(ot_number(e->dtype, p, i)), FWM_NUMERIC, "edge term: coordinate %lld of prediction %lld is %g",
-                  (long long)(i % e->d), (long long)(i / e->d), ot_number(e->dtype, p, i));
+        FWM_CHECK(isfinite(ot_number(e->dtype, p, i)), FWM_NUMERIC,
+                  "edge term: coordinate %lld of prediction %lld is %g", (long long)(i % e->d), (long long)(i / e->d),
+                  ot_number(e->dtype, p, i));
     return FWM_OK;
 }
 
@@ -95,8 +100,8 @@ static void join(const ot_edge *e, void *to, int64_t n, const void *a, const voi
     }
 }
 
-static fwm_status find_targets(ot_edge *e, int64_t *cell, int64_t M, int64_t N, const void *p, const void *y, const void *x,
-                               const void *X, double eta, const double *g)
+static fwm_status find_targets(ot_edge *e, int64_t *cell, int64_t M, int64_t N, const void *p, const void *y,
+                               const void *x, const void *X, double eta, const double *g)
 {
     if (e->dc == 0 || eta == 0) {
         FWM_TRY(ot_sites_set(e->codes, N, y, g));
@@ -104,8 +109,9 @@ static fwm_status find_targets(ot_edge *e, int64_t *cell, int64_t M, int64_t N, 
         return FWM_OK;
     }
     for (int64_t i = 0; i < M * e->dc; i++)
-        FWM_CHECK(isfinite(eta * ot_number(e->dtype, x, i)), FWM_NUMERIC, "edge term: coordinate %lld of context %lld is %g",
-                  (long long)(i % e->dc), (long long)(i / e->dc), ot_number(e->dtype, x, i));
+        FWM_CHECK(isfinite(eta * ot_number(e->dtype, x, i)), FWM_NUMERIC,
+                  "edge term: coordinate %lld of context %lld is %g", (long long)(i % e->dc), (long long)(i / e->dc),
+                  ot_number(e->dtype, x, i));
     join(e, e->rows, M, p, x, eta);
     join(e, e->columns, N, y, X, eta);
     FWM_TRY(ot_sites_set(e->joint, N, e->columns, g));
@@ -135,8 +141,8 @@ static void pull(const ot_edge *e, void *dp, const void *p, int64_t i, const voi
 }
 
 /* Both variants: the mean distance of p_i to its `each` targets in target [M][each]. */
-static void evaluate(const ot_edge *e, ot_edge_result *r, void *dp, int each, const int64_t *target, int64_t M, const void *p,
-                     const void *y, double tau, double s)
+static void evaluate(const ot_edge *e, ot_edge_result *r, void *dp, int each, const int64_t *target, int64_t M,
+                     const void *p, const void *y, double tau, double s)
 {
     int64_t active = 0;
     double sum = 0, share = 1.0 / ((double)M * s * each);
@@ -167,8 +173,8 @@ fwm_status ot_edge_run(ot_edge *e, ot_edge_result *result, void *dp, int64_t *ce
     return FWM_OK;
 }
 
-fwm_status ot_edge_hinge(ot_edge *e, ot_edge_result *result, void *dp, int64_t M, int64_t N, const void *p, const void *y,
-                         double tau, double s)
+fwm_status ot_edge_hinge(ot_edge *e, ot_edge_result *result, void *dp, int64_t M, int64_t N, const void *p,
+                         const void *y, double tau, double s)
 {
     FWM_TRY(check(e, M, N, p, tau, s));
     FWM_TRY(ot_sites_set(e->codes, N, y, NULL));

@@ -11,7 +11,8 @@ enum { NONE = -1, ROUNDS = 20, PIVOTS_PER_NODE = 4000 };
 
 static const double perturbation = 1e-11, weight_tolerance = 1e-9, certificate = 1e-9;
 
-/* Nodes 0..M-1 are rows, M..M+N-1 columns. The tree hangs from node 0; flow[v] runs on the arc between v and its parent. */
+/* Nodes 0..M-1 are rows, M..M+N-1 columns. The tree hangs from node 0; flow[v] runs on the arc between v and its
+ * parent. */
 typedef struct simplex {
     int64_t M, N;
     const double *C;
@@ -79,8 +80,8 @@ static void price(simplex *s)
 
 /* ---- start ---- */
 
-/* Arcs by row minima: the cheapest open column takes what it can, and exactly one line is closed each time, so that the arcs
- * span a tree. They are hung up afterwards, from node 0. */
+/* Arcs by row minima: the cheapest open column takes what it can, and exactly one line is closed each time, so that the
+ * arcs span a tree. They are hung up afterwards, from node 0. */
 static void first_arcs(const simplex *s, int64_t *from, int64_t *to, double *mass, double *row, double *column)
 {
     int64_t arcs = 0, open = s->N;
@@ -116,7 +117,8 @@ static void hang(simplex *s, const int64_t *from, const int64_t *to, const doubl
     for (int64_t k = 0; k < arcs; k++)
         start[from[k] + 1]++, start[to[k] + 1]++;
     for (int64_t v = 0; v < n; v++)
-        start[v + 1] += start[v], s->depth[v] = start[v], s->parent[v] = s->child[v] = s->next[v] = s->previous[v] = NONE;
+        start[v + 1] += start[v], s->depth[v] = start[v],
+                                  s->parent[v] = s->child[v] = s->next[v] = s->previous[v] = NONE;
     for (int64_t k = 0; k < arcs; k++)
         list[s->depth[from[k]]++] = k, list[s->depth[to[k]]++] = k;
     s->stack[top++] = 0;
@@ -276,8 +278,10 @@ static fwm_status certify(simplex *s, ot_exact_result *r, const double *a, const
         r->cost += s->flow[v] * cost_of(s, v, s->parent[v]);
         r->flow = fmin(r->flow, s->flow[v]);
     }
-    FWM_CHECK(r->slack >= -certificate * s->scale && r->flow >= -certificate && fabs(r->cost - r->dual) <= certificate * s->scale,
-              FWM_NUMERIC, "exact transport: not certified: cost %.12g, dual %.12g, least reduced cost %g, least flow %g", r->cost,
+    FWM_CHECK(r->slack >= -certificate * s->scale && r->flow >= -certificate &&
+                  fabs(r->cost - r->dual) <= certificate * s->scale,
+              FWM_NUMERIC,
+              "exact transport: not certified: cost %.12g, dual %.12g, least reduced cost %g, least flow %g", r->cost,
               r->dual, r->slack, r->flow);
     return FWM_OK;
 }
@@ -287,18 +291,19 @@ static fwm_status check_weights(const char *name, double *to, int64_t n, const d
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
         to[i] = w ? w[i] : 1.0 / (double)n;
-        FWM_CHECK(isfinite(to[i]) && to[i] >= 0, FWM_INVALID, "exact transport: weight %lld of the %s is %g", (long long)i, name,
-                  to[i]);
+        FWM_CHECK(isfinite(to[i]) && to[i] >= 0, FWM_INVALID, "exact transport: weight %lld of the %s is %g",
+                  (long long)i, name, to[i]);
         sum += to[i];
     }
-    FWM_CHECK(fabs(sum - 1) <= weight_tolerance, FWM_INVALID, "exact transport: the weights of the %s sum to %.12g, expected 1",
-              name, sum);
+    FWM_CHECK(fabs(sum - 1) <= weight_tolerance, FWM_INVALID,
+              "exact transport: the weights of the %s sum to %.12g, expected 1", name, sum);
     for (int64_t i = 0; i < n; i++)
         to[i] /= sum;
     return FWM_OK;
 }
 
-static fwm_status solve(simplex *s, ot_exact_result *r, double *f, double *g, ot_exact_arc *arc, const double *a, const double *b)
+static fwm_status solve(simplex *s, ot_exact_result *r, double *f, double *g, ot_exact_arc *arc, const double *a,
+                        const double *b)
 {
     double *given = s->rest + s->M + s->N, delta = perturbation / (double)s->M;
     FWM_TRY(check_weights("rows", given, s->M, a));
@@ -332,11 +337,11 @@ static fwm_status solve(simplex *s, ot_exact_result *r, double *f, double *g, ot
     return certify(s, r, given, given + s->M);
 }
 
-fwm_status ot_exact_solve(ot_exact_result *result, double *f, double *g, ot_exact_arc *arc, int64_t M, int64_t N, const double *C,
-                          const double *a, const double *b)
+fwm_status ot_exact_solve(ot_exact_result *result, double *f, double *g, ot_exact_arc *arc, int64_t M, int64_t N,
+                          const double *C, const double *a, const double *b)
 {
-    FWM_CHECK(M >= 1 && N >= 1, FWM_INVALID, "exact transport: expected rows and columns, found %lld and %lld", (long long)M,
-              (long long)N);
+    FWM_CHECK(M >= 1 && N >= 1, FWM_INVALID, "exact transport: expected rows and columns, found %lld and %lld",
+              (long long)M, (long long)N);
     int64_t n, cells;
     FWM_CHECK(fwm_add_i64(M, N, &n) && fwm_mul_i64(M, N, &cells) && n < INT64_MAX / 64, FWM_OVERFLOW,
               "exact transport: %lld rows and %lld columns are too many", (long long)M, (long long)N);
@@ -369,8 +374,8 @@ static void copy_row(void *self, int64_t row, double *cost)
     memcpy(c->C + row * c->N, cost, (size_t)c->N * sizeof *cost);
 }
 
-fwm_status ot_exact_clouds(ot_exact_result *result, ad_dtype dtype, int64_t M, int64_t N, int64_t d, const void *x, const void *y,
-                           const double *a, const double *b)
+fwm_status ot_exact_clouds(ot_exact_result *result, ad_dtype dtype, int64_t M, int64_t N, int64_t d, const void *x,
+                           const void *y, const double *a, const double *b)
 {
     FWM_CHECK(M >= 1, FWM_INVALID, "exact transport: expected points, found %lld", (long long)M);
     ot_sites *sites = NULL;
@@ -379,7 +384,8 @@ fwm_status ot_exact_clouds(ot_exact_result *result, ad_dtype dtype, int64_t M, i
     FWM_TRY_GOTO(status, ot_sites_create(&sites, dtype, N, d));
     FWM_TRY_GOTO(status, ot_sites_set(sites, N, y, NULL));
     size_t cells;
-    FWM_CHECK_GOTO(status, fwm_mul_size((size_t)M, (size_t)N, &cells), FWM_OVERFLOW, "exact transport: too many points");
+    FWM_CHECK_GOTO(status, fwm_mul_size((size_t)M, (size_t)N, &cells), FWM_OVERFLOW,
+                   "exact transport: too many points");
     C = fwm_malloc(cells, sizeof *C);
     FWM_CHECK_GOTO(status, C, FWM_MEMORY, "exact transport: out of memory");
     cost_rows rows = {C, N};

@@ -62,7 +62,8 @@ static void place(ot_sliced *s, ot_cursor *c)
     s->value = ot_cursor_take(c, s->directions, 1, sizeof(double));
     s->slot = ot_cursor_take(c, s->slots, 1, sizeof *s->slot);
     for (int t = 0; t < s->slots; t++) {
-        slice one = {.direction = ot_cursor_take(c, s->d, 1, sizeof(double)), .x = ot_cursor_take(c, s->M, 1, sizeof(double))};
+        slice one = {.direction = ot_cursor_take(c, s->d, 1, sizeof(double)),
+                     .x = ot_cursor_take(c, s->M, 1, sizeof(double))};
         one.y = ot_cursor_take(c, s->N, 1, sizeof(double));
         one.index = ot_cursor_take(c, s->M + s->N, 2, sizeof(int64_t));
         if (c->base)
@@ -73,17 +74,18 @@ static void place(ot_sliced *s, ot_cursor *c)
 fwm_status ot_sliced_create(ot_sliced **out, ad_dtype dtype, int64_t M, int64_t N, int64_t d, int64_t directions)
 {
     *out = NULL;
-    FWM_CHECK(M >= 1 && N >= 1 && d >= 1 && directions >= 1 && d <= INT32_MAX && M < INT64_MAX / 4 && N < INT64_MAX / 4, FWM_INVALID,
-              "sliced distance: expected points, coordinates and directions, found %lld, %lld, %lld and %lld", (long long)M,
-              (long long)N, (long long)d, (long long)directions);
+    FWM_CHECK(M >= 1 && N >= 1 && d >= 1 && directions >= 1 && d <= INT32_MAX && M < INT64_MAX / 4 && N < INT64_MAX / 4,
+              FWM_INVALID,
+              "sliced distance: expected points, coordinates and directions, found %lld, %lld, %lld and %lld",
+              (long long)M, (long long)N, (long long)d, (long long)directions);
     ot_sliced *s = fwm_calloc(1, sizeof *s);
     FWM_CHECK(s, FWM_MEMORY, "sliced distance: out of memory");
     *s = (ot_sliced){.dtype = dtype, .M = M, .N = N, .d = d, .directions = directions, .slots = fwm_threads_count()};
     fwm_status status = FWM_OK;
     ot_cursor c = {0};
     place(s, &c);
-    FWM_CHECK_GOTO(status, !c.overflow, FWM_OVERFLOW, "sliced distance: clouds of %lld and %lld points are too large", (long long)M,
-                   (long long)N);
+    FWM_CHECK_GOTO(status, !c.overflow, FWM_OVERFLOW, "sliced distance: clouds of %lld and %lld points are too large",
+                   (long long)M, (long long)N);
     FWM_TRY_GOTO(status, fwm_block_alloc(&s->block, c.at));
     s->size = c.at;
     c = (ot_cursor){.base = s->block};
@@ -127,13 +129,15 @@ static void project(const ot_sliced *s, double *to, int64_t n, const void *x, co
     }
 }
 
-fwm_status ot_sliced_run(ot_sliced *s, double *value, int64_t M, int64_t N, const void *x, const void *y, fwm_key key, uint64_t step)
+fwm_status ot_sliced_run(ot_sliced *s, double *value, int64_t M, int64_t N, const void *x, const void *y, fwm_key key,
+                         uint64_t step)
 {
     FWM_CHECK(M >= 1 && M <= s->M && N >= 1 && N <= s->N, FWM_INVALID,
-              "sliced distance: made for %lld and %lld points, found %lld and %lld", (long long)s->M, (long long)s->N, (long long)M,
-              (long long)N);
+              "sliced distance: made for %lld and %lld points, found %lld and %lld", (long long)s->M, (long long)s->N,
+              (long long)M, (long long)N);
     int threads = fwm_threads_count() < s->slots ? fwm_threads_count() : s->slots;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) if (s->directions * (M + N) * s->d > FWM_PARALLEL_MIN)
+#pragma omp parallel for schedule(dynamic, 1)                                                                          \
+    num_threads(threads) if (s->directions * (M + N) * s->d > FWM_PARALLEL_MIN)
     for (int64_t l = 0; l < s->directions; l++) {
         const slice *t = &s->slot[omp_get_thread_num()];
         draw_direction(s, t->direction, key, step * (uint64_t)s->directions + (uint64_t)l);
@@ -186,11 +190,11 @@ fwm_status ot_mixing_measure(ot_mixing *result, ad_dtype dtype, int64_t M, const
                              const int64_t *label, int64_t K, int64_t d)
 {
     FWM_CHECK(M >= 1 && N >= 2 && K >= 1, FWM_INVALID,
-              "mode mixing: expected generated points, two true points and a component, found %lld, %lld and %lld", (long long)M,
-              (long long)N, (long long)K);
+              "mode mixing: expected generated points, two true points and a component, found %lld, %lld and %lld",
+              (long long)M, (long long)N, (long long)K);
     for (int64_t j = 0; j < N; j++)
-        FWM_CHECK(label[j] >= 0 && label[j] < K, FWM_INVALID, "mode mixing: point %lld is of component %lld of %lld", (long long)j,
-                  (long long)label[j], (long long)K);
+        FWM_CHECK(label[j] >= 0 && label[j] < K, FWM_INVALID, "mode mixing: point %lld is of component %lld of %lld",
+                  (long long)j, (long long)label[j], (long long)K);
     ot_sites *truth = NULL, *generated = NULL;
     double *work = NULL, *nearest = NULL;
     fwm_status status;

@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Hands out aligned places in one block. The first time round `base` is NULL and only the size grows; `overflow` tells that
- * the sizes do not fit. */
+/* Hands out aligned places in one block. The first time round `base` is NULL and only the size grows; `overflow` tells
+ * that the sizes do not fit. */
 typedef struct ot_cursor {
     char *base;
     size_t at;

@@ -31,7 +31,8 @@ void ot_heights_sinkhorn(double *g, int64_t N, const ot_sinkhorn *s)
 /* ---- Adam ---- */
 
 /* Gradient mass - nu of the heights in `sites` on the first n source points; returns its 2-norm. */
-static double mass_gradient(const ot_sites *sites, double *grad, const double *nu, int64_t *cell, int64_t n, const void *source)
+static double mass_gradient(const ot_sites *sites, double *grad, const double *nu, int64_t *cell, int64_t n,
+                            const void *source)
 {
     int64_t N = ot_sites_count(sites);
     double norm = 0;
@@ -57,12 +58,13 @@ static void adam_step(int64_t N, double *g, double *m, double *v, const double *
     centre(N, g);
 }
 
-fwm_status ot_heights_adam(double *g, ot_adam_result *result, ot_sites *sites, const double *nu, int64_t n, const void *source,
-                           const ot_adam_options *o)
+fwm_status ot_heights_adam(double *g, ot_adam_result *result, ot_sites *sites, const double *nu, int64_t n,
+                           const void *source, const ot_adam_options *o)
 {
     int64_t N = ot_sites_count(sites), batch = o->batch < n ? o->batch : n, waited = 0, step = 0;
     FWM_CHECK(o->rate > 0 && o->tol >= 0 && o->batch >= 1 && o->patience >= 1 && o->steps >= 0 && n >= 1, FWM_INVALID,
-              "Adam on heights: expected a positive rate, batch, patience and number of source points, found %g, %lld, %lld, %lld",
+              "Adam on heights: expected a positive rate, batch, patience and number of source points, found %g, %lld, "
+              "%lld, %lld",
               o->rate, (long long)o->batch, (long long)o->patience, (long long)n);
     double *work = fwm_calloc((size_t)N * 3, sizeof *work), *m = work, *v = work + N, *grad = work + 2 * N;
     int64_t *cell = fwm_malloc((size_t)n, sizeof *cell);
@@ -126,16 +128,17 @@ fwm_status ot_correction_create(ot_correction **out, int64_t n, int64_t N, int64
 {
     *out = NULL;
     FWM_CHECK(n >= 1 && N >= 1 && K >= 1 && K <= 4096, FWM_INVALID,
-              "correction of heights: expected source points, points and 1 to 4096 groups, found %lld, %lld and %lld", (long long)n,
-              (long long)N, (long long)K);
+              "correction of heights: expected source points, points and 1 to 4096 groups, found %lld, %lld and %lld",
+              (long long)n, (long long)N, (long long)K);
     ot_correction *c = fwm_calloc(1, sizeof *c);
     FWM_CHECK(c, FWM_MEMORY, "correction of heights: out of memory");
     c->n = n, c->N = N, c->K = K;
     fwm_status status = FWM_OK;
     ot_cursor at = {0};
     place(c, &at);
-    FWM_CHECK_GOTO(status, !at.overflow, FWM_OVERFLOW, "correction of heights: %lld source points and %lld groups are too many",
-                   (long long)n, (long long)K);
+    FWM_CHECK_GOTO(status, !at.overflow, FWM_OVERFLOW,
+                   "correction of heights: %lld source points and %lld groups are too many", (long long)n,
+                   (long long)K);
     FWM_TRY_GOTO(status, fwm_block_alloc(&c->block, at.at));
     c->size = at.at;
     at = (ot_cursor){.base = c->block};
@@ -171,7 +174,8 @@ static void best_of_groups(void *self, int64_t row, double *cost)
 }
 
 /* Of one chunk of source points: sum of tau LSE, of p and of p p^T (lower triangle), to sums [1 + K + K^2]. */
-static void chunk_sums(const ot_correction *c, double *sums, const double *t, double tau, int64_t first, int64_t last, double *p)
+static void chunk_sums(const ot_correction *c, double *sums, const double *t, double tau, int64_t first, int64_t last,
+                       double *p)
 {
     int64_t K = c->groups;
     memset(sums, 0, (size_t)(1 + K + K * K) * sizeof *sums);
@@ -219,8 +223,8 @@ static double objective(ot_correction *c, const double *t, double tau, int64_t n
     return value;
 }
 
-/* Damped Newton at one tau. A group that gets no source point has an empty row in the Hessian: the small diagonal turns its step
- * into one along the gradient. */
+/* Damped Newton at one tau. A group that gets no source point has an empty row in the Hessian: the small diagonal turns
+ * its step into one along the gradient. */
 static int minimise(ot_correction *c, double tau, int64_t n, double unit)
 {
     const double tiny = 1e-6 / unit, enough = 1e-10;
@@ -282,27 +286,31 @@ static double deviation(const double *v, int64_t n)
     return sqrt(square);
 }
 
-static fwm_status check_run(ot_correction *c, const ot_sites *sites, int64_t K, const int64_t *group, const double *nu, int64_t n)
+static fwm_status check_run(ot_correction *c, const ot_sites *sites, int64_t K, const int64_t *group, const double *nu,
+                            int64_t n)
 {
     int64_t N = ot_sites_count(sites);
     double sum = 0;
-    FWM_CHECK(n >= 1 && n <= c->n && N <= c->N && K >= 1 && K <= c->K, FWM_INVALID,
-              "correction of heights: made for %lld source points, %lld points and %lld groups, found %lld, %lld and %lld",
-              (long long)c->n, (long long)c->N, (long long)c->K, (long long)n, (long long)N, (long long)K);
+    FWM_CHECK(
+        n >= 1 && n <= c->n && N <= c->N && K >= 1 && K <= c->K, FWM_INVALID,
+        "correction of heights: made for %lld source points, %lld points and %lld groups, found %lld, %lld and %lld",
+        (long long)c->n, (long long)c->N, (long long)c->K, (long long)n, (long long)N, (long long)K);
     for (int64_t k = 0; k < K; k++)
         c->mass[k] = 0;
     for (int64_t j = 0; j < N; j++) {
-        FWM_CHECK(group[j] >= 0 && group[j] < K, FWM_INVALID, "correction of heights: point %lld is in group %lld of %lld",
-                  (long long)j, (long long)group[j], (long long)K);
+        FWM_CHECK(group[j] >= 0 && group[j] < K, FWM_INVALID,
+                  "correction of heights: point %lld is in group %lld of %lld", (long long)j, (long long)group[j],
+                  (long long)K);
         c->mass[group[j]] += 1;
     }
     for (int64_t k = 0; k < K; k++) {
         FWM_CHECK(isfinite(nu[k]) && nu[k] >= 0 && c->mass[k] > 0, FWM_INVALID,
-                  "correction of heights: group %lld has mass %g and %g points, expected at least 0 and 1", (long long)k, nu[k],
-                  c->mass[k]);
+                  "correction of heights: group %lld has mass %g and %g points, expected at least 0 and 1",
+                  (long long)k, nu[k], c->mass[k]);
         sum += nu[k];
     }
-    FWM_CHECK(fabs(sum - 1) <= weight_tolerance, FWM_INVALID, "correction of heights: masses sum to %g, expected 1", sum);
+    FWM_CHECK(fabs(sum - 1) <= weight_tolerance, FWM_INVALID, "correction of heights: masses sum to %g, expected 1",
+              sum);
     for (int64_t k = 0; k < K; k++)
         c->target[k] = nu[k] / sum;
     return FWM_OK;

@@ -106,16 +106,19 @@ fwm_status ot_sinkhorn_create(ot_sinkhorn **out, ad_dtype dtype, int64_t M, int6
                               const ot_sinkhorn_options *o)
 {
     *out = NULL;
-    FWM_CHECK(M >= 1 && N >= 1 && d >= 1, FWM_INVALID, "Sinkhorn: expected clouds of at least one point and coordinate, found "
-              "[%lld,%lld] and [%lld,%lld]", (long long)M, (long long)d, (long long)N, (long long)d);
-    FWM_CHECK(isfinite(o->blur) && o->blur > 0, FWM_INVALID, "Sinkhorn: blur is %g, expected a positive number", o->blur);
+    FWM_CHECK(M >= 1 && N >= 1 && d >= 1, FWM_INVALID,
+              "Sinkhorn: expected clouds of at least one point and coordinate, found "
+              "[%lld,%lld] and [%lld,%lld]",
+              (long long)M, (long long)d, (long long)N, (long long)d);
+    FWM_CHECK(isfinite(o->blur) && o->blur > 0, FWM_INVALID, "Sinkhorn: blur is %g, expected a positive number",
+              o->blur);
     FWM_CHECK(o->scaling >= 0 && o->scaling < 1, FWM_INVALID, "Sinkhorn: scaling is %g, expected a number in (0,1)",
               o->scaling);
     FWM_CHECK(isfinite(o->rho) && o->rho >= 0, FWM_INVALID,
               "Sinkhorn: rho is %g, expected a positive number, or 0 for marginals that must be met", o->rho);
     FWM_CHECK(o->extra >= 0 && o->extra <= STEP_LIMIT && o->tol >= 0, FWM_INVALID,
-              "Sinkhorn: expected 0 to %d extra steps and a tolerance that is not negative, found %d and %g", STEP_LIMIT,
-              o->extra, o->tol);
+              "Sinkhorn: expected 0 to %d extra steps and a tolerance that is not negative, found %d and %g",
+              STEP_LIMIT, o->extra, o->tol);
     ot_sinkhorn *s = fwm_calloc(1, sizeof *s);
     FWM_CHECK(s, FWM_MEMORY, "Sinkhorn: out of memory");
     s->dtype = dtype, s->M = M, s->N = N, s->d = d, s->dp = round_up(d, OT_PAD_D);
@@ -126,8 +129,9 @@ fwm_status ot_sinkhorn_create(ot_sinkhorn **out, ad_dtype dtype, int64_t M, int6
     fwm_status status = FWM_OK;
     cursor c = {0};
     place(s, &c);
-    FWM_CHECK_GOTO(status, !c.overflow, FWM_OVERFLOW, "Sinkhorn: clouds of %lld and %lld points in %lld dimensions are too large",
-                   (long long)M, (long long)N, (long long)d);
+    FWM_CHECK_GOTO(status, !c.overflow, FWM_OVERFLOW,
+                   "Sinkhorn: clouds of %lld and %lld points in %lld dimensions are too large", (long long)M,
+                   (long long)N, (long long)d);
     s->size = c.at;
     FWM_TRY_GOTO(status, fwm_block_alloc(&s->block, s->size));
     c = (cursor){.base = s->block};
@@ -184,8 +188,8 @@ static fwm_status load_weights(const char *name, bool relaxed, int64_t n, const 
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
         w[i] = from ? from[i] : 1.0 / (double)n;
-        FWM_CHECK(isfinite(w[i]) && w[i] >= 0, FWM_INVALID, "Sinkhorn: weight %lld of cloud %s is %g, expected at least 0",
-                  (long long)i, name, w[i]);
+        FWM_CHECK(isfinite(w[i]) && w[i] >= 0, FWM_INVALID,
+                  "Sinkhorn: weight %lld of cloud %s is %g, expected at least 0", (long long)i, name, w[i]);
         sum += w[i];
     }
     FWM_CHECK(sum > 0 && (relaxed || fabs(sum - 1) <= weight_tolerance), FWM_INVALID,
@@ -198,7 +202,8 @@ static fwm_status load_weights(const char *name, bool relaxed, int64_t n, const 
     return FWM_OK;
 }
 
-/* What a coordinate's extent over both clouds tells: the joint mean (each cloud counts half) and the spread around it. */
+/* What a coordinate's extent over both clouds tells: the joint mean (each cloud counts half) and the spread around it.
+ */
 typedef struct extent {
     double mean, lo, hi, spread;
 } extent;
@@ -253,7 +258,8 @@ static fwm_status load_clouds(ot_sinkhorn *s, const void *x, const void *y, doub
         square += e.spread;
     }
     double limit = s->dtype == AD_F64 ? 1e300 : 1e37;
-    FWM_CHECK(box < limit, FWM_NUMERIC, "Sinkhorn: the clouds span %g: squared distances overflow; scale them down", sqrt(box));
+    FWM_CHECK(box < limit, FWM_NUMERIC, "Sinkhorn: the clouds span %g: squared distances overflow; scale them down",
+              sqrt(box));
     *diameter = sqrt(box);
     *spread = sqrt(square);
     return FWM_OK;
@@ -327,7 +333,8 @@ static double marginal_error(int64_t n, double eps, const double *w, const doubl
     return sum;
 }
 
-/* What a pair of potentials v (of a,b) and self (of a,a) stand for: v - self, and exp(-self/rho) - exp(-v/rho) relaxed. */
+/* What a pair of potentials v (of a,b) and self (of a,a) stand for: v - self, and exp(-self/rho) - exp(-v/rho) relaxed.
+ */
 static double gain(const ot_sinkhorn *s, double v, double self)
 {
     double rho = s->options.rho;
@@ -388,12 +395,13 @@ static void weight_gradient(const ot_sinkhorn *s, int64_t n, double *out, const 
 }
 
 /* w_i (self barycentre - barycentre over the other cloud); relaxed, rows of the two plans have masses of their own. */
-static void write_gradient(const ot_sinkhorn *s, int64_t n, void *out, const double *w, const void *x, const double *potential[2],
-                           const void *self, const void *other)
+static void write_gradient(const ot_sinkhorn *s, int64_t n, void *out, const double *w, const void *x,
+                           const double *potential[2], const void *self, const void *other)
 {
     double rho = s->options.rho;
     for (int64_t i = 0; i < n; i++) {
-        double to_other = rho > 0 ? exp(-potential[0][i] / rho) : 1.0, to_self = rho > 0 ? exp(-potential[1][i] / rho) : 1.0;
+        double to_other = rho > 0 ? exp(-potential[0][i] / rho) : 1.0,
+               to_self = rho > 0 ? exp(-potential[1][i] / rho) : 1.0;
         for (int64_t k = 0; k < s->d; k++) {
             int64_t at = i * s->dp + k;
             double here = number(s->dtype, x, at), a = number(s->dtype, self, at), b = number(s->dtype, other, at);
@@ -513,6 +521,7 @@ ad_value ot_sinkhorn_divergence(ad_graph *g, ot_sinkhorn *s, ad_value x, ad_valu
         .flops = (M * N + 0.5 * M * M + 0.5 * N * N) * 20 * steps + (M * N + M * M + N * N) * 5 * d,
         .bytes = (M * N + 0.5 * M * M + 0.5 * N * N) * (double)ad_dtype_size(s->dtype) * steps,
     };
-    ad_value packed = ad_custom_apply(g, &s->custom, 2, (ad_value[]){x, s->options.fixed_y ? ad_stop_gradient(g, y) : y});
+    ad_value packed =
+        ad_custom_apply(g, &s->custom, 2, (ad_value[]){x, s->options.fixed_y ? ad_stop_gradient(g, y) : y});
     return ad_slice(g, packed, 0, 0, 1);
 }

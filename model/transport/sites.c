@@ -55,8 +55,9 @@ static void place(ot_sites *s, ot_cursor *c)
 fwm_status ot_sites_create(ot_sites **out, ad_dtype dtype, int64_t capacity, int64_t d)
 {
     *out = NULL;
-    FWM_CHECK(capacity >= 1 && d >= 1, FWM_INVALID, "a set of sites needs room for one point and one coordinate, found [%lld,%lld]",
-              (long long)capacity, (long long)d);
+    FWM_CHECK(capacity >= 1 && d >= 1, FWM_INVALID,
+              "a set of sites needs room for one point and one coordinate, found [%lld,%lld]", (long long)capacity,
+              (long long)d);
     FWM_CHECK(capacity < INT64_MAX / 4, FWM_OVERFLOW, "room for %lld sites is too much", (long long)capacity);
     ot_sites *s = fwm_calloc(1, sizeof *s);
     FWM_CHECK(s, FWM_MEMORY, "sites: out of memory");
@@ -138,8 +139,9 @@ fwm_status ot_sites_set(ot_sites *s, int64_t N, const void *y, const double *g)
     FWM_CHECK(N >= 1 && N <= s->capacity, FWM_INVALID, "expected 1 to %lld sites, found %lld", (long long)s->capacity,
               (long long)N);
     for (int64_t i = 0; i < N * s->d; i++)
-        FWM_CHECK(isfinite(ot_number(s->dtype, y, i)), FWM_NUMERIC, "coordinate %lld of site %lld is %g, expected a finite number",
-                  (long long)(i % s->d), (long long)(i / s->d), ot_number(s->dtype, y, i));
+        FWM_CHECK(isfinite(ot_number(s->dtype, y, i)), FWM_NUMERIC,
+                  "coordinate %lld of site %lld is %g, expected a finite number", (long long)(i % s->d),
+                  (long long)(i / s->d), ot_number(s->dtype, y, i));
     for (int64_t j = 0; g && j < N; j++)
         FWM_CHECK(isfinite(g[j]), FWM_NUMERIC, "height %lld is %g, expected a finite number", (long long)j, g[j]);
     s->N = N;

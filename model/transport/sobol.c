@@ -98,10 +98,11 @@ static void direction_numbers(int64_t dimension, uint32_t v[BITS])
 fwm_status ot_sobol_fill(double *out, int64_t n, int64_t d, int64_t first, const fwm_key *shift)
 {
     FWM_CHECK(d >= 1 && d <= OT_SOBOL_DIMENSIONS, FWM_UNSUPPORTED,
-              "Sobol points: expected 1 to %d dimensions, found %lld; take random points or a bank of data", OT_SOBOL_DIMENSIONS,
-              (long long)d);
+              "Sobol points: expected 1 to %d dimensions, found %lld; take random points or a bank of data",
+              OT_SOBOL_DIMENSIONS, (long long)d);
     FWM_CHECK(n >= 0 && first >= 0 && first <= (INT64_C(1) << BITS) - n, FWM_OVERFLOW,
-              "Sobol points: the sequence has 2^%d points, asked for %lld from %lld", BITS, (long long)n, (long long)first);
+              "Sobol points: the sequence has 2^%d points, asked for %lld from %lld", BITS, (long long)n,
+              (long long)first);
     for (int64_t k = 0; k < d; k++) {
         uint32_t v[BITS], words[4] = {0};
         direction_numbers(k, v);

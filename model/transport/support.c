@@ -43,7 +43,8 @@ static void place(ot_support *s, ot_cursor *c)
     s->scratch = ot_cursor_take(c, N, 1, sizeof(double));
     s->sum = ot_cursor_take(c, K, s->d, sizeof(double));
     s->mass = ot_cursor_take(c, K, 1, sizeof(double));
-    int64_t **of_codes[] = {&s->anchor, &s->sheet, &s->neighbour}, **of_anchors[] = {&s->medoid, &s->sheet_of_anchor, &s->count};
+    int64_t **of_codes[] = {&s->anchor, &s->sheet, &s->neighbour},
+            **of_anchors[] = {&s->medoid, &s->sheet_of_anchor, &s->count};
     for (size_t k = 0; k < 3; k++) {
         *of_codes[k] = ot_cursor_take(c, N, 1, sizeof(int64_t));
         *of_anchors[k] = ot_cursor_take(c, K, 1, sizeof(int64_t));
@@ -61,13 +62,16 @@ static fwm_status set_options(ot_support_options *o, const ot_support_options *f
     o->kappa = o->kappa != 0 ? o->kappa : 1.6;
     o->null_quantile = o->null_quantile != 0 ? o->null_quantile : .95;
     o->tau_quantile = o->tau_quantile != 0 ? o->tau_quantile : .98;
-    FWM_CHECK(o->anchors > 0 && o->anchors <= 4096 && o->lloyd > 0 && o->neighbour > 0 && o->neighbour <= NEIGHBOURS && o->sheet > 0,
-              FWM_INVALID, "support: expected 1 to 4096 anchors, Lloyd steps, a neighbour of 1 to %d and a least sheet, found %lld, "
-              "%lld, %lld, %lld", NEIGHBOURS, (long long)o->anchors, (long long)o->lloyd, (long long)o->neighbour,
-              (long long)o->sheet);
-    FWM_CHECK(o->kappa > 0 && o->null_quantile > 0 && o->null_quantile <= 1 && o->tau_quantile > 0 && o->tau_quantile <= 1,
-              FWM_INVALID, "support: expected kappa > 0 and quantiles in (0,1], found %g, %g, %g", o->kappa, o->null_quantile,
-              o->tau_quantile);
+    FWM_CHECK(o->anchors > 0 && o->anchors <= 4096 && o->lloyd > 0 && o->neighbour > 0 && o->neighbour <= NEIGHBOURS &&
+                  o->sheet > 0,
+              FWM_INVALID,
+              "support: expected 1 to 4096 anchors, Lloyd steps, a neighbour of 1 to %d and a least sheet, found %lld, "
+              "%lld, %lld, %lld",
+              NEIGHBOURS, (long long)o->anchors, (long long)o->lloyd, (long long)o->neighbour, (long long)o->sheet);
+    FWM_CHECK(o->kappa > 0 && o->null_quantile > 0 && o->null_quantile <= 1 && o->tau_quantile > 0 &&
+                  o->tau_quantile <= 1,
+              FWM_INVALID, "support: expected kappa > 0 and quantiles in (0,1], found %g, %g, %g", o->kappa,
+              o->null_quantile, o->tau_quantile);
     return FWM_OK;
 }
 
@@ -83,14 +87,18 @@ fwm_status ot_support_create(ot_support **out, ad_dtype dtype, int64_t N, int64_
     FWM_TRY_GOTO(status, ot_sites_create(&s->centres, dtype, s->o.anchors, d));
     ot_cursor c = {0};
     place(s, &c);
-    FWM_CHECK_GOTO(status, !c.overflow, FWM_OVERFLOW, "support: %lld codes in %lld dimensions are too many", (long long)N,
-                   (long long)d);
+    FWM_CHECK_GOTO(status, !c.overflow, FWM_OVERFLOW, "support: %lld codes in %lld dimensions are too many",
+                   (long long)N, (long long)d);
     FWM_TRY_GOTO(status, fwm_block_alloc(&s->block, c.at));
     s->size = c.at;
     c = (ot_cursor){.base = s->block};
     place(s, &c);
-    s->view = (ot_support_view){.anchor = s->anchor, .medoid = s->medoid, .sheet_of_anchor = s->sheet_of_anchor, .sheet = s->sheet,
-                                .invisible = s->invisible, .mass = s->mass};
+    s->view = (ot_support_view){.anchor = s->anchor,
+                                .medoid = s->medoid,
+                                .sheet_of_anchor = s->sheet_of_anchor,
+                                .sheet = s->sheet,
+                                .invisible = s->invisible,
+                                .mass = s->mass};
     *out = s;
     return FWM_OK;
 done:
@@ -186,8 +194,8 @@ static void copy_code(const ot_support *s, void *to, int64_t at, int64_t j)
     memcpy((char *)to + (size_t)at * bytes, (const char *)s->y + (size_t)j * bytes, bytes);
 }
 
-/* First centres: each next one with probability proportional to the squared distance from those before. Returns how many: fewer
- * where there are not so many different codes. */
+/* First centres: each next one with probability proportional to the squared distance from those before. Returns how
+ * many: fewer where there are not so many different codes. */
 static fwm_status seed(ot_support *s, int64_t *K, fwm_key key, uint64_t step)
 {
     int64_t N = s->view.N, pick = (int64_t)(fwm_random_uniform(key, step, 0) * (double)N);
@@ -236,7 +244,8 @@ static fwm_status assign(ot_support *s, int64_t K)
     return FWM_OK;
 }
 
-/* Of each centre the nearest of its codes; centres without codes disappear. scratch holds scores, so the largest is nearest. */
+/* Of each centre the nearest of its codes; centres without codes disappear. scratch holds scores, so the largest is
+ * nearest. */
 static void find_medoids(ot_support *s, int64_t K)
 {
     int64_t *name = s->count, kept = 0;
@@ -401,7 +410,8 @@ void ot_support_means(const ot_support *s, void *means)
     memset(s->sum, 0, (size_t)(s->view.sheets * s->d) * sizeof *s->sum);
     for (int64_t j = 0; j < s->view.N; j++)
         for (int64_t k = 0; k < s->d; k++)
-            s->sum[s->sheet[j] * s->d + k] += ot_sites_coordinate(s->codes, j, k) / (s->mass[s->sheet[j]] * (double)s->view.N);
+            s->sum[s->sheet[j] * s->d + k] +=
+                ot_sites_coordinate(s->codes, j, k) / (s->mass[s->sheet[j]] * (double)s->view.N);
     for (int64_t i = 0; i < s->view.sheets * s->d; i++)
         ot_number_put(s->dtype, means, i, s->sum[i]);
 }

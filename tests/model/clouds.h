@@ -14,7 +14,8 @@
 
 static inline void near(const char *what, double found, double expected, double tolerance)
 {
-    cr_expect(found == expected || fabs(found - expected) <= tolerance, "%s: %.12g, expected %.12g within %g", what, found, expected, tolerance);
+    cr_expect(found == expected || fabs(found - expected) <= tolerance, "%s: %.12g, expected %.12g within %g", what,
+              found, expected, tolerance);
 }
 
 static inline double *numbers(int64_t n)
@@ -53,7 +54,8 @@ static inline double *grid_points(int64_t side, double half)
     return x;
 }
 
-/* Two discs of radius .4 around (-1,0) and (1,0); round(share n) points in the left one, each evenly filled (sunflower). */
+/* Two discs of radius .4 around (-1,0) and (1,0); round(share n) points in the left one, each evenly filled
+ * (sunflower). */
 static inline double *two_discs(int64_t n, double share)
 {
     double *y = numbers(n * 2);
@@ -74,22 +76,26 @@ static inline double *two_moons(int64_t n)
     for (int64_t i = 0; i < n; i++) {
         double t = M_PI * fwm_random_uniform((fwm_key){21, 1}, 0, (uint32_t)i);
         bool upper = i % 2;
-        y[2 * i] = (upper ? cos(t) : 1 - cos(t)) - 0.5 + 0.05 * fwm_random_normal((fwm_key){21, 2}, 0, (uint32_t)(2 * i));
-        y[2 * i + 1] = (upper ? sin(t) : 0.5 - sin(t)) - 0.25 + 0.05 * fwm_random_normal((fwm_key){21, 2}, 0, (uint32_t)(2 * i + 1));
+        y[2 * i] =
+            (upper ? cos(t) : 1 - cos(t)) - 0.5 + 0.05 * fwm_random_normal((fwm_key){21, 2}, 0, (uint32_t)(2 * i));
+        y[2 * i + 1] = (upper ? sin(t) : 0.5 - sin(t)) - 0.25 +
+                       0.05 * fwm_random_normal((fwm_key){21, 2}, 0, (uint32_t)(2 * i + 1));
     }
     return y;
 }
 
-/* K clusters in d dimensions, Gaussian with standard deviation `size`, or uniform in balls of radius `size`: centres on the unit circle for d = 2, else random directions times
- * `radius`; point i belongs to cluster i % K. */
-static inline double *clusters_of(bool balls, int64_t n, int64_t d, int64_t K, double radius, double size, uint64_t seed)
+/* K clusters in d dimensions, Gaussian with standard deviation `size`, or uniform in balls of radius `size`: centres on
+ * the unit circle for d = 2, else random directions times `radius`; point i belongs to cluster i % K. */
+static inline double *clusters_of(bool balls, int64_t n, int64_t d, int64_t K, double radius, double size,
+                                  uint64_t seed)
 {
     double *y = numbers(n * d), *centre = numbers(K * d);
     for (int64_t k = 0; k < K; k++) {
         double square = 0;
         for (int64_t c = 0; c < d; c++) {
             double angle = 2 * M_PI * (double)k / (double)K;
-            centre[k * d + c] = d == 2 ? (c ? sin(angle) : cos(angle)) : fwm_random_normal((fwm_key){seed, 5}, (uint64_t)k, (uint32_t)c);
+            centre[k * d + c] = d == 2 ? (c ? sin(angle) : cos(angle))
+                                       : fwm_random_normal((fwm_key){seed, 5}, (uint64_t)k, (uint32_t)c);
             square += centre[k * d + c] * centre[k * d + c];
         }
         for (int64_t c = 0; c < d; c++)

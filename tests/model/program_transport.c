@@ -1,8 +1,8 @@
 /* Solves the transport problems that standard input describes and prints the results, for the check against POT.
  *
- * In:  {"x": [M numbers x d, in rows], "y": [...], "a": [M], "b": [N], "d": d, "eps": eps, "rho": rho (0: marginals met)}
- * Out: {"value", "transport", "mass", "dx", "dy", "da", "db": of the Sinkhorn divergence for |x-y|^2/2; "exact", "f", "g": exact
- *      transport and its prices; "w1", "w2": of the first coordinates alone} */
+ * In:  {"x": [M numbers x d, in rows], "y": [...], "a": [M], "b": [N], "d": d, "eps": eps, "rho": rho (0: marginals
+ * met)} Out: {"value", "transport", "mass", "dx", "dy", "da", "db": of the Sinkhorn divergence for |x-y|^2/2; "exact",
+ * "f", "g": exact transport and its prices; "w1", "w2": of the first coordinates alone} */
 #include "model/base/arena.h"
 #include "model/transport/exact.h"
 #include "model/transport/metrics.h"
@@ -69,7 +69,8 @@ static fwm_status exact(const problem *p, json_t *out)
     for (int64_t i = 0; i < p->M; i++)
         for (int64_t j = 0; j < p->N; j++)
             for (int64_t k = 0; k < p->d; k++)
-                C[i * p->N + j] += .5 * (p->x[i * p->d + k] - p->y[j * p->d + k]) * (p->x[i * p->d + k] - p->y[j * p->d + k]);
+                C[i * p->N + j] +=
+                    .5 * (p->x[i * p->d + k] - p->y[j * p->d + k]) * (p->x[i * p->d + k] - p->y[j * p->d + k]);
     FWM_TRY(ot_exact_solve(&r, f, g, NULL, p->M, p->N, C, p->a, p->b));
     for (int64_t i = 0; i < p->M + p->N; i++)
         first[i] = i < p->M ? p->x[i * p->d] : p->y[(i - p->M) * p->d];

@@ -1,7 +1,8 @@
 /* Boundary scores against known boundaries (A1, A2, A4, A5), the edge term and its gradient, invariances (A10).
  *
- * Known boundaries are measured without the code under test where they can be: an exact line, or the change of label between
- * neighbours of a fine grid whose labels come from exact cells, or a separatrix integrated backwards from its saddle. */
+ * Known boundaries are measured without the code under test where they can be: an exact line, or the change of label
+ * between neighbours of a fine grid whose labels come from exact cells, or a separatrix integrated backwards from its
+ * saddle. */
 #include "model/base/arena.h"
 #include "model/base/threads.h"
 #include "model/transport/boundary.h"
@@ -14,8 +15,8 @@
 #include <omp.h>
 #include <string.h>
 
-/* Between the images of neighbouring states: the discs are 1.2 apart, the arms of the moons .4 or more. A moon is not convex, so
- * the map jumps across its own hollow too. */
+/* Between the images of neighbouring states: the discs are 1.2 apart, the arms of the moons .4 or more. A moon is not
+ * convex, so the map jumps across its own hollow too. */
 static const double JUMP = .3;
 
 enum { SIDE = 80, GRID = SIDE * SIDE, SOURCE = 512, BANK = 4096 };
@@ -69,10 +70,11 @@ static void distance_to(double *truth, int64_t states, const double *x, int64_t 
     free(two);
 }
 
-/* Distance to where the exact map jumps: Newton's heights for the same codes, images of neighbours on a grid of spacing 1/160, so
- * that jumps are placed to half of that. A jump leads to another of `components` (code j is of j % components), or, where they are
- * 0, is longer than JUMP. */
-static void exact_boundary(double *truth, int64_t states, const double *x, int64_t N, const double *y, int64_t components)
+/* Distance to where the exact map jumps: Newton's heights for the same codes, images of neighbours on a grid of spacing
+ * 1/160, so that jumps are placed to half of that. A jump leads to another of `components` (code j is of j %
+ * components), or, where they are 0, is longer than JUMP. */
+static void exact_boundary(double *truth, int64_t states, const double *x, int64_t N, const double *y,
+                           int64_t components)
 {
     enum { FINE = 320 };
     const double box[4] = {-1, -1, 1, 1};
@@ -89,7 +91,8 @@ static void exact_boundary(double *truth, int64_t states, const double *x, int64
             if ((step == 1 && other % FINE == 0) || other >= FINE * FINE)
                 continue;
             const double *from = y + 2 * cell[i], *to = y + 2 * cell[other];
-            if (components ? cell[i] % components == cell[other] % components : hypot(to[0] - from[0], to[1] - from[1]) <= JUMP)
+            if (components ? cell[i] % components == cell[other] % components
+                           : hypot(to[0] - from[0], to[1] - from[1]) <= JUMP)
                 continue;
             place[2 * n] = .5 * (fine[2 * i] + fine[2 * other]);
             place[2 * n++ + 1] = .5 * (fine[2 * i + 1] + fine[2 * other + 1]);
@@ -102,9 +105,11 @@ static void exact_boundary(double *truth, int64_t states, const double *x, int64
 /* ---- the unpaired detector ---- */
 
 /* What a training step affords, and a long anneal. */
-static const ot_sinkhorn_options brief = {.blur = .05, .scaling = .7, .extra = 20}, patient = {.blur = .05, .scaling = .9, .extra = 200};
+static const ot_sinkhorn_options brief = {.blur = .05, .scaling = .7, .extra = 20},
+                                 patient = {.blur = .05, .scaling = .9, .extra = 200};
 
-/* Heights by Sinkhorn from Sobol points on the square; corrected by sheets if asked. delta [GRID] of the grid's states. */
+/* Heights by Sinkhorn from Sobol points on the square; corrected by sheets if asked. delta [GRID] of the grid's states.
+ */
 static void detect(double *delta, int64_t N, const double *y, const ot_sinkhorn_options *o, bool corrected)
 {
     double *x = square_points(SOURCE, 2), *bank = square_points(BANK, 2), *g = numbers(N), *grid = grid_points(SIDE, 1);
@@ -137,8 +142,8 @@ static void detect(double *delta, int64_t N, const double *y, const ot_sinkhorn_
 
 static void report(const char *what, quality q)
 {
-    fwm_log(FWM_LOG_INFO, "%s: precision %.3f, recall %.3f, AUC %.4f, mean error of delta %.4f", what, q.precision, q.recall, q.auc,
-            q.error);
+    fwm_log(FWM_LOG_INFO, "%s: precision %.3f, recall %.3f, AUC %.4f, mean error of delta %.4f", what, q.precision,
+            q.recall, q.auc, q.error);
 }
 
 Test(boundary, A1_discs_of_equal_mass)
@@ -171,13 +176,14 @@ Test(boundary, A2_discs_of_unequal_mass_need_the_correction)
             least = truth[i] < truth[least] ? i : least;
         middle += grid[2 * least] / SIDE;
     }
-    near("mean place of the line", middle, -.4, .02); /* area 0.3 of 4 lies left of it, whatever its shape; grid of .025 */
+    near("mean place of the line", middle, -.4,
+         .02); /* area 0.3 of 4 lies left of it, whatever its shape; grid of .025 */
     cr_expect(without.recall < .2 && with.recall >= .9 && with.precision >= .8);
     free(y), free(grid);
 }
 
-/* A moon is long: how its own codes stand to each other is slow to settle too, and the correction by sheets leaves it. After the
- * brief anneal AUC is .94 here, after a patient one .998, with exact heights .9999. */
+/* A moon is long: how its own codes stand to each other is slow to settle too, and the correction by sheets leaves it.
+ * After the brief anneal AUC is .94 here, after a patient one .998, with exact heights .9999. */
 Test(boundary, A4_moons)
 {
     enum { N = 500 };
@@ -219,8 +225,8 @@ static void duffing(double u[2], double dt, int steps)
     }
 }
 
-/* The stable manifold of the saddle 0: backwards along the eigenvector of the eigenvalue -(.3 + sqrt(1.09)), both branches, as
- * long as they stay near the states. */
+/* The stable manifold of the saddle 0: backwards along the eigenvector of the eigenvalue -(.3 + sqrt(1.09)), both
+ * branches, as long as they stay near the states. */
 static int64_t separatrix(double *place, int64_t room)
 {
     int64_t n = 0;
@@ -239,7 +245,8 @@ static int64_t separatrix(double *place, int64_t room)
 Test(boundary, A5_duffing_needs_the_pairs)
 {
     enum { N = 1024, ROOM = 40000, STEPS = 180 };
-    double *x = square_points(N, 2), *y = numbers(2 * N), *grid = grid_points(SIDE, 2), *place = numbers(2 * ROOM), *g = numbers(N);
+    double *x = square_points(N, 2), *y = numbers(2 * N), *grid = grid_points(SIDE, 2), *place = numbers(2 * ROOM),
+           *g = numbers(N);
     double *delta = numbers(GRID), *truth = numbers(GRID);
     int64_t *j1 = integers(GRID), *j2 = integers(GRID);
     for (int64_t i = 0; i < 2 * N; i++)
@@ -299,7 +306,8 @@ Test(boundary, distances_are_those_to_bisectors)
     const int64_t first[4] = {0, 1, 2, 3}, second[4] = {2, 2, 1, 2};
     for (int i = 0; i < 4; i++) {
         near("delta", delta[i], expected[i], 1e-14);
-        cr_expect(j1[i] == first[i] && j2[i] == second[i], "state %d: %lld, %lld", i, (long long)j1[i], (long long)j2[i]);
+        cr_expect(j1[i] == first[i] && j2[i] == second[i], "state %d: %lld, %lld", i, (long long)j1[i],
+                  (long long)j2[i]);
     }
     ot_boundary_score(score, delta, .5, 4);
     near("b", score[2], exp(-.5), 1e-15);
@@ -341,7 +349,8 @@ Test(boundary, singular_pairs_are_listed_once)
         cr_expect(pair[1].first == 2 && pair[1].second == 3 && pair[1].states == 1);
         near("distance", pair[0].distance, .05, 1e-14);
         near("jump", pair[0].jump, 2, 1e-14);
-        near("angle", pair[0].angle, acos(2 / sqrt(2 * 6)), 1e-14); /* (1 + <y1,y2>) / ... with y1 = (1,0), y2 = (1,2) */
+        near("angle", pair[0].angle, acos(2 / sqrt(2 * 6)),
+             1e-14); /* (1 + <y1,y2>) / ... with y1 = (1,0), y2 = (1,2) */
     }
     REQUIRE(ot_boundary_pairs(b, pair, 1, &count, 5, delta, j1, j2, .3, AD_F64, 2, y));
     cr_expect(count == 2 && pair[0].states == 3);

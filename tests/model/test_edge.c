@@ -1,4 +1,5 @@
-/* The edge term: value, gradient, what it leaves alone, masses of sheets; invariances of the whole regulariser (A10). */
+/* The edge term: value, gradient, what it leaves alone, masses of sheets; invariances of the whole regulariser (A10).
+ */
 #include "model/base/arena.h"
 #include "model/transport/boundary.h"
 #include "model/transport/edge.h"
@@ -71,8 +72,8 @@ Test(edge, values_agree_with_loops)
     free_edge_case(&c);
 }
 
-/* Against central differences of step 1e-6: h^2 f''' and 1e-16 / h are below 1e-9, and no prediction stands within a step of a
- * corner or of another target (the test would say so). */
+/* Against central differences of step 1e-6: h^2 f''' and 1e-16 / h are below 1e-9, and no prediction stands within a
+ * step of a corner or of another target (the test would say so). */
 Test(edge, gradients_agree_with_differences)
 {
     edge_case c = make_edge_case();
@@ -145,7 +146,8 @@ Test(edge, types_and_threads_agree)
     }
     cr_expect(value[0] == value[1] && memcmp(dp[0], dp[1], sizeof dp[0]) == 0);
     REQUIRE(ot_edge_create(&e, AD_F32, PREDICTIONS, CODES, DIM, CONTEXT));
-    REQUIRE(ot_edge_run(e, &r, df, NULL, PREDICTIONS, CODES, single[0], single[1], single[2], single[3], 1, c.g, c.tau, c.s));
+    REQUIRE(ot_edge_run(e, &r, df, NULL, PREDICTIONS, CODES, single[0], single[1], single[2], single[3], 1, c.g, c.tau,
+                        c.s));
     near("float32", r.value, value[0], 1e-6 * value[0]);
     for (int i = 0; i < PREDICTIONS * DIM; i++)
         near("float32 gradient", (double)df[i], dp[0][i], 1e-7);
@@ -153,8 +155,8 @@ Test(edge, types_and_threads_agree)
     free_edge_case(&c);
 }
 
-/* 80 % of the predictions sit on the left of two equally heavy sheets. The nearest codes leave them there; heights of transport
- * send three in eight of them to the right: no sheet can be emptied or crowded. */
+/* 80 % of the predictions sit on the left of two equally heavy sheets. The nearest codes leave them there; heights of
+ * transport send three in eight of them to the right: no sheet can be emptied or crowded. */
 Test(edge, heights_keep_the_masses_of_sheets)
 {
     enum { P = 200, Y = 100 };
@@ -253,13 +255,15 @@ Test(edge, A10_scale_place_and_order_do_not_matter)
         for (int j = 0; j < N; j++)
             other_group[j] = group[from_y[j]];
         measure(&moved, M, P, N, Y, other_group);
-        double most = fmax(fmax(relative(moved.edge, base.edge), relative(moved.hinge, base.hinge)), relative(moved.fit, base.fit));
+        double most = fmax(fmax(relative(moved.edge, base.edge), relative(moved.hinge, base.hinge)),
+                           relative(moved.fit, base.fit));
         most = fmax(most, fmax(relative(moved.tau, scale * base.tau), relative(moved.s, scale * base.s)));
         for (int i = 0; i < M; i++)
             most = fmax(most, fabs(moved.b[i] - base.b[from_p[i]]));
         worst = fmax(worst, most);
         cr_expect(most < (trial == 2 ? 1e-9 : 1e-5), "trial %d: %g", trial, most);
     }
-    fwm_log(FWM_LOG_INFO, "A10 scale, place and order: largest relative change of L_edge, L_fit, tau, s and b %.2g (<= 1e-5)", worst);
+    fwm_log(FWM_LOG_INFO,
+            "A10 scale, place and order: largest relative change of L_edge, L_fit, tau, s and b %.2g (<= 1e-5)", worst);
     free(p), free(y);
 }

@@ -107,8 +107,8 @@ Test(exact, agrees_with_sorting_on_the_line)
     near("W2^2", 2 * r.cost, w2, 1e-10 * w2);
 }
 
-/* The most degenerate case: equal weights, points of a small lattice with many equal costs and repetitions. Moving a cloud by t
- * costs |t|^2/2 exactly, as the gradient of a convex function. */
+/* The most degenerate case: equal weights, points of a small lattice with many equal costs and repetitions. Moving a
+ * cloud by t costs |t|^2/2 exactly, as the gradient of a convex function. */
 Test(exact, degenerate_assignments_end)
 {
     enum { N = 400 };
@@ -128,8 +128,8 @@ Test(exact, degenerate_assignments_end)
     certified("to one point", &r, 300);
 }
 
-/* N(0,1) to N(3,4) by quantiles has W2^2 = 10 (20000 points: the tails beyond 1/2n miss about 1e-3); affine images of a cloud by a
- * symmetric positive map are optimal, which gives Bures' map its exact discrete cost. */
+/* N(0,1) to N(3,4) by quantiles has W2^2 = 10 (20000 points: the tails beyond 1/2n miss about 1e-3); affine images of a
+ * cloud by a symmetric positive map are optimal, which gives Bures' map its exact discrete cost. */
 Test(exact, gaussian_closed_forms)
 {
     enum { N = 400 };
@@ -137,7 +137,8 @@ Test(exact, gaussian_closed_forms)
     const double A[2][2] = {{.754286211957, -.311252717534}, {-.311252717534, 1.838024366136}}, m[2] = {1, -2};
     double expected = 0;
     for (int i = 0; i < N; i++) {
-        double u = fwm_random_normal((fwm_key){2, 1}, 0, (uint32_t)i), v = fwm_random_normal((fwm_key){2, 2}, 0, (uint32_t)i);
+        double u = fwm_random_normal((fwm_key){2, 1}, 0, (uint32_t)i),
+               v = fwm_random_normal((fwm_key){2, 2}, 0, (uint32_t)i);
         x[2 * i] = sqrt(2) * u;
         x[2 * i + 1] = .5 / sqrt(2) * u + sqrt(1 - .125) * v; /* covariance [[2,.5],[.5,1]] */
         for (int k = 0; k < 2; k++) {
@@ -202,8 +203,8 @@ Test(exact, a_thousand_points_are_certified)
     double start = fwm_seconds();
     REQUIRE(ot_exact_clouds(&r, AD_F64, N, N, DIM, x, y, NULL, NULL));
     double seconds = fwm_seconds() - start;
-    fwm_log(FWM_LOG_INFO, "exact, n = 1024: W2^2/2 %.9f, cost - dual %.2g, %lld pivots, %.3f s", r.cost, r.cost - r.dual,
-            (long long)r.pivots, seconds);
+    fwm_log(FWM_LOG_INFO, "exact, n = 1024: W2^2/2 %.9f, cost - dual %.2g, %lld pivots, %.3f s", r.cost,
+            r.cost - r.dual, (long long)r.pivots, seconds);
     certified("1024 points", &r, 50);
     free(x), free(y);
 }
@@ -221,8 +222,9 @@ Test(exact, bad_input_is_named)
 
 /* ---- slices ---- */
 
-/* A cloud moved by t: |t|^2/d in expectation. |theta.t|^2 has mean |t|^2/d and standard deviation sqrt(2(d-1)/(d+2))/d |t|^2 =
- * .214 |t|^2 at d = 5: four deviations of the mean over 4000 directions are .0135 |t|^2. The same for any number of threads. */
+/* A cloud moved by t: |t|^2/d in expectation. |theta.t|^2 has mean |t|^2/d and standard deviation sqrt(2(d-1)/(d+2))/d
+ * |t|^2 = .214 |t|^2 at d = 5: four deviations of the mean over 4000 directions are .0135 |t|^2. The same for any
+ * number of threads. */
 Test(exact, sliced_distance_of_a_move)
 {
     enum { N = 50, DIM = 5, DIRECTIONS = 4000 };
@@ -246,8 +248,8 @@ Test(exact, sliced_distance_of_a_move)
 
 /* ---- mode mixing ---- */
 
-/* Two segments of true points with spacing .01, 1 apart; of 100 generated points 60 lie on them, 30 half way, 10 far outside: those
- * are off, but d1/(d1+d2) is below .2 next to one component. */
+/* Two segments of true points with spacing .01, 1 apart; of 100 generated points 60 lie on them, 30 half way, 10 far
+ * outside: those are off, but d1/(d1+d2) is below .2 next to one component. */
 Test(exact, mixing_counts_what_falls_between)
 {
     enum { N = 202, M = 100 };

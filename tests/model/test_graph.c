@@ -23,7 +23,8 @@ Test(graph, equal_nodes_are_one)
     cr_assert_eq(a, ad_add(g, ad_exp(g, x), y));
     cr_assert_eq(ad_graph_size(g), n, "an expression built twice added values");
     cr_assert_neq(ad_affine(g, x, 2, 0), ad_affine(g, x, 2, 1), "attributes are part of identity");
-    cr_assert_neq(ad_random_normal(g, ad_shape_make(1, 4)), ad_random_normal(g, ad_shape_make(1, 4)), "two draws are two draws");
+    cr_assert_neq(ad_random_normal(g, ad_shape_make(1, 4)), ad_random_normal(g, ad_shape_make(1, 4)),
+                  "two draws are two draws");
     ad_graph_destroy(&g);
     cr_assert_null(g);
 }
@@ -114,8 +115,8 @@ Test(gradient, nothing_passes_a_stop)
 
 Test(gradient, of_a_gradient)
 {
-    /* f = sum(tanh(x)^3): d2f/dx2 along v against a difference of first derivatives is in the operator table; here the closed
-     * form 6 t s^2 - 6 t^3 s with t = tanh x, s = 1 - t^2. */
+    /* f = sum(tanh(x)^3): d2f/dx2 along v against a difference of first derivatives is in the operator table; here the
+     * closed form 6 t s^2 - 6 t^3 s with t = tanh x, s = 1 - t^2. */
     ad_graph *g = new_graph(AD_F64);
     ad_value x = ad_input(g, "x", ad_shape_make(1, 4)), t = ad_tanh(g, x), d, dd;
     ad_value f = ad_sum_all(g, ad_mul(g, t, ad_square(g, t)));

@@ -1,4 +1,5 @@
-/* The plan against its oracles: every value in its own buffer, NaN in dead buffers, and counts of allocations. Graphs are random. */
+/* The plan against its oracles: every value in its own buffer, NaN in dead buffers, and counts of allocations. Graphs
+ * are random. */
 #include "model/autodiff/ops.h"
 #include "model/autodiff/plan.h"
 #include "model/base/arena.h"
@@ -18,7 +19,8 @@ static uint32_t pick(uint64_t seed, uint32_t *at, uint32_t n)
     return words[0] % n;
 }
 
-/* A random expression over [ROWS,COLUMNS] values: element-wise, matmul, reductions with broadcast, views, concat and slice. */
+/* A random expression over [ROWS,COLUMNS] values: element-wise, matmul, reductions with broadcast, views, concat and
+ * slice. */
 static ad_value random_graph(ad_graph *g, uint64_t seed, ad_value *x, ad_value *w)
 {
     ad_value pool[MAX_VALUES];
@@ -30,20 +32,43 @@ static ad_value random_graph(ad_graph *g, uint64_t seed, ad_value *x, ad_value *
     for (int i = 0; i < steps; i++) {
         ad_value a = pool[pick(seed, &at, (uint32_t)n)], b = pool[pick(seed, &at, (uint32_t)n)], y = AD_NONE;
         switch (pick(seed, &at, 10)) {
-        case 0: y = ad_add(g, a, b); break;
-        case 1: y = ad_mul(g, ad_tanh(g, a), b); break;
-        case 2: y = ad_tanh(g, ad_matmul(g, a, *w, false, false)); break;
-        case 3: y = ad_sub(g, a, ad_mean(g, b, 1, &axis, true)); break;
-        case 4: y = ad_silu(g, a); break;
-        case 5: y = ad_reshape(g, ad_sin(g, ad_reshape(g, a, ad_shape_make(1, ROWS * COLUMNS))), ad_shape_make(2, ROWS, COLUMNS)); break;
+        case 0:
+            y = ad_add(g, a, b);
+            break;
+        case 1:
+            y = ad_mul(g, ad_tanh(g, a), b);
+            break;
+        case 2:
+            y = ad_tanh(g, ad_matmul(g, a, *w, false, false));
+            break;
+        case 3:
+            y = ad_sub(g, a, ad_mean(g, b, 1, &axis, true));
+            break;
+        case 4:
+            y = ad_silu(g, a);
+            break;
+        case 5:
+            y = ad_reshape(g, ad_sin(g, ad_reshape(g, a, ad_shape_make(1, ROWS * COLUMNS))),
+                           ad_shape_make(2, ROWS, COLUMNS));
+            break;
         case 6: {
             ad_value both[2] = {a, b};
-            y = ad_slice(g, ad_concat(g, 2, both, 0), 0, 3, ROWS);
+            ad_value fresh = ad_affine(g, a, 0.5, 0.1 * i); /* dies in a sum with a part of itself */
+            both[0] = ad_add(g, fresh, ad_slice(g, fresh, 0, 2, 1));
+            ad_value joined = ad_concat(g, 2, both, 0); /* rows are views, columns are copies */
+            y = ad_add(g, ad_slice(g, joined, 0, 3, ROWS), ad_slice(g, a, 0, 2, 1));
+            y = ad_mul(g, y, ad_slice(g, ad_slice(g, joined, 0, 1, ROWS), 1, 2, 1));
             break;
         }
-        case 7: y = ad_softmax(g, a); break;
-        case 8: y = ad_maximum(g, a, b); break;
-        default: y = ad_add(g, a, ad_affine(g, ad_random_normal(g, ad_shape_make(2, ROWS, COLUMNS)), 0.1, 0)); break;
+        case 7:
+            y = ad_softmax(g, a);
+            break;
+        case 8:
+            y = ad_maximum(g, a, b);
+            break;
+        default:
+            y = ad_add(g, a, ad_affine(g, ad_random_normal(g, ad_shape_make(2, ROWS, COLUMNS)), 0.1, 0));
+            break;
         }
         pool[n++] = y;
     }
@@ -77,8 +102,8 @@ static void evaluate(uint64_t seed, ad_dtype dtype, const ad_plan_options *optio
         w[i] = 0.3 * fwm_random_normal((fwm_key){seed, 2}, 0, (uint32_t)i);
     for (int k = 0; k < runs; k++)
         cr_assert_eq(ad_plan_run(plan, 5, 9), FWM_OK);
-    const double *loss = bind ? bound[0] : ad_plan_data(plan, out[0]), *dx = bind ? bound[1] : ad_plan_data(plan, out[1]),
-                 *dw = bind ? bound[2] : ad_plan_data(plan, out[2]);
+    const double *loss = bind ? bound[0] : ad_plan_data(plan, out[0]),
+                 *dx = bind ? bound[1] : ad_plan_data(plan, out[1]), *dw = bind ? bound[2] : ad_plan_data(plan, out[2]);
     r->loss = *loss;
     memcpy(r->dx, dx, sizeof r->dx);
     memcpy(r->dw, dw, sizeof r->dw);
@@ -109,7 +134,8 @@ Test(plan, sharing_memory_changes_no_bit)
         cr_assert(same(&planned, &again), "graph %llu: a second run differs", (unsigned long long)seed);
         shared += planned.memory.workspace < apart.memory.workspace;
         cr_assert_leq(planned.memory.workspace, (size_t)(1.15 * (double)planned.memory.lower_bound) + 512,
-                      "graph %llu: %zu bytes, live %zu", (unsigned long long)seed, planned.memory.workspace, planned.memory.lower_bound);
+                      "graph %llu: %zu bytes, live %zu", (unsigned long long)seed, planned.memory.workspace,
+                      planned.memory.lower_bound);
     }
     cr_assert_gt(shared, GRAPHS * 9 / 10, "buffers were shared in %d of %d graphs only", shared, GRAPHS);
 }
@@ -120,7 +146,8 @@ Test(plan, runs_do_not_allocate)
     ad_plan *plan = NULL;
     cr_assert_eq(fwm_threads_init(2), FWM_OK);
     cr_assert_eq(ad_graph_create(&g, AD_F32), FWM_OK);
-    ad_value x = ad_input(g, "x", ad_shape_make(4, 2, 16, 16, 8)), w = ad_parameter(g, "w", ad_shape_make(4, 3, 3, 8, 8)), d;
+    ad_value x = ad_input(g, "x", ad_shape_make(4, 2, 16, 16, 8)),
+             w = ad_parameter(g, "w", ad_shape_make(4, 3, 3, 8, 8)), d;
     ad_value s = ad_parameter(g, "s", ad_shape_make(1, 8)), t = ad_parameter(g, "t", ad_shape_make(1, 8));
     ad_conv c = {.pad_before = {1, 1}, .pad_after = {1, 1}};
     ad_value y = ad_group_norm(g, ad_conv2d(g, x, w, &c), s, t, 4, 1e-5, true);
@@ -142,7 +169,8 @@ Test(plan, noise_is_a_function_of_seed_and_step)
     ad_graph *g = NULL;
     ad_plan *plan = NULL;
     cr_assert_eq(ad_graph_create(&g, AD_F64), FWM_OK);
-    ad_value a = ad_random_normal(g, ad_shape_make(1, 16)), b = ad_random_normal(g, ad_shape_make(1, 16)), out[2] = {a, b};
+    ad_value a = ad_random_normal(g, ad_shape_make(1, 16)), b = ad_random_normal(g, ad_shape_make(1, 16)),
+             out[2] = {a, b};
     cr_assert_eq(ad_plan_create(&plan, g, 2, out, NULL), FWM_OK);
     cr_assert_eq(ad_plan_prepare(plan), FWM_OK);
     double first[16], later[16];

@@ -11,8 +11,9 @@
 /* The first points of the published sequence in three dimensions, exactly representable. */
 Test(semi_discrete, sobol_points_are_the_published_ones)
 {
-    static const double expected[8][3] = {{0, 0, 0},         {.5, .5, .5},       {.75, .25, .25},    {.25, .75, .75},
-                                          {.375, .375, .625}, {.875, .875, .125}, {.625, .125, .875}, {.125, .625, .375}};
+    static const double expected[8][3] = {{0, 0, 0},          {.5, .5, .5},       {.75, .25, .25},
+                                          {.25, .75, .75},    {.375, .375, .625}, {.875, .875, .125},
+                                          {.625, .125, .875}, {.125, .625, .375}};
     double x[8 * 3], tail[3 * 3];
     REQUIRE(ot_sobol_fill(x, 8, 3, 0, NULL));
     for (int i = 0; i < 24; i++)
@@ -21,8 +22,9 @@ Test(semi_discrete, sobol_points_are_the_published_ones)
     cr_expect(memcmp(tail, x + 15, sizeof tail) == 0);
 }
 
-/* A (0,m,1)-net in every coordinate: each of 2^m intervals holds one of the first 2^m points, shifted or not; and in the first two
- * coordinates each of the 2^m elementary rectangles does (t = 0 there). A wrong direction number breaks it. */
+/* A (0,m,1)-net in every coordinate: each of 2^m intervals holds one of the first 2^m points, shifted or not; and in
+ * the first two coordinates each of the 2^m elementary rectangles does (t = 0 there). A wrong direction number breaks
+ * it. */
 Test(semi_discrete, sobol_points_fill_every_coordinate_evenly)
 {
     enum { COUNT = 1024 };
@@ -75,7 +77,8 @@ Test(semi_discrete, three_atoms_on_an_interval)
     near("cost", cost, .008666666667, 1e-12);
 }
 
-/* A3 with exact cells: atoms (-1,0) and (1,0) with masses q, 1-q under the uniform square: the line stands at x = 2q - 1. */
+/* A3 with exact cells: atoms (-1,0) and (1,0) with masses q, 1-q under the uniform square: the line stands at x = 2q
+ * - 1. */
 Test(semi_discrete, two_diracs_by_newton)
 {
     const double y[4] = {-1, 0, 1, 0}, box[4] = {-1, -1, 1, 1}, q[4] = {.5, .3, .1, .02};
@@ -86,8 +89,8 @@ Test(semi_discrete, two_diracs_by_newton)
     }
 }
 
-/* 400 points in two discs, mostly outside the box, masses 0.3 : 0.7 and uneven within: masses come out to 1e-12 and the total
- * is 1. */
+/* 400 points in two discs, mostly outside the box, masses 0.3 : 0.7 and uneven within: masses come out to 1e-12 and the
+ * total is 1. */
 Test(semi_discrete, newton_meets_any_masses_in_the_plane)
 {
     enum { N = 400 };
@@ -109,8 +112,8 @@ Test(semi_discrete, newton_meets_any_masses_in_the_plane)
     free(y);
 }
 
-/* The derivative of masses by heights, from facets, against differences: the step that Newton takes must shrink a small error
- * quadratically. Starting 1e-3 off the solution, one accepted full step leaves less than 1e-4 of it. */
+/* The derivative of masses by heights, from facets, against differences: the step that Newton takes must shrink a small
+ * error quadratically. Starting 1e-3 off the solution, one accepted full step leaves less than 1e-4 of it. */
 Test(semi_discrete, newton_converges_quadratically)
 {
     enum { N = 40 };
@@ -143,7 +146,8 @@ Test(semi_discrete, newton_names_bad_input)
 
 /* ---- Adam on a bank ---- */
 
-/* A3 by Adam: lines for q = .5, .3, .1 within .005 of 2q - 1. The bank of 8192 Sobol points allows about 1/sqrt(8192) / 8. */
+/* A3 by Adam: lines for q = .5, .3, .1 within .005 of 2q - 1. The bank of 8192 Sobol points allows about 1/sqrt(8192)
+ * / 8. */
 Test(semi_discrete, A3_two_diracs_by_adam)
 {
     enum { BANK = 8192 };
@@ -200,8 +204,8 @@ Test(semi_discrete, adam_meets_masses_on_its_bank)
 
 /* ---- Sinkhorn's dual and the correction ---- */
 
-/* Discs of mass .1 and .9: the dual of a short anneal gives the left one far more; the correction sets both masses right to
- * about one source point, and equals Newton's exact heights in how the groups stand to each other. */
+/* Discs of mass .1 and .9: the dual of a short anneal gives the left one far more; the correction sets both masses
+ * right to about one source point, and equals Newton's exact heights in how the groups stand to each other. */
 Test(semi_discrete, correction_sets_the_masses_of_groups)
 {
     enum { N = 200, SOURCE = 512, BANK = 4096, LEFT = 20 };
@@ -230,8 +234,9 @@ Test(semi_discrete, correction_sets_the_masses_of_groups)
     REQUIRE(ot_cells_exact(mass, N, 2, y, g, box));
     for (int j = 0; j < LEFT; j++)
         left += mass[j];
-    fwm_log(FWM_LOG_INFO, "discs .1/.9: group mass off by %.4f after Sinkhorn, %.4f corrected (%d steps); exact mass %.4f",
-            r.before, r.error, r.steps, left);
+    fwm_log(FWM_LOG_INFO,
+            "discs .1/.9: group mass off by %.4f after Sinkhorn, %.4f corrected (%d steps); exact mass %.4f", r.before,
+            r.error, r.steps, left);
     cr_expect(r.before > .05, "%g", r.before);
     cr_expect(r.error < 5e-3, "%g", r.error); /* tau .01 rounds the boundary over some points in 4096 */
     near("left", left, .1, 5e-3);

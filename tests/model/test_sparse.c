@@ -46,7 +46,8 @@ static double at(ad_dtype dtype, const void *v, int64_t i)
 }
 
 /* The error of a sum of n products is at most (n + 1) eps/2 times the sum of their absolute values, at most n here. */
-static void check_product(const ad_sparse *m, const double *dense, bool transposed, ad_dtype dtype, int64_t B, int64_t C)
+static void check_product(const ad_sparse *m, const double *dense, bool transposed, ad_dtype dtype, int64_t B,
+                          int64_t C)
 {
     ad_graph *g;
     ad_plan *plan;
@@ -67,10 +68,12 @@ static void check_product(const ad_sparse *m, const double *dense, bool transpos
             for (int64_t c = 0; c < C; c++) {
                 double sum = 0;
                 for (int64_t j = 0; j < m->cols; j++)
-                    sum += dense[transposed ? j * m->rows + i : i * m->cols + j] * at(dtype, from, (b * m->cols + j) * C + c);
+                    sum += dense[transposed ? j * m->rows + i : i * m->cols + j] *
+                           at(dtype, from, (b * m->cols + j) * C + c);
                 double found = at(dtype, ad_plan_data(plan, y), (b * m->rows + i) * C + c);
-                cr_assert(fabs(found - sum) <= 0.5 * eps * (n + 1) * n, "B %lld C %lld [%lld,%lld,%lld]: %.9g, expected %.9g",
-                          (long long)B, (long long)C, (long long)b, (long long)i, (long long)c, found, sum);
+                cr_assert(fabs(found - sum) <= 0.5 * eps * (n + 1) * n,
+                          "B %lld C %lld [%lld,%lld,%lld]: %.9g, expected %.9g", (long long)B, (long long)C,
+                          (long long)b, (long long)i, (long long)c, found, sum);
             }
     ad_plan_destroy(&plan);
     ad_graph_destroy(&g);

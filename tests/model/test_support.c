@@ -100,7 +100,8 @@ Test(support, scales_of_a_segment)
     near("r", v->r, h, 1e-12);
     near("tau", v->tau, h, 1e-12); /* the two ends are 2 % of 101 points less a little */
     near("s", v->s, h * sqrt((N * N - 1) / 12.0), 1e-10);
-    /* Midpoints to the eighth neighbour, 4 h away, are codes: d_2 = (0 + h)/2; towards the ends the neighbour is farther. */
+    /* Midpoints to the eighth neighbour, 4 h away, are codes: d_2 = (0 + h)/2; towards the ends the neighbour is
+     * farther. */
     cr_expect(v->r0 >= .5 * h && v->r0 <= h, "%g", v->r0);
     cr_expect(v->sheets == 1 && v->K == 48 && v->dropped == 0);
     double p[2] = {10.1 * h, -3 * h}, score[2];
@@ -145,13 +146,14 @@ Test(support, A8_clusters_see_themselves_and_not_each_other)
     for (int k = 0; k < 3; k++) {
         int64_t d = dimension[k];
         shares worst = {1, 0};
-        for (uint64_t seed = 1; seed <= 3; seed++) { /* uniform balls; in the plane the centres are 3.8 radii apart, in d dimensions
-                                                     3 or more (random directions: 5.3 on average) */
+        for (uint64_t seed = 1; seed <= 3; seed++) { /* uniform balls; in the plane the centres are 3.8 radii apart, in
+                                                     d dimensions 3 or more (random directions: 5.3 on average) */
             shares one = d == 2 ? visibility(d, 1, .2, seed) : visibility(d, 3, .8, seed);
             worst.cross = fmin(worst.cross, one.cross);
             worst.same = fmax(worst.same, one.same);
         }
-        fwm_log(FWM_LOG_INFO, "A8 d = %lld: invisible across clusters %.4f (>= .99), within %.4f (<= .02), worst of 3 seeds",
+        fwm_log(FWM_LOG_INFO,
+                "A8 d = %lld: invisible across clusters %.4f (>= .99), within %.4f (<= .02), worst of 3 seeds",
                 (long long)d, worst.cross, worst.same);
         cr_expect(worst.cross >= .99 && worst.same <= .02, "d = %lld: %g, %g", (long long)d, worst.cross, worst.same);
     }
@@ -170,7 +172,8 @@ Test(support, a_ring_is_one_sheet_with_a_hollow)
     REQUIRE(ot_support_create(&s, AD_F64, N, 2, NULL));
     REQUIRE(ot_support_update(s, N, y, (fwm_key){2, 2}, 5));
     const ot_support_view *v = ot_support_get(s);
-    cr_expect(v->sheets == 1 && v->dropped == 3, "%lld sheets, %lld dropped", (long long)v->sheets, (long long)v->dropped);
+    cr_expect(v->sheets == 1 && v->dropped == 3, "%lld sheets, %lld dropped", (long long)v->sheets,
+              (long long)v->dropped);
     near("mass", v->mass[0], 1, 1e-12);
     int64_t wrong = 0;
     for (int64_t k = 0; k < v->K; k++)

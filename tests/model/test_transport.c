@@ -1,6 +1,8 @@
-/* The Sinkhorn divergence: reference values, gradients against differences, closed forms, properties, edges, the graph value.
+/* The Sinkhorn divergence: reference values, gradients against differences, closed forms, properties, edges, the graph
+ * value.
  *
- * The small set and its values come from an independent implementation (numpy; plans agree with POT's log-domain solver). */
+ * The small set and its values come from an independent implementation (numpy; plans agree with POT's log-domain
+ * solver). */
 #include "model/autodiff/ops.h"
 #include "model/autodiff/plan.h"
 #include "model/base/log.h"
@@ -61,7 +63,8 @@ static double value(const small_set *s, double eps)
 
 static void near(const char *what, double found, double expected, double tolerance)
 {
-    cr_expect(fabs(found - expected) <= tolerance, "%s: %.12g, expected %.12g within %g", what, found, expected, tolerance);
+    cr_expect(fabs(found - expected) <= tolerance, "%s: %.12g, expected %.12g within %g", what, found, expected,
+              tolerance);
 }
 
 /* ---- reference values ---- */
@@ -76,8 +79,9 @@ Test(transport, small_set_has_the_reference_values)
 
 Test(transport, small_set_has_the_reference_gradient)
 {
-    static const double expected[M * D] = {-.051823296808, .021858959118, -.050854855129, -.083282231315, -.151533021028,
-                                           .059604523274,  -.224556055507, -.247927964169, -.105850545579, .020164656613};
+    static const double expected[M * D] = {-.051823296808, .021858959118, -.050854855129, -.083282231315,
+                                           -.151533021028, .059604523274, -.224556055507, -.247927964169,
+                                           -.105850545579, .020164656613};
     small_set s = make_small_set();
     double dx[M * D];
     (void)solve(&s, 0.1, dx, NULL, NULL, NULL);
@@ -85,9 +89,9 @@ Test(transport, small_set_has_the_reference_gradient)
         near("dx", dx[i], expected[i], 1e-9);
 }
 
-/* Reference differences f - p and g - q at eps 0.1. The plan at this eps falls into two blocks, {x0,x2,x4} with {y0,y3} and the
- * rest; how the blocks stand to each other is the slowest mode of every solver and had not settled in the reference, so entries
- * are compared inside a block. The test below holds all of them against differences. */
+/* Reference differences f - p and g - q at eps 0.1. The plan at this eps falls into two blocks, {x0,x2,x4} with {y0,y3}
+ * and the rest; how the blocks stand to each other is the slowest mode of every solver and had not settled in the
+ * reference, so entries are compared inside a block. The test below holds all of them against differences. */
 Test(transport, weight_gradients_have_the_reference_values_inside_blocks)
 {
     static const double fp[M] = {-.941551292201, 1.928648912334, -.771976693398, 1.846549555682, -.632013250788};
@@ -126,7 +130,8 @@ Test(transport, relaxed_marginals_have_the_reference_values)
     small_set s = make_small_set();
     near("OT at eps 1", solve(&s, 1, NULL, NULL, NULL, NULL).transport, .936678207010, 1e-9);
     near("OT at eps .1", solve(&s, .1, NULL, NULL, NULL, NULL).transport, .595494868023, 1e-9);
-    ot_sinkhorn_result one = solve_relaxed(&s, 1, NULL, NULL, NULL, NULL), tenth = solve_relaxed(&s, .1, NULL, NULL, NULL, NULL);
+    ot_sinkhorn_result one = solve_relaxed(&s, 1, NULL, NULL, NULL, NULL),
+                       tenth = solve_relaxed(&s, .1, NULL, NULL, NULL, NULL);
     near("rho 1: OT", one.transport, .313527564142, 1e-9);
     near("rho 1: mass", one.mass, .850701159932, 1e-9);
     near("rho 1: debiased", one.value, .219469357057, 1e-9);
@@ -159,12 +164,14 @@ Test(transport, relaxed_gradients_agree_with_differences)
         at += at < 0 ? n : 0;
         p[at] += h, m[at] -= h;
         double slope = (solve_relaxed(&plus, .5, NULL, NULL, NULL, NULL).value -
-                        solve_relaxed(&minus, .5, NULL, NULL, NULL, NULL).value) / (2 * h);
+                        solve_relaxed(&minus, .5, NULL, NULL, NULL, NULL).value) /
+                       (2 * h);
         near(g == dx ? "dx" : g == dy ? "dy" : g == da ? "da" : "db", g[at], slope, 1e-7);
     }
 }
 
-/* Two far groups of y with masses .3 and .7 behind one cloud x: few steps leave the groups' masses wrong, many set them right. */
+/* Two far groups of y with masses .3 and .7 behind one cloud x: few steps leave the groups' masses wrong, many set them
+ * right. */
 Test(transport, group_error_tells_the_slow_mode)
 {
     enum { POINTS = 64 };
@@ -186,10 +193,12 @@ Test(transport, group_error_tells_the_slow_mode)
     }
     fwm_log(FWM_LOG_INFO, "error of a group's mass: %.3g after the anneal, %.3g converged", error[0], error[1]);
     cr_expect(error[0] > 1e-2, "%g", error[0]);
-    cr_expect(error[1] < 1e-6, "%g", error[1]); /* the step is below 1e-10, and the mode dies a few thousandths a step */
+    cr_expect(error[1] < 1e-6, "%g",
+              error[1]); /* the step is below 1e-10, and the mode dies a few thousandths a step */
 }
 
-/* ---- gradients against central differences: the error of h = 1e-6 is h^2 f''' + 1e-12 (the value's own) / h: 1e-7 ---- */
+/* ---- gradients against central differences: the error of h = 1e-6 is h^2 f''' + 1e-12 (the value's own) / h: 1e-7
+ * ---- */
 
 Test(transport, point_gradients_agree_with_differences)
 {
@@ -226,8 +235,9 @@ Test(transport, weight_gradients_agree_with_differences)
 
 /* ---- closed forms ---- */
 
-/* N(0,1) and N(0,4) on quadrature grids, cost |x-y|^2 = 2 C and so eps 0.5 = 2 * 0.25: debiased .998054618915 for cost |.|^2.
- * 401 points over eight standard deviations give .998054552 (trapezoidal sums truncated at 8): tolerance 1e-6. */
+/* N(0,1) and N(0,4) on quadrature grids, cost |x-y|^2 = 2 C and so eps 0.5 = 2 * 0.25: debiased .998054618915 for cost
+ * |.|^2. 401 points over eight standard deviations give .998054552 (trapezoidal sums truncated at 8): tolerance 1e-6.
+ */
 Test(transport, entropic_gaussians_have_the_closed_form)
 {
     enum { POINTS = 401 };
@@ -262,8 +272,8 @@ static void draw_clouds(double *x, double *y)
         y[i] = 0.5 + 0.7 * fwm_random_normal((fwm_key){1, 2}, 0, (uint32_t)i);
 }
 
-static void run64(const ot_sinkhorn_options *o, int64_t m, int64_t n, const double *x, const double *y, ot_sinkhorn_result *r,
-                  double *dx, double *dy)
+static void run64(const ot_sinkhorn_options *o, int64_t m, int64_t n, const double *x, const double *y,
+                  ot_sinkhorn_result *r, double *dx, double *dy)
 {
     ot_sinkhorn *k;
     REQUIRE(ot_sinkhorn_create(&k, AD_F64, m, n, DIM, o));
@@ -271,7 +281,8 @@ static void run64(const ot_sinkhorn_options *o, int64_t m, int64_t n, const doub
     ot_sinkhorn_destroy(&k);
 }
 
-/* Averaged updates treat both sides alike; moving both clouds changes nothing; scaling them and the blur by c scales S by c^2. */
+/* Averaged updates treat both sides alike; moving both clouds changes nothing; scaling them and the blur by c scales S
+ * by c^2. */
 Test(transport, symmetric_and_invariant)
 {
     static double x[BIG * DIM], y[OTHER * DIM], mx[BIG * DIM], my[OTHER * DIM];
@@ -312,7 +323,8 @@ Test(transport, float32_agrees_and_threads_do_not_matter)
         ot_sinkhorn *k;
         omp_set_num_threads(threads);
         REQUIRE(ot_sinkhorn_create(&k, AD_F32, BIG, OTHER, DIM, &o));
-        REQUIRE(ot_sinkhorn_run(k, &f[threads - 1], fdx[threads - 1], fdy[threads - 1], NULL, NULL, fx, fy, NULL, NULL));
+        REQUIRE(
+            ot_sinkhorn_run(k, &f[threads - 1], fdx[threads - 1], fdy[threads - 1], NULL, NULL, fx, fy, NULL, NULL));
         ot_sinkhorn_destroy(&k);
     }
     near("value", f[0].value, r.value, 1e-4 * r.value);
@@ -324,8 +336,8 @@ Test(transport, float32_agrees_and_threads_do_not_matter)
     cr_expect(memcmp(fdx[0], fdx[1], sizeof fdx[0]) == 0 && memcmp(fdy[0], fdy[1], sizeof fdy[0]) == 0);
 }
 
-/* A jump of eps by 10^4 in one step and weights of zero leave the plan's sums outside float's range: the stable sweeps must
- * give what a slow anneal without zero weights gives. With as many extra steps both are converged to 1e-4. */
+/* A jump of eps by 10^4 in one step and weights of zero leave the plan's sums outside float's range: the stable sweeps
+ * must give what a slow anneal without zero weights gives. With as many extra steps both are converged to 1e-4. */
 Test(transport, far_potentials_and_zero_weights_are_swept_stably)
 {
     static float x[64 * 2], y[48 * 2], dx[2][64 * 2];
@@ -344,7 +356,8 @@ Test(transport, far_potentials_and_zero_weights_are_swept_stably)
         ot_sinkhorn_options o = {.blur = 0.15, .scaling = gentle ? 0.8 : 0.01, .extra = 800};
         int64_t first_y = gentle ? 16 : 0;
         REQUIRE(ot_sinkhorn_create(&k, AD_F32, gentle ? 40 : 64, 48 - first_y, 2, &o));
-        REQUIRE(ot_sinkhorn_run(k, &r, dx[gentle], NULL, NULL, NULL, x, y + 2 * first_y, gentle ? NULL : a, gentle ? NULL : b));
+        REQUIRE(ot_sinkhorn_run(k, &r, dx[gentle], NULL, NULL, NULL, x, y + 2 * first_y, gentle ? NULL : a,
+                                gentle ? NULL : b));
         value_of[gentle] = r.value;
         ot_sinkhorn_destroy(&k);
     }
@@ -454,7 +467,8 @@ Test(transport, graph_value_and_gradients_are_those_of_a_run)
         o.fixed_y = fixed;
         REQUIRE(ot_sinkhorn_create(&k, AD_F64, BIG, OTHER, DIM, &o));
         REQUIRE(ad_graph_create(&g, AD_F64));
-        ad_value in[2] = {ad_input(g, "x", ad_shape_make(2, BIG, DIM)), ad_input(g, "y", ad_shape_make(2, OTHER, DIM))}, out[3];
+        ad_value in[2] = {ad_input(g, "x", ad_shape_make(2, BIG, DIM)), ad_input(g, "y", ad_shape_make(2, OTHER, DIM))},
+                 out[3];
         out[0] = ad_affine(g, ot_sinkhorn_divergence(g, k, ad_affine(g, in[0], 2, 0), in[1]), 3, 0);
         REQUIRE(ad_gradient(g, out[0], 2, in, out + 1));
         REQUIRE(ad_plan_create(&plan, g, 3, out, NULL));

@@ -29,13 +29,26 @@ static void open_setting(setting *s, const char *code)
     (void)snprintf(file, sizeof file, "data.file=%s/data.h5", s->folder);
     (void)snprintf(transport, sizeof transport, "transport.code=%s", code);
     /* The envelope theorem holds at convergence: enough iterations to get there. */
-    const char *sets[] = {file, transport, "transport.weight=1", "transport.extra=150", "transport.blur=1.5", "data.batch=2",
-                          "objective.kl_balance=[0.5, 0.5]", "model.latent.free_nats=0.01"};
+    const char *sets[] = {file,
+                          transport,
+                          "transport.weight=1",
+                          "transport.extra=150",
+                          "transport.blur=1.5",
+                          "data.batch=2",
+                          "objective.kl_balance=[0.5, 0.5]",
+                          "model.latent.free_nats=0.01"};
     cr_assert_eq(tr_config_load(&s->config, SMALL_CONFIG, sets, 8), FWM_OK, "%s", fwm_error_message());
     cr_assert_eq(tr_world_open(&s->world, s->config, NULL, NULL), FWM_OK, "%s", fwm_error_message());
     s->world->correction_scale[0] = 0.05;
-    tr_objective_spec spec = {.config = s->config, .model = &s->world->model, .law = s->world->law, .store = s->world->store,
-                              .dtype = AD_F64, .batch = 2, .clip = s->config->data.clip, .unroll = 2, .train_law = true};
+    tr_objective_spec spec = {.config = s->config,
+                              .model = &s->world->model,
+                              .law = s->world->law,
+                              .store = s->world->store,
+                              .dtype = AD_F64,
+                              .batch = 2,
+                              .clip = s->config->data.clip,
+                              .unroll = 2,
+                              .train_law = true};
     cr_assert_eq(tr_objective_create(&s->objective, &spec), FWM_OK, "%s", fwm_error_message());
     s->size = nn_store_size(s->world->store);
     s->flat = calloc((size_t)s->size, sizeof *s->flat);
@@ -73,14 +86,15 @@ static double loss_of(setting *s, const double weights[TR_TERM_COUNT], double te
     return loss;
 }
 
-/* Directional derivative along a random direction by a central difference: its own error is O(h^2) = 1e-12 of the third derivative,
- * cancellation 1e-16 L / h = 1e-10 L; the bar is 1e-5. */
+/* Directional derivative along a random direction by a central difference: its own error is O(h^2) = 1e-12 of the third
+ * derivative, cancellation 1e-16 L / h = 1e-10 L; the bar is 1e-5. */
 static void check(setting *s, const double weights[TR_TERM_COUNT], const char *prefix, const char *what)
 {
     double terms[TR_TERM_COUNT], *v = calloc((size_t)s->size, sizeof *v), *x = malloc((size_t)s->size * sizeof *x);
     memcpy(x, s->flat, (size_t)s->size * sizeof *x);
-    /* The KL's two halves are each blind, by stop_gradient, to one of its arguments. With equal balance their gradients add up to
-     * that of one KL while their values add up to two: the difference of half the loss is what the gradient is of. */
+    /* The KL's two halves are each blind, by stop_gradient, to one of its arguments. With equal balance their gradients
+     * add up to that of one KL while their values add up to two: the difference of half the loss is what the gradient
+     * is of. */
     double twice[TR_TERM_COUNT];
     memcpy(twice, weights, sizeof twice);
     twice[TR_TERM_KL] *= 2;

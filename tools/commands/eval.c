@@ -25,8 +25,10 @@ const fwm_command fwm_command_eval = {
     .name = "eval",
     .summary = "measure a checkpoint: metrics for each horizon beside persistence and the cheap simulation",
     .arguments = "CKPT",
-    .doc = "Rolls the model out open loop over a split and prints VRMSE, PSNR and the physics residual under the true operator at each "
-           "horizon, with the same figures for persistence and for the cheap simulation alone, and fitted parameters beside the true ones. "
+    .doc = "Rolls the model out open loop over a split and prints VRMSE, PSNR and the physics residual under the true "
+           "operator at each "
+           "horizon, with the same figures for persistence and for the cheap simulation alone, and fitted parameters "
+           "beside the true ones. "
            "Writes metrics_<split>.json, and report.html with curves and image strips.",
     .options = options,
     .min_arguments = 1,
@@ -52,7 +54,7 @@ static fwm_status evaluate_options(fwm_call *call, const tr_trained *t, tr_evalu
     return FWM_OK;
 }
 
-static void print_row(const tr_evaluation *e, const char *name, int64_t horizon, const int *at, int n, int method)
+static void print_row(const tr_evaluation *e, const char *name, const int *at, int n, int method)
 {
     (void)printf("  %-14s", name);
     for (int k = 0; k < n; k++) {
@@ -70,7 +72,6 @@ static void print_row(const tr_evaluation *e, const char *name, int64_t horizon,
             (void)printf("        -");
     }
     (void)printf("\n");
-    (void)horizon;
 }
 
 static void print_table(const tr_evaluation *e, const tr_ints *horizons, const char *split)
@@ -91,7 +92,7 @@ static void print_table(const tr_evaluation *e, const tr_ints *horizons, const c
         (void)printf("  %8s %6s %8s", "VRMSE", "PSNR", "residual");
     (void)printf("\n");
     for (int m = 0; m < TR_METHOD_COUNT; m++)
-        print_row(e, tr_method_name(m), e->horizon, at, n, m);
+        print_row(e, tr_method_name(m), at, n, m);
     for (int k = 0; k < e->n_fits; k++) {
         (void)printf("  %-20s fitted %9.4f", e->fit[k].name, e->fit[k].fitted);
         if (isfinite(e->fit[k].truth))
@@ -113,7 +114,8 @@ static void folder_of(const char *path, char out[1024])
 
 static fwm_status write_json(const json_t *o, const char *path)
 {
-    FWM_CHECK(json_dump_file(o, path, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) == 0, FWM_IO, "%s: cannot be written", path);
+    FWM_CHECK(json_dump_file(o, path, JSON_INDENT(2) | JSON_REAL_PRECISION(8)) == 0, FWM_IO, "%s: cannot be written",
+              path);
     return FWM_OK;
 }
 
@@ -157,11 +159,11 @@ fwm_status fwm_run_eval(fwm_call *call)
     tr_evaluate_options o = {0};
     tr_evaluation *e = NULL;
     FWM_TRY(fwm_call_sets(call, sets, &n));
-    const char *weights = fwm_call_text(call, "weights", "ema");
-    if (strcmp(weights, "ema") != 0 && strcmp(weights, "last") != 0)
+    const char *weights = fwm_call_text(call, "weights", NULL);
+    if (weights && strcmp(weights, "ema") != 0 && strcmp(weights, "last") != 0)
         return fwm_misuse(call, "--weights: expected ema or last, found '%s'", weights);
     FWM_TRY(fwm_threads_init(0));
-    FWM_TRY(tr_trained_open(&t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n, strcmp(weights, "ema") == 0, BATCH));
+    FWM_TRY(tr_trained_open(&t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n, weights, BATCH));
     fwm_status status = evaluate_options(call, &t, &o);
     if (status == FWM_OK)
         status = tr_evaluate(&e, t.world, t.rollout, t.flat, &o);

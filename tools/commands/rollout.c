@@ -25,7 +25,8 @@ const fwm_command fwm_command_rollout = {
     .name = "rollout",
     .summary = "imagine one trajectory from a checkpoint",
     .arguments = "CKPT",
-    .doc = "Starts from one state and frame of the dataset and runs the model open loop. Prints the state's VRMSE and the frame's PSNR at "
+    .doc = "Starts from one state and frame of the dataset and runs the model open loop. Prints the state's VRMSE and "
+           "the frame's PSNR at "
            "each step, and writes the trajectory where --out is given.",
     .options = options,
     .min_arguments = 1,
@@ -38,13 +39,14 @@ typedef struct imagined {
     ds_sequence *sequence;
     tr_rollout_options o;
     int64_t index, size, pixels; /* values of a state and of a frame */
-    float *states, *frames;
+    float *states, *frames, *mass;
 } imagined;
 
 static fwm_status find_trajectory(imagined *m, ds_split split)
 {
     FWM_TRY(ds_sequence_create(&m->sequence, m->t.world->ds, split, 1, 0, NULL));
-    FWM_CHECK(m->index < ds_sequence_count(m->sequence), FWM_INVALID, "--index: expected 0 to %lld (split %s has so many), found %lld",
+    FWM_CHECK(m->index < ds_sequence_count(m->sequence), FWM_INVALID,
+              "--index: expected 0 to %lld (split %s has so many), found %lld",
               (long long)ds_sequence_count(m->sequence) - 1, ds_split_name(split), (long long)m->index);
     for (int64_t i = 0; i <= m->index; i++)
         FWM_TRY(ds_sequence_next(m->sequence, &m->truth));
@@ -59,18 +61,24 @@ static fwm_status imagine(imagined *m)
     m->pixels = c->height * c->width * c->colors;
     m->states = fwm_malloc(H * (size_t)m->size, sizeof(float));
     m->frames = fwm_malloc(H * (size_t)m->pixels, sizeof(float));
-    FWM_CHECK(m->states && m->frames, FWM_MEMORY, "rollout: out of memory");
+    m->mass = fwm_malloc((size_t)c->nodes, sizeof *m->mass);
+    FWM_CHECK(m->states && m->frames && m->mass, FWM_MEMORY, "rollout: out of memory");
+    const wm_physics *physics = tr_law_physics(m->t.world->law, m->t.world->store);
+    for (int64_t i = 0; i < c->nodes; i++)
+        m->mass[i] = (float)physics->mass[i];
     return tr_rollout_run(m->t.rollout, &m->truth, &m->o, m->states, m->frames);
 }
 
-/* [H+1] scores of each step. */
+/* Scores of step h, weighted over the domain as evaluation does it. */
 static void score(const imagined *m, int64_t h, double *vrmse, double *psnr)
 {
     const wm_config *c = &m->t.world->model;
-    const float *s = m->truth.clip.state + (m->o.start + h) * m->size, *x = m->truth.clip.frames + (m->o.start + h) * m->pixels;
+    const float *s = m->truth.clip.state + (m->o.start + h) * m->size,
+                *x = m->truth.clip.frames + (m->o.start + h) * m->pixels;
     *vrmse = 0;
     for (int64_t k = 0; k < c->state.count; k++)
-        *vrmse += tr_field_compare(m->states + h * m->size + k, s + k, NULL, c->nodes, c->state.count).vrmse / (double)c->state.count;
+        *vrmse += tr_field_compare(m->states + h * m->size + k, s + k, m->mass, c->nodes, c->state.count).vrmse /
+                  (double)c->state.count;
     *psnr = tr_frame_psnr(m->frames + h * m->pixels, x, m->pixels);
 }
 
@@ -97,7 +105,8 @@ static fwm_status write_dataset(const imagined *m, const char *path)
     ds_trajectory out = {.frames = bytes,
                          .actions = m->truth.clip.actions + m->o.start * m->t.world->model.actions,
                          .state = m->states,
-                         .s_phy = m->truth.clip.s_phy + m->o.start * m->t.world->model.coarse_nodes * m->t.world->model.s_phy.count};
+                         .s_phy = m->truth.clip.s_phy +
+                                  m->o.start * m->t.world->model.coarse_nodes * m->t.world->model.s_phy.count};
     ds_writer *writer = NULL;
     fwm_status status = ds_writer_create(&writer, path, &info, NULL);
     if (status == FWM_OK)
@@ -114,7 +123,8 @@ static fwm_status write_picture(const imagined *m, const char *path)
 {
     const wm_config *c = &m->t.world->model;
     int64_t T = m->o.horizon + 1, H = c->height, W = c->width;
-    FWM_CHECK(c->colors == 3, FWM_UNSUPPORTED, "%s: a picture needs frames of 3 colours, found %lld", path, (long long)c->colors);
+    FWM_CHECK(c->colors == 3, FWM_UNSUPPORTED, "%s: a picture needs frames of 3 colours, found %lld", path,
+              (long long)c->colors);
     uint8_t *rgb = fwm_malloc((size_t)(2 * H * T * W * 3), 1);
     FWM_CHECK(rgb, FWM_MEMORY, "rollout: out of memory");
     for (int64_t h = 0; h < T; h++) {
@@ -140,18 +150,18 @@ static fwm_status write_picture(const imagined *m, const char *path)
     return FWM_OK;
 }
 
-static fwm_status publish(fwm_call *call, const imagined *m)
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), k = strlen(end);
+    return n > k && strcmp(text + n - k, end) == 0;
+}
+
+static fwm_status publish(const fwm_call *call, const imagined *m)
 {
     const char *out = fwm_call_text(call, "out", NULL);
-    size_t n = out ? strlen(out) : 0;
     if (out) {
         FWM_TRY(fwm_make_parent(out));
-        if (n > 3 && strcmp(out + n - 3, ".h5") == 0)
-            FWM_TRY(write_dataset(m, out));
-        else if (n > 4 && strcmp(out + n - 4, ".png") == 0)
-            FWM_TRY(write_picture(m, out));
-        else
-            return fwm_misuse(call, "--out: expected FILE.h5 or FILE.png, found '%s'", out);
+        FWM_TRY(ends_with(out, ".h5") ? write_dataset(m, out) : write_picture(m, out));
     }
     json_t *vrmse = json_array(), *psnr = json_array();
     for (int64_t h = 0; h <= m->o.horizon; h++) {
@@ -168,8 +178,8 @@ static fwm_status publish(fwm_call *call, const imagined *m)
         return FWM_OK;
     }
     return fwm_print_json(json_pack("{s:s, s:I, s:I, s:o, s:o, s:s?}", "checkpoint", call->arguments[0], "trajectory",
-                                    (json_int_t)m->truth.trajectory[0], "horizon", (json_int_t)m->o.horizon, "vrmse", vrmse, "psnr", psnr,
-                                    "out", out));
+                                    (json_int_t)m->truth.trajectory[0], "horizon", (json_int_t)m->o.horizon, "vrmse",
+                                    vrmse, "psnr", psnr, "out", out));
 }
 
 static fwm_status run(fwm_call *call, imagined *m)
@@ -178,8 +188,11 @@ static fwm_status run(fwm_call *call, imagined *m)
     ds_split split;
     if (ds_split_parse(fwm_call_text(call, "split", tr_config_word("eval.split", c->eval.split)), &split) != FWM_OK)
         return fwm_misuse(call, "--split: %s", fwm_error_message());
-    m->o = (tr_rollout_options){.start = c->data.context - 1, .horizon = c->eval.horizon, .samples = c->eval.samples,
-                                .seed = (uint64_t)c->seed, .from_frame = c->eval.start == TR_START_FRAME};
+    m->o = (tr_rollout_options){.start = c->data.context - 1,
+                                .horizon = c->eval.horizon,
+                                .samples = c->eval.samples,
+                                .seed = (uint64_t)c->seed,
+                                .from_frame = c->eval.start == TR_START_FRAME};
     FWM_TRY(fwm_call_int(call, "index", 0, INT32_MAX, &m->index));
     FWM_TRY(fwm_call_int(call, "horizon", 1, 100000, &m->o.horizon));
     FWM_TRY(fwm_call_int(call, "samples", 1, 1024, &m->o.samples));
@@ -193,13 +206,17 @@ fwm_status fwm_run_rollout(fwm_call *call)
     const char *sets[FWM_MAX_SETS];
     int64_t n = 0;
     imagined m = {0};
+    const char *out = fwm_call_text(call, "out", NULL);
+    if (out && !ends_with(out, ".h5") && !ends_with(out, ".png"))
+        return fwm_misuse(call, "--out: expected FILE.h5 or FILE.png, found '%s'", out);
     FWM_TRY(fwm_call_sets(call, sets, &n));
     FWM_TRY(fwm_threads_init(0));
-    FWM_TRY(tr_trained_open(&m.t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n, true, 1));
+    FWM_TRY(tr_trained_open(&m.t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n, NULL, 1));
     fwm_status status = run(call, &m);
     ds_sequence_destroy(&m.sequence);
     tr_trained_close(&m.t);
     fwm_free(m.states);
     fwm_free(m.frames);
+    fwm_free(m.mass);
     return status;
 }

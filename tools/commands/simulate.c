@@ -1,25 +1,29 @@
 /* fwm simulate: the finite-element generator connected to the writer of datasets. */
+#include "physics/simulate.h"
 #include "data/writer.h"
 #include "model/base/arena.h"
 #include "model/base/log.h"
 #include "model/base/threads.h"
-#include "physics/simulate.h"
 #include "tools/command.h"
+#include "tools/commands/simulate.h"
 #include "tools/config_option.h"
 
 #include <string.h>
 
-static const struct argp_option options[] = {{"out", 'o', "FILE.h5", 0, "Where the dataset goes (default: data.file)", 0},
-                                             {"set", 0, "KEY=VALUE", 0, "Override a key of the configuration", 0},
-                                             {"force", 0, NULL, 0, "Simulate even where the file is there already", 0},
-                                             {0}};
+static const struct argp_option options[] = {
+    {"out", 'o', "FILE.h5", 0, "Where the dataset goes (default: data.file)", 0},
+    {"set", 0, "KEY=VALUE", 0, "Override a key of the configuration", 0},
+    {"force", 0, NULL, 0, "Simulate even where the file is there already", 0},
+    {0}};
 
 const fwm_command fwm_command_simulate = {
     .name = "simulate",
     .summary = "run the finite-element generator: an HDF5 dataset of videos, states and actions",
     .arguments = "CONFIG",
-    .doc = "Simulates the trajectories of the configuration's `simulate` block with the true law on the fine mesh and the nominal law on "
-           "the coarse one, renders frames, and writes a dataset in the native layout. The file appears when it is complete. An existing "
+    .doc = "Simulates the trajectories of the configuration's `simulate` block with the true law on the fine mesh and "
+           "the nominal law on "
+           "the coarse one, renders frames, and writes a dataset in the native layout. The file appears when it is "
+           "complete. An existing "
            "file that was made from the same block is kept; one made from another is refused without --force.",
     .options = options,
     .min_arguments = 1,
@@ -70,15 +74,17 @@ static fem_range range(const double x[2])
 static fwm_status fill_spec(const tr_config *c, fem_simulate_spec *s)
 {
     fem_element element;
-    FWM_CHECK(c->physics.equation == TR_EQUATION_HEAT, FWM_CONFIG, "physics.equation: simulate knows 'heat', found '%s'",
+    FWM_CHECK(c->physics.equation == TR_EQUATION_HEAT, FWM_CONFIG,
+              "physics.equation: simulate knows 'heat', found '%s'",
               tr_config_word("physics.equation", c->physics.equation));
-    FWM_TRY(fem_element_parse(tr_config_word("simulate.cell", c->simulate.cell), tr_config_word("simulate.space", c->simulate.space),
-                              &element));
+    FWM_TRY(fem_element_parse(tr_config_word("simulate.cell", c->simulate.cell),
+                              tr_config_word("simulate.space", c->simulate.space), &element));
     FWM_TRY(known_names(&c->simulate.truth, "simulate.truth"));
     FWM_TRY(known_names(&c->simulate.nominal, "simulate.nominal"));
     fem_simulate_defaults(s);
     s->seed = (uint64_t)c->seed;
-    s->mesh = (fem_mesh_spec){element, c->simulate.cells[0], c->simulate.cells[1], c->simulate.size[0], c->simulate.size[1]};
+    s->mesh =
+        (fem_mesh_spec){element, c->simulate.cells[0], c->simulate.cells[1], c->simulate.size[0], c->simulate.size[1]};
     s->coarse = (fem_mesh_spec){element, c->simulate.coarse_cells[0], c->simulate.coarse_cells[1], c->simulate.size[0],
                                 c->simulate.size[1]};
     s->count[FEM_TRAIN] = c->simulate.train;
@@ -95,9 +101,9 @@ static fwm_status fill_spec(const tr_config *c, fem_simulate_spec *s)
     s->radiation = named(&c->simulate.truth, "radiation", s->radiation);
     s->temperature = named(&c->simulate.truth, "temperature", s->temperature);
     s->cheap_conductivity = named(&c->simulate.nominal, "conductivity", s->cheap_conductivity);
-    FWM_CHECK(c->simulate.inclusions.rows <= FEM_MAX_INCLUSIONS && c->simulate.heaters.rows < FEM_MAX_ACTIONS, FWM_CONFIG,
-              "simulate: at most %d inclusions and %d heaters, found %lld and %lld", FEM_MAX_INCLUSIONS, FEM_MAX_ACTIONS - 1,
-              (long long)c->simulate.inclusions.rows, (long long)c->simulate.heaters.rows);
+    FWM_CHECK(c->simulate.inclusions.rows <= FEM_MAX_INCLUSIONS && c->simulate.heaters.rows < FEM_MAX_ACTIONS,
+              FWM_CONFIG, "simulate: at most %d inclusions and %d heaters, found %lld and %lld", FEM_MAX_INCLUSIONS,
+              FEM_MAX_ACTIONS - 1, (long long)c->simulate.inclusions.rows, (long long)c->simulate.heaters.rows);
     s->n_inclusions = (int)c->simulate.inclusions.rows;
     for (int k = 0; k < s->n_inclusions; k++) {
         const double *row = c->simulate.inclusions.items + 4 * k;
@@ -105,8 +111,10 @@ static fwm_status fill_spec(const tr_config *c, fem_simulate_spec *s)
     }
     s->n_heaters = (int)c->simulate.heaters.rows;
     for (int k = 0; k < s->n_heaters; k++)
-        s->heater[k] = (fem_source){.x = c->simulate.heaters.items[2 * k], .y = c->simulate.heaters.items[2 * k + 1],
-                                    .half_width = c->simulate.heater_half_width, .power = c->simulate.heater_power};
+        s->heater[k] = (fem_source){.x = c->simulate.heaters.items[2 * k],
+                                    .y = c->simulate.heaters.items[2 * k + 1],
+                                    .half_width = c->simulate.heater_half_width,
+                                    .power = c->simulate.heater_power};
     s->power_probability = c->simulate.on_probability;
     s->power_ood = range(c->simulate.ood_power);
     s->hold_lo = c->simulate.hold[0];
@@ -142,14 +150,23 @@ static fwm_status store_mesh(stored_mesh *s, const fem_mesh *m)
                 at++;
             }
         if (at > first)
-            s->boundary[labels++] = (ds_boundary){.name = fem_boundary_name(label), .count = at - first, .k = 2,
-                                                  .faces = s->faces + 2 * first};
+            s->boundary[labels++] = (ds_boundary){
+                .name = fem_boundary_name(label), .count = at - first, .k = 2, .faces = s->faces + 2 * first};
     }
     bool own_nodes = m->n_nodes != m->n_vertices;
-    s->mesh = (ds_mesh){.dim = FEM_DIM, .nv = m->n_vertices, .ncell = m->n_cells, .k = m->cell_vertices,
-                        .cell = fem_element_cell(m->element), .space = fem_element_space(m->element), .vertices = m->vertices,
-                        .cells = m->cells, .nboundary = labels, .boundary = s->boundary, .n = m->n_nodes,
-                        .kn = m->cell_node_count, .nodes = own_nodes ? m->nodes : NULL,
+    s->mesh = (ds_mesh){.dim = FEM_DIM,
+                        .nv = m->n_vertices,
+                        .ncell = m->n_cells,
+                        .k = m->cell_vertices,
+                        .cell = fem_element_cell(m->element),
+                        .space = fem_element_space(m->element),
+                        .vertices = m->vertices,
+                        .cells = m->cells,
+                        .nboundary = labels,
+                        .boundary = s->boundary,
+                        .n = m->n_nodes,
+                        .kn = m->cell_node_count,
+                        .nodes = own_nodes ? m->nodes : NULL,
                         .cell_nodes = own_nodes ? m->cell_nodes : NULL};
     return FWM_OK;
 }
@@ -164,8 +181,8 @@ static fwm_status write_truths(ds_writer *w, const fem_simulation *sim)
     return FWM_OK;
 }
 
-static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, const fem_simulation *sim, const char *path,
-                             const char *text, sink_state *sink)
+static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, const fem_simulation *sim,
+                             const char *path, const char *text, sink_state *sink)
 {
     stored_mesh fine = {0}, coarse = {0};
     int64_t n = 0;
@@ -177,8 +194,8 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
     FWM_CHECK(splits, FWM_MEMORY, "simulate: out of memory");
     for (int k = 0; k < FEM_SPLIT_COUNT; k++)
         memset(splits + sink->first[k], k, (size_t)spec->count[k]);
-    const char *names[FEM_MAX_ACTIONS], *units[FEM_MAX_ACTIONS], *field[] = {"u"}, *unit[] = {"100 K"}, *rgb[] = {"red", "green", "blue"},
-                                                                 *none[] = {"", "", ""};
+    const char *names[FEM_MAX_ACTIONS], *units[FEM_MAX_ACTIONS],
+        *field[] = {"u"}, *unit[] = {"100 K"}, *rgb[] = {"red", "green", "blue"}, *none[] = {"", "", ""};
     char heater[FEM_MAX_ACTIONS][24];
     for (int k = 0; k < spec->n_heaters; k++) {
         (void)snprintf(heater[k], sizeof heater[k], "heater%d", k);
@@ -191,11 +208,24 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
     if (status == FWM_OK)
         status = store_mesh(&coarse, fem_simulation_coarse_mesh(sim));
     if (status == FWM_OK) {
-        ds_info info = {.name = c->experiment, .equation = "heat", .generator = "fwm " FWM_VERSION, .config = text, .dt = spec->dt,
-                        .seed = c->seed, .trajectories = n, .steps = spec->frames, .splits = splits, .height = spec->height,
-                        .width = spec->width, .frames_are_bytes = true, .mesh = &fine.mesh, .coarse_mesh = &coarse.mesh};
-        info.fields[DS_FRAMES] = (ds_field_info){.points = spec->height * spec->width, .channels = 3, .names = rgb, .units = none};
-        info.fields[DS_ACTIONS] = (ds_field_info){.points = 1, .channels = spec->n_heaters + 1, .names = names, .units = units};
+        ds_info info = {.name = c->experiment,
+                        .equation = "heat",
+                        .generator = "fwm " FWM_VERSION,
+                        .config = text,
+                        .dt = spec->dt,
+                        .seed = c->seed,
+                        .trajectories = n,
+                        .steps = spec->frames,
+                        .splits = splits,
+                        .height = spec->height,
+                        .width = spec->width,
+                        .frames_are_bytes = true,
+                        .mesh = &fine.mesh,
+                        .coarse_mesh = &coarse.mesh};
+        info.fields[DS_FRAMES] =
+            (ds_field_info){.points = spec->height * spec->width, .channels = 3, .names = rgb, .units = none};
+        info.fields[DS_ACTIONS] =
+            (ds_field_info){.points = 1, .channels = spec->n_heaters + 1, .names = names, .units = units};
         info.fields[DS_STATE] = (ds_field_info){.points = fine.mesh.n, .channels = 1, .names = field, .units = unit};
         info.fields[DS_S_PHY] = (ds_field_info){.points = coarse.mesh.n, .channels = 1, .names = field, .units = unit};
         ds_writer_options writing = {.gzip = c->simulate.compress ? 1 : 0};
@@ -207,7 +237,7 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
     return status;
 }
 
-static fwm_status simulate(const tr_config *c, const char *path, const char *text)
+fwm_status fwm_simulate_dataset(const tr_config *c, const char *path, const char *text, bool show)
 {
     fem_simulate_spec spec;
     fem_simulation *sim = NULL;
@@ -217,7 +247,8 @@ static fwm_status simulate(const tr_config *c, const char *path, const char *tex
     fwm_status status = begin_file(c, &spec, sim, path, text, &sink);
     if (status == FWM_OK) {
         int64_t total = spec.count[0] + spec.count[1] + spec.count[2] + spec.count[3];
-        fwm_progress_start(&sink.bar, "simulate", 0, total);
+        if (show)
+            fwm_progress_start(&sink.bar, "simulate", 0, total);
         status = fem_simulate(sim, take, &sink);
         fwm_progress_finish(&sink.bar, sink.done, "trajectories");
     }
@@ -245,7 +276,8 @@ static fwm_status recipe(const tr_config *c, char **text)
     return FWM_OK;
 }
 
-/* Is there a whole file made by the same recipe? Another recipe is an error: a dataset is never overwritten by accident. */
+/* Is there a whole file made by the same recipe? Another recipe is an error: a dataset is never overwritten by
+ * accident. */
 static fwm_status already_there(const char *path, const char *text, bool *same)
 {
     *same = false;
@@ -254,11 +286,15 @@ static fwm_status already_there(const char *path, const char *text, bool *same)
         return FWM_OK;
     (void)fclose(f);
     ds_dataset *ds = NULL;
-    FWM_TRY(ds_open(&ds, path, "fwm"));
+    fwm_status status = ds_open(&ds, path, "fwm");
+    if (status != FWM_OK)
+        return fwm_fail_within(status,
+                               "is there already and cannot be read; give another --out (or data.file), or --force");
     *same = strcmp(ds_get_info(ds)->config, text) == 0;
     ds_close(&ds);
     FWM_CHECK(*same, FWM_IO,
-              "%s: is there already and was simulated from another configuration; give another --out (or data.file), or --force",
+              "%s: is there already and was simulated from another configuration; give another --out (or data.file), "
+              "or --force",
               path);
     return FWM_OK;
 }
@@ -279,10 +315,11 @@ fwm_status fwm_run_simulate(fwm_call *call)
     if (status == FWM_OK && !same)
         status = fwm_make_parent(path);
     if (status == FWM_OK && !same)
-        status = simulate(c, path, text);
+        status = fwm_simulate_dataset(c, path, text, true);
     if (status == FWM_OK) {
         double seconds = fwm_seconds() - start;
-        fwm_log(FWM_LOG_INFO, same ? "%s: is there already, from this configuration" : "%s: written in %.1f s", path, seconds);
+        fwm_log(FWM_LOG_INFO, same ? "%s: is there already, from this configuration" : "%s: written in %.1f s", path,
+                seconds);
         if (call->json)
             status = fwm_print_json(json_pack("{s:s, s:b, s:f}", "data", path, "simulated", !same, "seconds", seconds));
         else

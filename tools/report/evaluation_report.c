@@ -9,7 +9,16 @@
 #include <string.h>
 
 /* Steps with still images, and steps of the films (a longer rollout is shown at so many of its steps). */
-enum { MAX_SHOWN = 6, MAX_TIMES = 48, FILM_RATE = 6, MAX_SERIES = 8, MAX_CHARTS = 8, MAX_METRICS = 32, MAX_TEXTS = 64, SIDE = 96 };
+enum {
+    MAX_SHOWN = 6,
+    MAX_TIMES = 48,
+    FILM_RATE = 6,
+    MAX_SERIES = 8,
+    MAX_CHARTS = 8,
+    MAX_METRICS = 32,
+    MAX_TEXTS = 64,
+    SIDE = 96
+};
 
 typedef struct page {
     const tr_trained *t;
@@ -54,21 +63,25 @@ static void add_facts(page *p, const char *split)
     const tr_evaluation *e = p->e;
     int H = (int)e->horizon;
     int64_t step = 0;
-    p->headlines[0] = (report_fact){text(p, "state VRMSE at step %d", H), text(p, "%.4f", average(p, TR_METHOD_MODEL, TR_VRMSE, H)),
-                                    text(p, "cheap simulation %.3f, persistence %.3f", average(p, TR_METHOD_PHYSICS, TR_VRMSE, H),
-                                         average(p, TR_METHOD_PERSISTENCE, TR_VRMSE, H))};
-    p->headlines[1] = (report_fact){text(p, "frames at step %d", H), text(p, "%.2f dB", average(p, TR_METHOD_MODEL, TR_PSNR, H)),
-                                    text(p, "SSIM %.3f; noise ceiling %.1f dB", average(p, TR_METHOD_MODEL, TR_SSIM, H),
-                                         -20 * log10(fmax(p->t->config->simulate.noise, 1e-6)))};
+    p->headlines[0] =
+        (report_fact){text(p, "state VRMSE at step %d", H), text(p, "%.4f", average(p, TR_METHOD_MODEL, TR_VRMSE, H)),
+                      text(p, "cheap simulation %.3f, persistence %.3f", average(p, TR_METHOD_PHYSICS, TR_VRMSE, H),
+                           average(p, TR_METHOD_PERSISTENCE, TR_VRMSE, H))};
+    p->headlines[1] =
+        (report_fact){text(p, "frames at step %d", H), text(p, "%.2f dB", average(p, TR_METHOD_MODEL, TR_PSNR, H)),
+                      text(p, "SSIM %.3f; noise ceiling %.1f dB", average(p, TR_METHOD_MODEL, TR_SSIM, H),
+                           -20 * log10(fmax(p->t->config->simulate.noise, 1e-6)))};
     p->r.n_headlines = 2;
     if (e->residual[TR_METHOD_MODEL]) {
-        p->headlines[2] = (report_fact){text(p, "physics residual at step %d", H), text(p, "%.2e", e->residual[TR_METHOD_MODEL][H - 1]),
+        p->headlines[2] = (report_fact){text(p, "physics residual at step %d", H),
+                                        text(p, "%.2e", e->residual[TR_METHOD_MODEL][H - 1]),
                                         text(p, "the data's own %.2e, cheap simulation %.2e", e->truth_residual[H - 1],
                                              e->residual[TR_METHOD_PHYSICS][H - 1])};
         p->r.n_headlines = 3;
     }
     add_fact(p, "checkpoint", tr_checkpoint_path(p->t->checkpoint), NULL);
-    add_fact(p, "data", ds_path(p->t->world->ds), text(p, "split %s, %lld trajectories", split, (long long)e->trajectories));
+    add_fact(p, "data", ds_path(p->t->world->ds),
+             text(p, "split %s, %lld trajectories", split, (long long)e->trajectories));
     if (tr_checkpoint_int(p->t->checkpoint, "step", &step) == FWM_OK)
         add_fact(p, "steps", text(p, "%lld", (long long)step), NULL);
     add_fact(p, "parameters", text(p, "%lld", (long long)nn_store_parameters(p->t->world->store)), NULL);
@@ -91,7 +104,10 @@ static void add_metrics(page *p)
         tr_metric metric;
         const char *name, *unit;
         bool higher;
-    } rows[] = {{TR_VRMSE, "VRMSE", NULL, false}, {TR_RMSE, "RMSE", NULL, false}, {TR_PSNR, "PSNR", "dB", true}, {TR_SSIM, "SSIM", NULL, true}};
+    } rows[] = {{TR_VRMSE, "VRMSE", NULL, false},
+                {TR_RMSE, "RMSE", NULL, false},
+                {TR_PSNR, "PSNR", "dB", true},
+                {TR_SSIM, "SSIM", NULL, true}};
     const tr_ints *at = &p->t->config->eval.horizons;
     double values[TR_METHOD_COUNT];
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
@@ -100,7 +116,8 @@ static void add_metrics(page *p)
                 continue;
             for (int m = 0; m < TR_METHOD_COUNT; m++)
                 values[m] = average(p, m, rows[k].metric, (int)at->items[i]);
-            add_metric(p, text(p, "%s at step %lld", rows[k].name, (long long)at->items[i]), rows[k].unit, rows[k].higher, values);
+            add_metric(p, text(p, "%s at step %lld", rows[k].name, (long long)at->items[i]), rows[k].unit,
+                       rows[k].higher, values);
         }
     for (int64_t i = 0; i < at->count && p->e->residual[0]; i++) {
         if (at->items[i] > p->e->horizon)
@@ -114,8 +131,10 @@ static void add_metrics(page *p)
 static void add_parameters(page *p)
 {
     for (int k = 0; k < p->e->n_fits; k++)
-        p->parameters[p->r.n_parameters++] = (report_parameter){.name = p->e->fit[k].name, .initial = p->e->fit[k].initial,
-                                                                .fitted = p->e->fit[k].fitted, .truth = p->e->fit[k].truth};
+        p->parameters[p->r.n_parameters++] = (report_parameter){.name = p->e->fit[k].name,
+                                                                .initial = p->e->fit[k].initial,
+                                                                .fitted = p->e->fit[k].fitted,
+                                                                .truth = p->e->fit[k].truth};
 }
 
 static report_series *new_chart(page *p, const char *title, const char *x, const char *y, bool log_y)
@@ -123,7 +142,8 @@ static report_series *new_chart(page *p, const char *title, const char *x, const
     report_series *series = fwm_arena_alloc(p->arena, MAX_SERIES * sizeof *series);
     if (!series || p->r.n_charts == MAX_CHARTS)
         return NULL;
-    p->charts[p->r.n_charts++] = (report_chart){.title = title, .x_label = x, .y_label = y, .log_y = log_y, .series = series};
+    p->charts[p->r.n_charts++] =
+        (report_chart){.title = title, .x_label = x, .y_label = y, .log_y = log_y, .series = series};
     return series;
 }
 
@@ -132,7 +152,8 @@ static void add_horizon_chart(page *p, tr_metric metric, const char *title, cons
     report_series *s = new_chart(p, title, "step", label, log_y);
     int n = (int)p->e->horizon;
     for (int m = 0; s && m < TR_METHOD_COUNT; m++) {
-        double *x = fwm_arena_alloc(p->arena, (size_t)n * sizeof *x), *y = fwm_arena_alloc(p->arena, (size_t)n * sizeof *y);
+        double *x = fwm_arena_alloc(p->arena, (size_t)n * sizeof *x),
+               *y = fwm_arena_alloc(p->arena, (size_t)n * sizeof *y);
         if (!x || !y)
             return;
         bool any = false;
@@ -237,18 +258,35 @@ static fwm_status add_strips(page *p)
     const ds_field_info *field = &p->t->world->info->fields[DS_STATE];
     p->predictions[0][0] = (report_prediction){"model", render(p, x->state, m)};
     p->predictions[0][1] = (report_prediction){"cheap simulation", render(p, x->physics_state, m)};
-    p->strips[p->r.n_strips++] = (report_strip){.title = text(p, "State %s, trajectory %lld", field->names[0], (long long)x->trajectory),
-                                                .unit = field->units[0], .times = p->n_times, .height = SIDE, .width = SIDE, .channels = 1,
-                                                .labels = p->labels, .shown = p->shown, .n_shown = p->n_shown, .fps = FILM_RATE,
-                                                .truth = render(p, x->truth_state, m),
-                                                .predictions = p->predictions[0], .n_predictions = 2};
+    p->strips[p->r.n_strips++] =
+        (report_strip){.title = text(p, "State %s, trajectory %lld", field->names[0], (long long)x->trajectory),
+                       .unit = field->units[0],
+                       .times = p->n_times,
+                       .height = SIDE,
+                       .width = SIDE,
+                       .channels = 1,
+                       .labels = p->labels,
+                       .shown = p->shown,
+                       .n_shown = p->n_shown,
+                       .fps = FILM_RATE,
+                       .truth = render(p, x->truth_state, m),
+                       .predictions = p->predictions[0],
+                       .n_predictions = 2};
     if (x->frame && c->colors == 3) {
         p->predictions[1][0] = (report_prediction){"model", pick_frames(p, x->frame)};
-        p->strips[p->r.n_strips++] = (report_strip){.title = text(p, "Frames, trajectory %lld", (long long)x->trajectory), .times = p->n_times,
-                                                    .height = (int)c->height, .width = (int)c->width, .channels = 3, .labels = p->labels,
-                                                    .shown = p->shown, .n_shown = p->n_shown, .fps = FILM_RATE,
-                                                    .truth = pick_frames(p, x->truth_frame), .predictions = p->predictions[1],
-                                                    .n_predictions = 1};
+        p->strips[p->r.n_strips++] =
+            (report_strip){.title = text(p, "Frames, trajectory %lld", (long long)x->trajectory),
+                           .times = p->n_times,
+                           .height = (int)c->height,
+                           .width = (int)c->width,
+                           .channels = 3,
+                           .labels = p->labels,
+                           .shown = p->shown,
+                           .n_shown = p->n_shown,
+                           .fps = FILM_RATE,
+                           .truth = pick_frames(p, x->truth_frame),
+                           .predictions = p->predictions[1],
+                           .n_predictions = 1};
     }
     return FWM_OK;
 }
@@ -277,8 +315,8 @@ static fwm_status fill(page *p, const char *split, const tr_history *history)
     return p->e->example.state ? add_strips(p) : FWM_OK;
 }
 
-fwm_status report_evaluation(const char *path, const tr_trained *trained, const tr_evaluation *evaluation, const char *split,
-                             const char *log)
+fwm_status report_evaluation(const char *path, const tr_trained *trained, const tr_evaluation *evaluation,
+                             const char *split, const char *log)
 {
     tr_history history = {0};
     if (tr_history_read(&history, log) != FWM_OK)

@@ -1,7 +1,7 @@
 /* Convolution and its two adjoints by oneDNN, float32, channels last.
  *
- * x [B,H,W,Cin], w [kh,kw,Cin/groups,Cout], y [B,h,w,Cout], all row-major as the engine keeps them. Activations stay nhwc;
- * oneDNN chooses the layout of the weights, and a reorder runs inside the call (the weights are small beside the
+ * x [B,H,W,Cin], w [kh,kw,Cin/groups,Cout], y [B,h,w,Cout], all row-major as the engine keeps them. Activations stay
+ * nhwc; oneDNN chooses the layout of the weights, and a reorder runs inside the call (the weights are small beside the
  * activations). Scratchpads are the caller's memory: a run allocates nothing on our side. */
 #ifndef FWM_AUTODIFF_DNNL_CONV_H
 #define FWM_AUTODIFF_DNNL_CONV_H
@@ -26,7 +26,8 @@ fwm_status ad_dnnl_conv_create(ad_dnnl_conv **conv, ad_conv_kind kind, const ad_
                                size_t *scratch_size) FWM_MUST_USE;
 void ad_dnnl_conv_destroy(ad_dnnl_conv **conv);
 
-/* y = conv(x, w) | x = conv^T(y, w) | w = sum over pixels of x y: two of the three are read, the one of the kind is written. */
+/* y = conv(x, w) | x = conv^T(y, w) | w = sum over pixels of x y: two of the three are read, the one of the kind is
+ * written. */
 fwm_status ad_dnnl_conv_run(ad_dnnl_conv *conv, float *x, float *w, float *y, void *scratch) FWM_MUST_USE;
 
 /* oneDNN's name for the code it chose, such as "jit:avx2". */

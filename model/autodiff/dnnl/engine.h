@@ -1,8 +1,9 @@
-/* The one oneDNN engine and stream of the process. Every oneDNN primitive of the library is made in this folder, so that the
- * shapes which the packaged version computes wrongly (the deny-table in conv.c) cannot be reached by another way, and a
- * move to version 3 stays local.
+/* The one oneDNN engine and stream of the process. Every oneDNN primitive of the library is made in this folder, so
+ * that the shapes which the packaged version computes wrongly (the deny-table in conv.c) cannot be reached by another
+ * way, and a move to version 3 stays local.
  *
- * The engine and stream are made at first use and live as long as the process. Never call oneDNN inside a parallel region. */
+ * The engine and stream are made at first use and live as long as the process. Never call oneDNN inside a parallel
+ * region. */
 #ifndef FWM_AUTODIFF_DNNL_ENGINE_H
 #define FWM_AUTODIFF_DNNL_ENGINE_H
 

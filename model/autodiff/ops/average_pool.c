@@ -38,8 +38,9 @@ static fwm_status shape(int n, const ad_shape *const *in, const ad_attributes *a
     int64_t f = attr->i[0];
     FWM_CHECK(in[0]->rank == 4, FWM_SHAPE, "expected images [B,H,W,C], found rank %d", in[0]->rank);
     FWM_CHECK(f >= 1, FWM_INVALID, "expected a factor of at least 1, found %lld", (long long)f);
-    FWM_CHECK(in[0]->dim[1] % f == 0 && in[0]->dim[2] % f == 0, FWM_SHAPE, "a factor of %lld does not divide %lld x %lld",
-              (long long)f, (long long)in[0]->dim[1], (long long)in[0]->dim[2]);
+    FWM_CHECK(in[0]->dim[1] % f == 0 && in[0]->dim[2] % f == 0, FWM_SHAPE,
+              "a factor of %lld does not divide %lld x %lld", (long long)f, (long long)in[0]->dim[1],
+              (long long)in[0]->dim[2]);
     *out = *in[0];
     out->dim[1] /= f;
     out->dim[2] /= f;
@@ -56,7 +57,8 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
 static int samples(ad_sample *s, int capacity)
 {
     for (int k = 0; k < 2 && k < capacity; k++)
-        s[k] = (ad_sample){.n_in = 1, .in = {ad_shape_make(4, 2, 6, 12, 1 + 2 * k)}, .lo = -1, .hi = 1, .attr.i = {2 + k}};
+        s[k] =
+            (ad_sample){.n_in = 1, .in = {ad_shape_make(4, 2, 6, 12, 1 + 2 * k)}, .lo = -1, .hi = 1, .attr.i = {2 + k}};
     return capacity < 2 ? capacity : 2;
 }
 

@@ -2,8 +2,9 @@
  *
  * y = conv(x, w):  y[b,p,q,o] = sum over i,j,c of x[b, p s - pad + i dil, q s - pad + j dil, c] w[i,j,c,o]
  * x [B,H,W,Cin], w [kh,kw,Cin/groups,Cout], y [B,h,w,Cout]; output channel o reads the channels of its group.
- * The form <y, conv(x, w)> is linear in each of x, w and y; conv2d, conv2d_transpose (adjoint in x) and conv2d_weight_grad
- * (adjoint in w) are its three derivatives, so that every gradient of one of them is again one of them.
+ * The form <y, conv(x, w)> is linear in each of x, w and y; conv2d, conv2d_transpose (adjoint in x) and
+ * conv2d_weight_grad (adjoint in w) are its three derivatives, so that every gradient of one of them is again one of
+ * them.
  *
  * float32 runs in oneDNN; float64, and what oneDNN may not or cannot do, in the loops below, which give the same bits
  * for any number of threads: an output element belongs to one thread, and its sum has one order. */
@@ -18,7 +19,8 @@
 
 #include <string.h>
 
-/* Places in ad_attributes.i; pairs are (vertical, horizontal). SIZE: H, W of conv2d_transpose, kh, kw of conv2d_weight_grad. */
+/* Places in ad_attributes.i; pairs are (vertical, horizontal). SIZE: H, W of conv2d_transpose, kh, kw of
+ * conv2d_weight_grad. */
 enum { CONV_STRIDE = 0, CONV_BEFORE = 2, CONV_AFTER = 4, CONV_DILATION = 6, CONV_GROUPS = 8, CONV_SIZE = 9 };
 
 /* All sizes, from shapes that a shape rule has checked. */
@@ -57,7 +59,8 @@ static inline real conv_dot(int64_t n, const real *restrict x, const real *restr
     return s;
 }
 
-static inline void conv_forward_pixel(const ad_conv_geometry *s, const real *x, const real *w, real *y, int64_t p, int64_t q)
+static inline void conv_forward_pixel(const ad_conv_geometry *s, const real *x, const real *w, real *y, int64_t p,
+                                      int64_t q)
 {
     int64_t cg = s->Cin / s->groups, og = s->Cout / s->groups;
     memset(y, 0, (size_t)s->Cout * sizeof *y);
@@ -83,7 +86,8 @@ static inline void conv_forward_loops(const ad_conv_geometry *s, const real *x, 
 #pragma omp parallel for schedule(static) if (rows * s->w * s->Cout * s->kh * s->kw * s->Cin > FWM_PARALLEL_MIN)
     for (int64_t row = 0; row < rows; row++)
         for (int64_t q = 0; q < s->w; q++)
-            conv_forward_pixel(s, x + row / s->h * s->H * s->W * s->Cin, w, y + (row * s->w + q) * s->Cout, row % s->h, q);
+            conv_forward_pixel(s, x + row / s->h * s->H * s->W * s->Cin, w, y + (row * s->w + q) * s->Cout, row % s->h,
+                               q);
 }
 
 /* The output row or column that tap `i` of input position `r` belongs to; -1 where there is none. */
@@ -93,7 +97,8 @@ static inline int64_t conv_source(const ad_conv_geometry *s, int axis, int64_t r
     return t < 0 || t % s->stride[axis] != 0 || t / s->stride[axis] >= size ? -1 : t / s->stride[axis];
 }
 
-static inline void conv_data_pixel(const ad_conv_geometry *s, const real *y, const real *w, real *x, int64_t r, int64_t c)
+static inline void conv_data_pixel(const ad_conv_geometry *s, const real *y, const real *w, real *x, int64_t r,
+                                   int64_t c)
 {
     int64_t cg = s->Cin / s->groups, og = s->Cout / s->groups;
     memset(x, 0, (size_t)s->Cin * sizeof *x);
@@ -121,8 +126,8 @@ static inline void conv_data_loops(const ad_conv_geometry *s, const real *y, con
 }
 
 /* One row of the weights' gradient: tap (i,j), channel k of every group. */
-static inline void conv_weight_row(const ad_conv_geometry *s, const real *x, const real *y, real *w, int64_t i, int64_t j,
-                                   int64_t k)
+static inline void conv_weight_row(const ad_conv_geometry *s, const real *x, const real *y, real *w, int64_t i,
+                                   int64_t j, int64_t k)
 {
     int64_t cg = s->Cin / s->groups, og = s->Cout / s->groups;
     memset(w, 0, (size_t)s->Cout * sizeof *w);
@@ -169,12 +174,14 @@ static inline fwm_status conv_run(ad_conv_kind kind, const ad_conv_geometry *s, 
 
 #ifdef FWM_DEFINITION
 
-static inline fwm_status conv_output_size(const ad_attributes *attr, int axis, int64_t size, int64_t kernel, int64_t *out)
+static inline fwm_status conv_output_size(const ad_attributes *attr, int axis, int64_t size, int64_t kernel,
+                                          int64_t *out)
 {
     int64_t stride = attr->i[CONV_STRIDE + axis], dilation = attr->i[CONV_DILATION + axis];
     int64_t before = attr->i[CONV_BEFORE + axis], after = attr->i[CONV_AFTER + axis];
     FWM_CHECK(kernel >= 1 && stride >= 1 && dilation >= 1 && before >= 0 && after >= 0, FWM_INVALID,
-              "expected kernel, stride and dilation of at least 1 and padding of at least 0; found %lld, %lld, %lld, %lld, %lld",
+              "expected kernel, stride and dilation of at least 1 and padding of at least 0; found %lld, %lld, %lld, "
+              "%lld, %lld",
               (long long)kernel, (long long)stride, (long long)dilation, (long long)before, (long long)after);
     int64_t room = size + before + after - ((kernel - 1) * dilation + 1);
     FWM_CHECK(room >= 0, FWM_SHAPE, "the kernel spans %lld positions, the padded image has only %lld",
@@ -256,16 +263,74 @@ static inline ad_value conv_apply(ad_graph *g, const char *name, ad_value a, ad_
 static inline int conv_sample_geometries(ad_conv_geometry *s, int capacity)
 {
     static const ad_conv_geometry all[] = {
-        {.B = 2, .H = 5, .W = 4, .Cin = 3, .kh = 3, .kw = 3, .h = 5, .w = 4, .Cout = 4, .groups = 1,
-         .stride = {1, 1}, .pad_before = {1, 1}, .pad_after = {1, 1}, .dilation = {1, 1}},
-        {.B = 2, .H = 6, .W = 5, .Cin = 4, .kh = 1, .kw = 1, .h = 3, .w = 3, .Cout = 5, .groups = 1,
-         .stride = {2, 2}, .dilation = {1, 1}},
-        {.B = 1, .H = 6, .W = 6, .Cin = 5, .kh = 4, .kw = 4, .h = 3, .w = 3, .Cout = 3, .groups = 1,
-         .stride = {2, 2}, .pad_before = {1, 1}, .pad_after = {1, 1}, .dilation = {1, 1}},
-        {.B = 1, .H = 7, .W = 6, .Cin = 1, .kh = 2, .kw = 3, .h = 4, .w = 3, .Cout = 1, .groups = 1,
-         .stride = {2, 1}, .pad_before = {1, 0}, .pad_after = {0, 1}, .dilation = {1, 2}},
-        {.B = 2, .H = 4, .W = 4, .Cin = 4, .kh = 3, .kw = 3, .h = 4, .w = 4, .Cout = 6, .groups = 2,
-         .stride = {1, 1}, .pad_before = {1, 1}, .pad_after = {1, 1}, .dilation = {1, 1}},
+        {.B = 2,
+         .H = 5,
+         .W = 4,
+         .Cin = 3,
+         .kh = 3,
+         .kw = 3,
+         .h = 5,
+         .w = 4,
+         .Cout = 4,
+         .groups = 1,
+         .stride = {1, 1},
+         .pad_before = {1, 1},
+         .pad_after = {1, 1},
+         .dilation = {1, 1}},
+        {.B = 2,
+         .H = 6,
+         .W = 5,
+         .Cin = 4,
+         .kh = 1,
+         .kw = 1,
+         .h = 3,
+         .w = 3,
+         .Cout = 5,
+         .groups = 1,
+         .stride = {2, 2},
+         .dilation = {1, 1}},
+        {.B = 1,
+         .H = 6,
+         .W = 6,
+         .Cin = 5,
+         .kh = 4,
+         .kw = 4,
+         .h = 3,
+         .w = 3,
+         .Cout = 3,
+         .groups = 1,
+         .stride = {2, 2},
+         .pad_before = {1, 1},
+         .pad_after = {1, 1},
+         .dilation = {1, 1}},
+        {.B = 1,
+         .H = 7,
+         .W = 6,
+         .Cin = 1,
+         .kh = 2,
+         .kw = 3,
+         .h = 4,
+         .w = 3,
+         .Cout = 1,
+         .groups = 1,
+         .stride = {2, 1},
+         .pad_before = {1, 0},
+         .pad_after = {0, 1},
+         .dilation = {1, 2}},
+        {.B = 2,
+         .H = 4,
+         .W = 4,
+         .Cin = 4,
+         .kh = 3,
+         .kw = 3,
+         .h = 4,
+         .w = 4,
+         .Cout = 6,
+         .groups = 2,
+         .stride = {1, 1},
+         .pad_before = {1, 1},
+         .pad_after = {1, 1},
+         .dilation = {1, 1}},
     };
     int n = (int)(sizeof all / sizeof *all);
     for (int k = 0; k < n && k < capacity; k++)

@@ -42,8 +42,8 @@ static void gradient(ad_graph *g, ad_value x, ad_value c, const bool *need, ad_v
         dx[1] = conv_apply(g, "conv2d_weight_grad", c, y, &attr, ad_dim(g, w, 0), ad_dim(g, w, 1));
 }
 
-static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out, const ad_attributes *attr,
-                          void **state, size_t *scratch_size)
+static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out,
+                          const ad_attributes *attr, void **state, size_t *scratch_size)
 {
     (void)n;
     ad_conv_geometry s = conv_geometry(out, in[1], in[0], attr);

@@ -42,8 +42,8 @@ static void gradient(ad_graph *g, ad_value w, ad_value c, const bool *need, ad_v
         dx[1] = conv_apply(g, "conv2d", x, c, &attr, 0, 0);
 }
 
-static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out, const ad_attributes *attr,
-                          void **state, size_t *scratch_size)
+static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out,
+                          const ad_attributes *attr, void **state, size_t *scratch_size)
 {
     (void)n;
     ad_conv_geometry s = conv_geometry(in[0], out, in[1], attr);

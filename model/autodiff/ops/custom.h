@@ -6,7 +6,8 @@
 #include "model/autodiff/ops.h"
 #include "model/base/variant.h"
 
-/* Inputs of a custom operator: the mask of wanted gradients is one attribute, and callbacks' arrays are on the stack. */
+/* Inputs of a custom operator: the mask of wanted gradients is one attribute, and callbacks' arrays are on the stack.
+ */
 enum { CUSTOM_MAX_INPUTS = 32 };
 
 #endif

@@ -1,6 +1,6 @@
 /* The vector-Jacobian product of a custom operator. Inputs: those of the custom value, the value, its cotangent.
- * attr.object: the ad_custom; i[0]: bit k is set where input k's cotangent is wanted. Output: the wanted cotangents, flat,
- * one after the other. It cannot be differentiated: asking for that is a named failure of the graph. */
+ * attr.object: the ad_custom; i[0]: bit k is set where input k's cotangent is wanted. Output: the wanted cotangents,
+ * flat, one after the other. It cannot be differentiated: asking for that is a named failure of the graph. */
 #include "model/autodiff/ops/custom.h"
 
 static fwm_status run(const ad_call *call)
@@ -36,10 +36,11 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
 {
     (void)dy, (void)need, (void)dx;
     const ad_custom *custom = ad_attributes_of(g, y)->object;
-    (void)ad_graph_fail(g, FWM_UNSUPPORTED,
-                        "custom operator '%s' gives first derivatives only: keep what needs second derivatives out of it, or "
-                        "put stop_gradient before it",
-                        custom->name);
+    (void)ad_graph_fail(
+        g, FWM_UNSUPPORTED,
+        "custom operator '%s' gives first derivatives only: keep what needs second derivatives out of it, or "
+        "put stop_gradient before it",
+        custom->name);
 }
 
 static double flops(int n, const ad_shape *const *in, const ad_shape *out, const ad_attributes *attr)

@@ -14,6 +14,9 @@ ad_value ad_silu_grad(ad_graph *g, ad_value dy, ad_value x); /* dy s (1 + x (1 -
 ad_value ad_gelu_grad(ad_graph *g, ad_value dy, ad_value x); /* dy (Phi(x) + x phi(x)) */
 ad_value ad_clamp_grad(ad_graph *g, ad_value dy, ad_value x, double lo, double hi); /* lo <= x <= hi ? dy : 0 */
 
+/* Row W + column of each window's first maximum, with the attributes of the max_pool; gradient 0. */
+ad_value ad_max_pool_index(ad_graph *g, ad_value x, const ad_attributes *like);
+
 /* 1 at the first maximum over axes first..first+count-1 of x, 0 elsewhere; gradient 0. */
 ad_value ad_max_mask(ad_graph *g, ad_value x, int first, int count);
 

@@ -1,23 +1,25 @@
 /* Group normalisation of x [B,...,C] with optional SiLU, channels last, in fused passes.
  *
- *   xhat = (x - mu) r,  n = scale xhat + shift,  y = n or n sigmoid(n);  mu, r = 1/sqrt(var + eps) of each sample and group
+ *   xhat = (x - mu) r,  n = scale xhat + shift,  y = n or n sigmoid(n);  mu, r = 1/sqrt(var + eps) of each sample and
+ * group
  *
- * Three operators, so that the backward pass reads x and dy twice and no more, and each is an explicit function of its inputs:
- *   group_norm      (x, scale, shift)            -> y
- *   group_norm_sums (x, dy, scale, shift)        -> [B, 2C+2G]: sum dn | sum dn xhat | mu | r,  dn = dy (dy silu'(n))
- *   group_norm_dx   (x, dy, sums, scale, shift)  -> r (scale dn - m1 - xhat m2), m1 = sum_c scale sum1 / N, m2 from sum2
- * The gradients of scale and shift are the second and the first part of the sums, added over the batch.
+ * Three operators, so that the backward pass reads x and dy twice and no more, and each is an explicit function of its
+ * inputs: group_norm      (x, scale, shift)            -> y group_norm_sums (x, dy, scale, shift)        -> [B, 2C+2G]:
+ * sum dn | sum dn xhat | mu | r,  dn = dy (dy silu'(n)) group_norm_dx   (x, dy, sums, scale, shift)  -> r (scale dn -
+ * m1 - xhat m2), m1 = sum_c scale sum1 / N, m2 from sum2 The gradients of scale and shift are the second and the first
+ * part of the sums, added over the batch.
  *
- * Sums run in double over chunks whose length depends on the shape alone and are combined in order: the bits do not depend on
- * the number of threads. A pivot, each channel's first pixel, is taken off before squaring: no cancellation. A sample that
- * stays in the second-level cache is read once from memory when there are enough samples for the threads. */
+ * Sums run in double over chunks whose length depends on the shape alone and are combined in order: the bits do not
+ * depend on the number of threads. A pivot, each channel's first pixel, is taken off before squaring: no cancellation.
+ * A sample that stays in the second-level cache is read once from memory when there are enough samples for the threads.
+ */
 #ifndef FWM_AUTODIFF_OPS_GROUP_NORM_H
 #define FWM_AUTODIFF_OPS_GROUP_NORM_H
 
+#include "model/autodiff/kernels/mathfun.h"
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
 #include "model/base/threads.h"
-#include "model/autodiff/kernels/mathfun.h"
 
 #include <math.h>
 #include <string.h>
@@ -131,8 +133,8 @@ static inline void norm_group_moments(const norm_pass *p, int64_t b, int64_t gro
     *r = 1.0 / sqrt((spread > 0 ? spread : spread < 0 ? 0 : spread) / n + p->eps);
 }
 
-/* Runs phases over all samples: `before` and `after` on every chunk, `between` once for each sample. With enough samples each
- * thread takes whole samples, otherwise the chunks are shared; the numbers are the same. */
+/* Runs phases over all samples: `before` and `after` on every chunk, `between` once for each sample. With enough
+ * samples each thread takes whole samples, otherwise the chunks are shared; the numbers are the same. */
 typedef void (*norm_chunk)(const norm_pass *p, int64_t b, int64_t chunk);
 typedef void (*norm_sample)(const norm_pass *p, int64_t b);
 typedef struct norm_phase {
@@ -193,7 +195,8 @@ static inline size_t norm_scratch(ad_dtype dtype, int n, const ad_shape *const *
     return norm_scratch_size(&s, ad_dtype_size(dtype));
 }
 
-/* Samples: several groups, one group, a group a channel, a fused SiLU, one pixel. `n_in` inputs in the operator's order. */
+/* Samples: several groups, one group, a group a channel, a fused SiLU, one pixel. `n_in` inputs in the operator's
+ * order. */
 static inline int norm_samples(ad_sample *out, int capacity, int n_in, const char *order)
 {
     static const struct {
@@ -217,10 +220,10 @@ typedef struct norm_graph {
     ad_graph *g;
     norm_geometry s;
     bool silu;
-    ad_value x, dy, scale, shift;      /* [B,S,G,K], [B,S,G,K], [G,K], [G,K] */
-    ad_value sum1, sum2, mu, r;        /* [B,1,G,K] twice, [B,1,G,1] twice */
-    ad_value centred, xhat, dn;        /* x - mu, xhat, dy s'(n) */
-    ad_value slope, bend;              /* s'(n), dy s''(n) */
+    ad_value x, dy, scale, shift; /* [B,S,G,K], [B,S,G,K], [G,K], [G,K] */
+    ad_value sum1, sum2, mu, r;   /* [B,1,G,K] twice, [B,1,G,1] twice */
+    ad_value centred, xhat, dn;   /* x - mu, xhat, dy s'(n) */
+    ad_value slope, bend;         /* s'(n), dy s''(n) */
 } norm_graph;
 
 /* Columns [at, at + count) of [B, 2C+2G], as [B,1,G,count/G]. */
@@ -229,8 +232,8 @@ static inline ad_value norm_part(const norm_graph *q, ad_value packed, int64_t a
     return ad_reshape(q->g, ad_slice(q->g, packed, 1, at, count), ad_shape_make(4, q->s.B, 1, q->s.G, count / q->s.G));
 }
 
-static inline norm_graph norm_graph_of(ad_graph *g, ad_value x, ad_value dy, ad_value sums, ad_value scale, ad_value shift,
-                                       const ad_attributes *attr)
+static inline norm_graph norm_graph_of(ad_graph *g, ad_value x, ad_value dy, ad_value sums, ad_value scale,
+                                       ad_value shift, const ad_attributes *attr)
 {
     norm_graph q = {.g = g, .s = norm_geometry_of(ad_shape_of(g, x), attr), .silu = attr->i[1] != 0};
     int64_t C = q.s.C, G = q.s.G;
@@ -250,7 +253,8 @@ static inline norm_graph norm_graph_of(ad_graph *g, ad_value x, ad_value dy, ad_
         ad_value n = ad_add(g, ad_mul(g, q.xhat, q.scale), q.shift), sigma = ad_sigmoid(g, n);
         ad_value rest = ad_affine(g, sigma, -1, 1);
         q.slope = ad_mul(g, sigma, ad_affine(g, ad_mul(g, n, rest), 1, 1));
-        ad_value second = ad_mul(g, ad_mul(g, sigma, rest), ad_affine(g, ad_mul(g, n, ad_affine(g, sigma, -2, 1)), 1, 2));
+        ad_value second =
+            ad_mul(g, ad_mul(g, sigma, rest), ad_affine(g, ad_mul(g, n, ad_affine(g, sigma, -2, 1)), 1, 2));
         q.dn = ad_mul(g, q.dy, q.slope);
         q.bend = ad_mul(g, q.dy, second);
     }

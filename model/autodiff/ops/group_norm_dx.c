@@ -71,8 +71,8 @@ static fwm_status shape(int n, const ad_shape *const *in, const ad_attributes *a
     return FWM_OK;
 }
 
-/* y = r T, T = scale dn - m1 - xhat m2; with cotangent v and q = v r:  T passes q scale to dn, -sum q to m1, -sum q xhat to
- * m2, -q m2 to xhat; m1 and m2 pass on to the sums and to the scale; xhat to x, mu and r. */
+/* y = r T, T = scale dn - m1 - xhat m2; with cotangent v and q = v r:  T passes q scale to dn, -sum q to m1, -sum q
+ * xhat to m2, -q m2 to xhat; m1 and m2 pass on to the sums and to the scale; xhat to x, mu and r. */
 static void gradient(ad_graph *g, ad_value y, ad_value v, const bool *need, ad_value *dx)
 {
     ad_value x = ad_input_of(g, y, 0), dy = ad_input_of(g, y, 1), sums = ad_input_of(g, y, 2);
@@ -96,7 +96,8 @@ static void gradient(ad_graph *g, ad_value y, ad_value v, const bool *need, ad_v
         ad_value inner = ad_sub(g, ad_sub(g, ad_mul(g, q.scale, q.dn), m1), ad_mul(g, q.xhat, m2));
         ad_value dr = norm_group_sum(&q, ad_add(g, ad_mul(g, full, inner), ad_mul(g, h, q.centred)));
         ad_shape channels = ad_shape_make(2, B, C), groups = ad_shape_make(2, B, G);
-        ad_value part[] = {ad_reshape(g, ad_mul(g, dm1, q.scale), channels), ad_reshape(g, ad_mul(g, dm2, q.scale), channels),
+        ad_value part[] = {ad_reshape(g, ad_mul(g, dm1, q.scale), channels),
+                           ad_reshape(g, ad_mul(g, dm2, q.scale), channels),
                            ad_reshape(g, ad_neg(g, norm_group_sum(&q, hr)), groups), ad_reshape(g, dr, groups)};
         dx[2] = ad_concat(g, 4, part, 1);
     }

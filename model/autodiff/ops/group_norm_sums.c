@@ -81,8 +81,8 @@ static fwm_status shape(int n, const ad_shape *const *in, const ad_attributes *a
     return FWM_OK;
 }
 
-/* With cotangents d1, d2 of the sums and e = d1 + d2 xhat of dn; what reaches xhat goes on to x, mu and r, and these, being
- * functions of x, pass dmu / N - dr r^2 xhat / N. */
+/* With cotangents d1, d2 of the sums and e = d1 + d2 xhat of dn; what reaches xhat goes on to x, mu and r, and these,
+ * being functions of x, pass dmu / N - dr r^2 xhat / N. */
 static void gradient(ad_graph *g, ad_value y, ad_value cotangent, const bool *need, ad_value *dx)
 {
     ad_value x = ad_input_of(g, y, 0), dy = ad_input_of(g, y, 1);

@@ -15,16 +15,17 @@ static fwm_status run(const ad_call *call)
 static fwm_status shape(int n, const ad_shape *const *in, const ad_attributes *attr, ad_shape *out)
 {
     (void)n, (void)in;
-    FWM_CHECK(attr->i[0] >= 0 && attr->i[0] <= AD_MAX_RANK, FWM_SHAPE, "rank: expected 0 to %d, found %lld", AD_MAX_RANK,
-              (long long)attr->i[0]);
+    FWM_CHECK(attr->i[0] >= 0 && attr->i[0] <= AD_MAX_RANK, FWM_SHAPE, "rank: expected 0 to %d, found %lld",
+              AD_MAX_RANK, (long long)attr->i[0]);
     out->rank = (int)attr->i[0];
     for (int k = 0; k < out->rank; k++)
         out->dim[k] = attr->i[k + 1];
     return FWM_OK;
 }
 
-#define AD_LEAF_DEFINE(op_name, onnx_form) \
-    const ad_op ad_op_##op_name = {.name = #op_name, .flags = AD_LEAF | AD_NO_GRADIENT, .shape = shape, .onnx = onnx_form};
+#define AD_LEAF_DEFINE(op_name, onnx_form)                                                                             \
+    const ad_op ad_op_##op_name = {                                                                                    \
+        .name = #op_name, .flags = AD_LEAF | AD_NO_GRADIENT, .shape = shape, .onnx = onnx_form};
 #else
 #define AD_LEAF_DEFINE(op_name, onnx_form)
 #endif

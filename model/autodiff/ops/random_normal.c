@@ -1,4 +1,5 @@
-/* y = standard normal draws, a function of (seed, stream, step, index); gradient 0. i[0]: stream, i[1]: rank, i[2..]: shape. */
+/* y = standard normal draws, a function of (seed, stream, step, index); gradient 0. i[0]: stream, i[1]: rank, i[2..]:
+ * shape. */
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
 #include "model/base/random.h"

@@ -1,12 +1,12 @@
-/* What the operators over the last axis share: rows, shape rule, samples. A row belongs to one thread and is summed in one
- * order, so that the bits do not depend on the number of threads. */
+/* What the operators over the last axis share: rows, shape rule, samples. A row belongs to one thread and is summed in
+ * one order, so that the bits do not depend on the number of threads. */
 #ifndef FWM_AUTODIFF_OPS_ROWS_H
 #define FWM_AUTODIFF_OPS_ROWS_H
 
+#include "model/autodiff/kernels/mathfun.h"
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
 #include "model/base/threads.h"
-#include "model/autodiff/kernels/mathfun.h"
 
 #include <math.h>
 
@@ -49,7 +49,8 @@ static inline fwm_status row_shape(int n, const ad_shape *const *in, const ad_at
 static inline int row_samples(ad_sample *s, int capacity)
 {
     for (int k = 0; k < 2 && k < capacity; k++)
-        s[k] = (ad_sample){.n_in = 1, .in = {k ? ad_shape_make(3, 2, 3, 19) : ad_shape_make(2, 4, 5)}, .lo = -2, .hi = 2};
+        s[k] =
+            (ad_sample){.n_in = 1, .in = {k ? ad_shape_make(3, 2, 3, 19) : ad_shape_make(2, 4, 5)}, .lo = -2, .hi = 2};
     return capacity < 2 ? capacity : 2;
 }
 

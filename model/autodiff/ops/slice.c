@@ -37,6 +37,16 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
 }
 AD_SAMPLES({1, {{2, {3, 5}}}, -1, 1, {.i = {1, 1, 3}}}, {1, {{3, {4, 2, 3}}}, -1, 1, {.i = {0, 2, 2}}},
            {1, {{3, {2, 5, 40}}}, -1, 1, {.i = {1, 0, 2}}})
+/* One run of memory where every axis before the sliced one is 1 long: then the value is a view. */
+static int64_t view_offset(const ad_shape *in, const ad_shape *out, const ad_attributes *attr)
+{
+    (void)out;
+    int axis = (int)attr->i[0];
+    for (int k = 0; k < axis; k++)
+        if (in->dim[k] != 1)
+            return -1;
+    return attr->i[1] * ad_run_from(in, axis + 1);
+}
 const ad_op ad_op_slice = {
     .name = "slice",
     .min_inputs = 1,
@@ -44,6 +54,7 @@ const ad_op ad_op_slice = {
     .flags = AD_LINEAR,
     .shape = shape,
     .gradient = gradient,
+    .view_offset = view_offset,
     .onnx = "Slice",
     .samples = samples,
 };

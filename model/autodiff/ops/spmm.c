@@ -1,8 +1,10 @@
-/* y[b,i,c] = sum_j M[i,j] x[b,j,c];  dx = M^T dy. The matrix is constant: attr.object, an ad_sparse that the caller owns.
+/* y[b,i,c] = sum_j M[i,j] x[b,j,c];  dx = M^T dy. The matrix is constant: attr.object, an ad_sparse that the caller
+ * owns.
  *
- * Four samples go together, so that an entry's column and weight are read once for four; channels go in groups of at most
- * eight whose width is a constant in the loop. Measured on AVX2, 3 to 8 entries a row, batch 16: 0.28 ns an entry at one
- * channel, 0.1 to 0.3 ns an entry and channel above (a copy of x with the batch innermost was 2 to 4 times slower). */
+ * Four samples go together, so that an entry's column and weight are read once for four; channels go in groups of at
+ * most eight whose width is a constant in the loop. Measured on AVX2, 3 to 8 entries a row, batch 16: 0.28 ns an entry
+ * at one channel, 0.1 to 0.3 ns an entry and channel above (a copy of x with the batch innermost was 2 to 4 times
+ * slower). */
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
 #include "model/base/threads.h"
@@ -38,17 +40,17 @@ static inline __attribute__((always_inline)) void multiply(const block *b, int s
 
 static void multiply_block(const block *b, int64_t samples, int64_t channels)
 {
-#define CASE(c)                                                    \
-    case c:                                                        \
-        if (samples == SAMPLES)                                    \
-            multiply(b, SAMPLES, c);                               \
-        else                                                       \
-            for (int64_t s = 0; s < samples; s++) {                \
-                block one = *b;                                    \
-                one.x += s * b->stride_x;                          \
-                one.y += s * b->stride_y;                          \
-                multiply(&one, 1, c);                              \
-            }                                                      \
+#define CASE(c)                                                                                                        \
+    case c:                                                                                                            \
+        if (samples == SAMPLES)                                                                                        \
+            multiply(b, SAMPLES, c);                                                                                   \
+        else                                                                                                           \
+            for (int64_t s = 0; s < samples; s++) {                                                                    \
+                block one = *b;                                                                                        \
+                one.x += s * b->stride_x;                                                                              \
+                one.y += s * b->stride_y;                                                                              \
+                multiply(&one, 1, c);                                                                                  \
+            }                                                                                                          \
         break;
     switch (channels) {
         CASE(1)

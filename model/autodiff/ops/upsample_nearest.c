@@ -47,7 +47,8 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
 static int samples(ad_sample *s, int capacity)
 {
     for (int k = 0; k < 2 && k < capacity; k++)
-        s[k] = (ad_sample){.n_in = 1, .in = {ad_shape_make(4, 2, 3, 2, 1 + 2 * k)}, .lo = -1, .hi = 1, .attr.i = {2 + k}};
+        s[k] =
+            (ad_sample){.n_in = 1, .in = {ad_shape_make(4, 2, 3, 2, 1 + 2 * k)}, .lo = -1, .hi = 1, .attr.i = {2 + k}};
     return capacity < 2 ? capacity : 2;
 }
 

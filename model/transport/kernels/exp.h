@@ -1,10 +1,10 @@
 /* e^x for the softmin sweeps: a loop over it becomes vector code for float and double on every instruction set.
  *
- * Within 1 unit in the last place between the smallest normal number and about the largest finite one; below, it gives the
- * smallest normal number, which the sums here cannot notice; NaN stays NaN. Simpler, and in a sweep faster, than the
- * engine's real_exp, which is right at the ends of the range too. Method: x = n ln 2 + r with |r| <= ln(2)/2, a polynomial
- * that interpolates (e^r - 1 - r)/r^2 at Chebyshev nodes, and n put into the exponent. Adding 1.5 * 2^23 (2^52) rounds to
- * an integer. */
+ * Within 1 unit in the last place between the smallest normal number and about the largest finite one; below, it gives
+ * the smallest normal number, which the sums here cannot notice; NaN stays NaN. Simpler, and in a sweep faster, than
+ * the engine's real_exp, which is right at the ends of the range too. Method: x = n ln 2 + r with |r| <= ln(2)/2, a
+ * polynomial that interpolates (e^r - 1 - r)/r^2 at Chebyshev nodes, and n put into the exponent. Adding 1.5 * 2^23
+ * (2^52) rounds to an integer. */
 #ifndef OT_KERNELS_EXP_H
 #define OT_KERNELS_EXP_H
 

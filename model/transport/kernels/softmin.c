@@ -108,7 +108,8 @@ static real row_and_columns(const real *restrict c, const real *restrict h, real
     return sum;
 }
 
-/* Rows [first, last) of a chunk. Of a symmetric plan only what lies right of the diagonal block is swept, for both sides. */
+/* Rows [first, last) of a chunk. Of a symmetric plan only what lies right of the diagonal block is swept, for both
+ * sides. */
 static void sweep_chunk(const ot_pair *p, real scale, int64_t first, int64_t last, real *column)
 {
     const real *k = p->k, *h = p->h;
@@ -252,7 +253,8 @@ static void plan_tile(const ot_pair *p, real scale, int64_t i, int64_t rows, int
 }
 
 /* to[r] += sum_t w[r][t] y[t] for ROWS rows of dp numbers; w[r][t] = weight[r * row + t * column]. */
-static inline void accumulate(real *to, int64_t dp, const real *weight, int64_t row, int64_t column, const real *y, int64_t n)
+static inline void accumulate(real *to, int64_t dp, const real *weight, int64_t row, int64_t column, const real *y,
+                              int64_t n)
 {
     for (int64_t k = 0; k < dp; k += LANES) {
         vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
