@@ -128,42 +128,102 @@ Test(exact, degenerate_assignments_end)
     certified("to one point", &r, 300);
 }
 
-/* N(0,1) to N(3,4) by quantiles has W2^2 = 10 (20000 points: the tails beyond 1/2n miss about 1e-3); affine images of a
- * cloud by a symmetric positive map are optimal, which gives Bures' map its exact discrete cost. */
-Test(exact, gaussian_closed_forms)
+/* A^-1 of a small matrix, by elimination with the diagonal as pivots (positive definite ones need no other). */
+static void invert(int d, double A[4][4])
 {
-    enum { N = 400 };
-    static double x[2 * N], y[2 * N];
-    const double A[2][2] = {{.754286211957, -.311252717534}, {-.311252717534, 1.838024366136}}, m[2] = {1, -2};
-    double expected = 0;
-    for (int i = 0; i < N; i++) {
-        double u = fwm_random_normal((fwm_key){2, 1}, 0, (uint32_t)i),
-               v = fwm_random_normal((fwm_key){2, 2}, 0, (uint32_t)i);
-        x[2 * i] = sqrt(2) * u;
-        x[2 * i + 1] = .5 / sqrt(2) * u + sqrt(1 - .125) * v; /* covariance [[2,.5],[.5,1]] */
-        for (int k = 0; k < 2; k++) {
-            y[2 * i + k] = m[k] + A[k][0] * x[2 * i] + A[k][1] * x[2 * i + 1];
-            expected += (y[2 * i + k] - x[2 * i + k]) * (y[2 * i + k] - x[2 * i + k]) / N;
+    for (int p = 0; p < d; p++) {
+        double pivot = A[p][p];
+        A[p][p] = 1;
+        for (int j = 0; j < d; j++)
+            A[p][j] /= pivot;
+        for (int i = 0; i < d; i++) {
+            double factor = A[i][p];
+            if (i == p)
+                continue;
+            A[i][p] = 0;
+            for (int j = 0; j < d; j++)
+                A[i][j] -= factor * A[p][j];
         }
     }
-    ot_exact_result r;
-    REQUIRE(ot_exact_clouds(&r, AD_F64, N, N, 2, x, y, NULL, NULL));
-    certified("Bures", &r, 100);
-    near("Bures map on the sample", 2 * r.cost, expected, 1e-9 * expected);
-    fwm_log(FWM_LOG_INFO, "Bures: W2^2 of the sample %.4f, of the Gaussians 5.9293", 2 * r.cost);
-    near("Bures", 2 * r.cost, 5.929311854968, .1 * 5.93); /* sampling error of 400 points */
-    /* A S1 A = S2, to the digits given. */
-    const double S[2][2] = {{2, .5}, {.5, 1}}, T[2][2] = {{1, -.3}, {-.3, 3}};
-    for (int i = 0; i < 4; i++) {
-        double sum = 0;
-        for (int k = 0; k < 4; k++)
-            sum += A[i / 2][k / 2] * S[k / 2][k % 2] * A[k % 2][i % 2];
-        near("A S1 A", sum, T[i / 2][i % 2], 1e-10);
+}
+
+/* The positive A with A S A = T: the geometric mean of S^-1 and T, as the limit of arithmetic and harmonic means. */
+static void bures_map(int d, double A[4][4], const double S[4][4], const double T[4][4])
+{
+    double B[4][4];
+    memcpy(A, S, sizeof B);
+    invert(d, A);
+    memcpy(B, T, sizeof B);
+    for (int step = 0; step < 30; step++) {
+        double X[4][4], Y[4][4], mean[4][4] = {{0}}, harmonic[4][4] = {{0}};
+        memcpy(X, A, sizeof X);
+        memcpy(Y, B, sizeof Y);
+        invert(d, X);
+        invert(d, Y);
+        for (int i = 0; i < d; i++)
+            for (int j = 0; j < d; j++) {
+                mean[i][j] = .5 * (A[i][j] + B[i][j]);
+                harmonic[i][j] = .5 * (X[i][j] + Y[i][j]);
+            }
+        invert(d, harmonic);
+        memcpy(A, mean, sizeof mean);
+        memcpy(B, harmonic, sizeof harmonic);
     }
+}
+
+/* W2^2 of Gaussians, exactly, by a sample: the 2 d points +- sqrt(d) L e_k have mean 0 and covariance L L^T = S, their
+ * images under T = m + A x mean m and covariance A S A; T is the gradient of a convex function and so optimal between
+ * the points too, at the Gaussians' own cost |m|^2 + tr (A-1) S (A-1). */
+static double gaussian_cost(int d, const double S[4][4], const double A[4][4], const double m[4])
+{
+    double L[4][4] = {{0}}, x[32] = {0}, y[32];
+    for (int i = 0; i < d; i++)
+        for (int j = 0; j <= i; j++) {
+            double sum = S[i][j];
+            for (int k = 0; k < j; k++)
+                sum -= L[i][k] * L[j][k];
+            L[i][j] = i == j ? sqrt(sum) : sum / L[j][j];
+        }
+    for (int i = 0; i < 2 * d; i++)
+        for (int k = 0; k < d; k++)
+            x[i * d + k] = (i % 2 ? 1 : -1) * sqrt(d) * L[k][i / 2];
+    for (int i = 0; i < 2 * d; i++)
+        for (int k = 0; k < d; k++) {
+            y[i * d + k] = m[k];
+            for (int l = 0; l < d; l++)
+                y[i * d + k] += A[k][l] * x[i * d + l];
+        }
+    ot_exact_result r;
+    REQUIRE(ot_exact_clouds(&r, AD_F64, 2 * d, 2 * d, d, x, y, NULL, NULL));
+    certified("Gaussians", &r, 50);
+    return 2 * r.cost;
+}
+
+Test(exact, gaussians_have_the_closed_form)
+{
+    const double S2[4][4] = {{2, .5}, {.5, 1}}, T2[4][4] = {{1, -.3}, {-.3, 3}}, m2[4] = {1, -2}, m4[4] = {1, 1, 1, 1};
+    const double known[2][2] = {{.754286211957, -.311252717534}, {-.311252717534, 1.838024366136}};
+    double A[4][4], S4[4][4], T4[4][4];
+    bures_map(2, A, S2, T2);
+    for (int i = 0; i < 4; i++)
+        near("map", A[i / 2][i % 2], known[i / 2][i % 2], 1e-11);
+    near("d = 2", gaussian_cost(2, S2, A, m2), 5.929311854968, 1e-10 * 5.93);
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++) {
+            S4[i][j] = (i == j ? i + 1 : 0) + .3;
+            T4[i][j] = (i == j ? 4 - i : 0) - .1;
+        }
+    bures_map(4, A, S4, T4);
+    near("d = 4", gaussian_cost(4, S4, A, m4), 6.384781313391, 1e-10 * 6.38);
+}
+
+/* N(0,1) to N(3,4), W2^2 = 10, by 20000 quantiles each: the tails beyond 1/2n miss about 1e-3. */
+Test(exact, quantiles_of_gaussians)
+{
     enum { LINE = 20000 };
     double *p = numbers(LINE), *q = numbers(LINE), w2;
     int64_t *index = integers(4 * LINE);
-    for (int i = 0; i < LINE; i++) { /* quantiles by Newton on the distribution function */
+    for (int i = 0; i < LINE; i++) { /* by Newton on the distribution function */
         double level = (i + .5) / LINE, z = 0;
         for (int k = 0; k < 60; k++) {
             double slope = exp(-z * z / 2) / sqrt(2 * M_PI), step = (0.5 * erfc(-z / sqrt(2)) - level) / slope;

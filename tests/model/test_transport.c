@@ -257,6 +257,7 @@ Test(transport, entropic_gaussians_have_the_closed_form)
     REQUIRE(ot_sinkhorn_create(&k, AD_F64, POINTS, POINTS, 1, &o));
     REQUIRE(ot_sinkhorn_run(k, &r, NULL, NULL, NULL, NULL, x, y, a, b));
     near("debiased", 2 * r.value, 0.998054618915, 1e-6);
+    near("with entropy", 2 * r.transport, 1.777670345263, 1e-6);
     ot_sinkhorn_destroy(&k);
 }
 
