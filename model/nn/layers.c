@@ -37,6 +37,31 @@ ad_value nn_conv(const nn_builder *b, const char *name, ad_value x, int64_t out,
     return y;
 }
 
+ad_value nn_conv_up(const nn_builder *b, const char *name, ad_value x, int64_t out, double gain)
+{
+    ad_scope_push(b->g, name);
+    int64_t in = ad_dim(b->g, x, -1);
+    /* Each output pixel sees 2 x 2 of the 4 x 4 taps. */
+    ad_value w = nn_parameter(b, "weight", ad_shape_make(4, 4, 4, out, in), fan_in_init(gain, 4 * in));
+    const ad_conv c = {.stride = {2, 2}, .pad_before = {1, 1}, .pad_after = {1, 1}};
+    ad_value y = ad_conv2d_transpose(b->g, x, w, 2 * ad_dim(b->g, x, 1), 2 * ad_dim(b->g, x, 2), &c);
+    ad_scope_pop(b->g);
+    return y;
+}
+
+ad_value nn_gru(const nn_builder *b, const char *name, ad_value x, ad_value h)
+{
+    ad_scope_push(b->g, name);
+    int64_t in = ad_dim(b->g, x, -1), size = ad_dim(b->g, h, -1);
+    ad_value W = nn_parameter(b, "input", ad_shape_make(2, in, 3 * size), fan_in_init(1.0, in));
+    ad_value R = nn_parameter(b, "recurrent", ad_shape_make(2, size, 3 * size), fan_in_init(1.0, size));
+    ad_value bx = nn_parameter(b, "input_bias", ad_shape_make(1, 3 * size), zeros);
+    ad_value bh = nn_parameter(b, "recurrent_bias", ad_shape_make(1, 3 * size), zeros);
+    ad_value y = ad_gru(b->g, x, h, W, R, bx, bh);
+    ad_scope_pop(b->g);
+    return y;
+}
+
 ad_value nn_norm_silu(const nn_builder *b, const char *name, ad_value x, int groups)
 {
     ad_scope_push(b->g, name);

@@ -13,6 +13,13 @@ ad_value nn_linear(const nn_builder *b, const char *name, ad_value x, int64_t ou
 ad_value nn_conv(const nn_builder *b, const char *name, ad_value x, int64_t out, int kernel, int stride, bool bias,
                  double gain);
 
+/* Transposed convolution, kernel 4, stride 2: [B,h,w,C] -> [B,2h,2w,out], without bias (a norm's shift, or none, follows). */
+ad_value nn_conv_up(const nn_builder *b, const char *name, ad_value x, int64_t out, double gain);
+
+/* Gated recurrent unit with the reset gate behind the recurrent product (cuDNN's and ONNX's linear_before_reset form):
+ * x [B,in], h [B,size] -> [B,size]. */
+ad_value nn_gru(const nn_builder *b, const char *name, ad_value x, ad_value h);
+
 /* Group norm with learned scale and shift, fused with SiLU. groups is lowered to the largest divisor of C. */
 ad_value nn_norm_silu(const nn_builder *b, const char *name, ad_value x, int groups);
 

@@ -366,6 +366,54 @@ Test(trainer, a_full_disk_leaves_the_last_checkpoint, .timeout = 120)
     small_remove(folder);
 }
 
+/* Turns over a byte in the middle of a file. */
+static void damage(const char *folder, const char *name)
+{
+    char path[SMALL_PATH + 64];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "r+b");
+    cr_assert(f && fseek(f, 900000, SEEK_SET) == 0);
+    int byte = fgetc(f);
+    cr_assert(byte >= 0 && fseek(f, 900000, SEEK_SET) == 0 && fputc(byte ^ 0xff, f) >= 0 && fclose(f) == 0);
+}
+
+Test(trainer, a_damaged_checkpoint_falls_back_and_is_not_begun_over, .timeout = 120)
+{
+    char folder[SMALL_PATH];
+    small_folder(folder);
+    uninterrupted(folder);
+    pid_t child = start(folder, "--set trainer.save_every=2");
+    cr_assert(wait_for(folder, child, "\"step\": 8,", NULL));
+    (void)kill(child, SIGTERM);
+    cr_assert_eq(small_wait(child), 1);
+    cr_assert_eq(small_shell("cp -r %s/run %s/lost", folder, folder), 0);
+    damage(folder, "run/last.ckpt");
+    cr_assert_eq(run(folder, "--resume"), 0, "%s", small_text(folder, "err"));
+    cr_expect_not_null(strstr(small_text(folder, "err"), "loaded the one before it"), "%s", small_text(folder, "err"));
+    expect_same(folder, "whole/last.ckpt", "run/last.ckpt");
+    /* Both damaged: the run is not begun anew over what is left of it. */
+    cr_assert_eq(small_shell("rm -r %s/run && mv %s/lost %s/run", folder, folder, folder), 0);
+    damage(folder, "run/last.ckpt");
+    damage(folder, "run/last.ckpt.prev");
+    cr_expect_eq(run(folder, ""), 1);
+    expect_error(folder, "run/last.ckpt: damaged: ");
+    small_remove(folder);
+}
+
+Test(trainer, other_threads_are_told, .timeout = 60)
+{
+    char folder[SMALL_PATH];
+    small_folder(folder);
+    pid_t child = start(folder, "");
+    cr_assert(wait_for(folder, child, "\"step\": 4,", NULL));
+    (void)kill(child, SIGTERM);
+    cr_assert_eq(small_wait(child), 1);
+    cr_expect_eq(run(folder, "--set trainer.threads=2"), 0, "%s", small_text(folder, "err"));
+    cr_expect_not_null(strstr(small_text(folder, "err"), "the run goes on, but not to the same bits"), "%s",
+                       small_text(folder, "err"));
+    small_remove(folder);
+}
+
 Test(trainer, a_folder_that_cannot_be_made, .timeout = 60)
 {
     char folder[SMALL_PATH];
