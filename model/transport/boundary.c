@@ -132,6 +132,11 @@ fwm_status ot_boundary_distance(ot_boundary *b, double *delta, int64_t *j1, int6
     FWM_CHECK(M >= 0 && M <= b->M, FWM_INVALID, "boundary: made for %lld states, found %lld", (long long)b->M,
               (long long)M);
     FWM_CHECK(b->groups > 0, FWM_INVALID, "boundary: no sites were set");
+    int64_t d = ot_sites_dimension(b->sites);
+    ad_dtype dtype = ot_sites_dtype(b->sites);
+    for (int64_t i = 0; i < M * d; i++)
+        FWM_CHECK(isfinite(ot_number(dtype, x, i)), FWM_NUMERIC, "boundary: coordinate %lld of state %lld is %g",
+                  (long long)(i % d), (long long)(i / d), ot_number(dtype, x, i));
     b->delta = delta, b->j1 = j1, b->j2 = j2;
     ot_sites_each_cell(b->sites, M, x, nearest_bisector, b);
     return FWM_OK;

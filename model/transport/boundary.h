@@ -29,7 +29,8 @@ fwm_status ot_boundary_set(ot_boundary *b, int64_t N, const void *S, const doubl
                            const unsigned char *invisible) FWM_MUST_USE;
 
 /* delta [M] (infinite where no site is invisible), j1 [M] and j2 [M] (-1 there) of states x [M,d] of the type. Where
- * the two sites coincide, delta is 0. Errors: FWM_INVALID when M exceeds the room. */
+ * the two sites coincide, delta is 0. Errors: FWM_INVALID when M exceeds the room, FWM_NUMERIC for a state
+ * that is not finite (which, and which coordinate). */
 fwm_status ot_boundary_distance(ot_boundary *b, double *delta, int64_t *j1, int64_t *j2, int64_t M,
                                 const void *x) FWM_MUST_USE;
 

@@ -148,6 +148,8 @@ fwm_status ot_sliced_run(ot_sliced *s, double *value, int64_t M, int64_t N, cons
     *value = 0;
     for (int64_t l = 0; l < s->directions; l++)
         *value += s->value[l] / (double)s->directions;
+    FWM_CHECK(isfinite(*value), FWM_NUMERIC,
+              "sliced distance: the value is %g; a point is not finite, or squares overflow", *value);
     return FWM_OK;
 }
 

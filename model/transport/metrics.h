@@ -23,7 +23,8 @@ void ot_sliced_destroy(ot_sliced **s);
 
 /* Mean over random directions (fixed by key and step) of the squared W2 of the projected clouds, uniform weights. A
  * monitor: it is blind to thin gaps in high dimension (moving a cloud by t gives |t|^2/d). Allocates nothing; threads
- * do not matter. Errors: FWM_INVALID for sizes past the room. */
+ * do not matter. Errors: FWM_INVALID for sizes past the room,
+ * FWM_NUMERIC where the value is not finite. */
 fwm_status ot_sliced_run(ot_sliced *s, double *value, int64_t M, int64_t N, const void *x, const void *y, fwm_key key,
                          uint64_t step) FWM_MUST_USE;
 

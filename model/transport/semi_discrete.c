@@ -66,6 +66,11 @@ fwm_status ot_heights_adam(double *g, ot_adam_result *result, ot_sites *sites, c
               "Adam on heights: expected a positive rate, batch, patience and number of source points, found %g, %lld, "
               "%lld, %lld",
               o->rate, (long long)o->batch, (long long)o->patience, (long long)n);
+    int64_t d = ot_sites_dimension(sites);
+    for (int64_t i = 0; i < n * d; i++)
+        FWM_CHECK(isfinite(ot_number(ot_sites_dtype(sites), source, i)), FWM_NUMERIC,
+                  "Adam on heights: coordinate %lld of source point %lld is not finite", (long long)(i % d),
+                  (long long)(i / d));
     double *work = fwm_calloc((size_t)N * 3, sizeof *work), *m = work, *v = work + N, *grad = work + 2 * N;
     int64_t *cell = fwm_malloc((size_t)n, sizeof *cell);
     fwm_status status = FWM_OK;
@@ -329,6 +334,7 @@ fwm_status ot_correction_run(ot_correction *c, ot_correction_result *result, dou
     ot_sites_each(sites, n, source, best_of_groups, c);
     r.before = hard_error(c, n);
     double unit = deviation(c->best, n * K);
+    FWM_CHECK(isfinite(unit), FWM_NUMERIC, "correction of heights: scores of the source points are not finite");
     for (int q = 0; unit > 0 && q < STAGES; q++)
         r.steps += minimise(c, stage[q] * unit, n, unit);
     r.error = hard_error(c, n);

@@ -55,7 +55,7 @@ typedef struct ot_adam_result {
 
 /* Improves g [N] (in and out) for the points of `sites` (its heights become g) and source points [n,d] of the sites'
  * type, used from the first on: order them so that every beginning is a fair sample (Sobol points are). nu NULL: equal.
- * Allocates. Errors: FWM_INVALID, FWM_MEMORY. */
+ * Allocates. Errors: FWM_INVALID, FWM_NUMERIC for a source point that is not finite, FWM_MEMORY. */
 fwm_status ot_heights_adam(double *g, ot_adam_result *result, ot_sites *sites, const double *nu, int64_t n,
                            const void *source, const ot_adam_options *options) FWM_MUST_USE;
 
@@ -82,7 +82,8 @@ void ot_correction_destroy(ot_correction **c);
  * normalised): minimises mean_x tau LSE_k((S_k(x) + t_k)/tau) - <nu,t>, S_k(x) the best score within group k, tau = .3,
  * .1, .03, .01 standard deviations of S, by damped Newton. g [N] in and out, and set as the heights of `sites`; group
  * [N] in 0..K-1, source points [n,d] of the sites' type. Allocates nothing. (n K^2 + K^3) a step, n N d once. Errors:
- * FWM_INVALID (sizes, a group out of range, masses, a group with mass and no points); g is then unchanged. */
+ * FWM_INVALID (sizes, a group out of range, masses, a group without points), FWM_NUMERIC for source
+ * points that are not finite; g is then unchanged. */
 fwm_status ot_correction_run(ot_correction *c, ot_correction_result *result, double *g, ot_sites *sites, int64_t K,
                              const int64_t *group, const double *nu, int64_t n, const void *source) FWM_MUST_USE;
 

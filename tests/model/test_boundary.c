@@ -326,6 +326,8 @@ Test(boundary, distances_are_those_to_bisectors)
     REQUIRE(ot_boundary_set(b, 4, (const double[]){0, 1, 1, 5}, NULL, 3, group, NULL));
     REQUIRE(ot_boundary_distance(b, delta, j1, j2, 4, x));
     cr_expect(delta[1] == 0 && j1[1] == 1 && j2[1] == 2);
+    cr_expect(ot_boundary_distance(b, delta, j1, j2, 4, (const double[]){0, 1, NAN, 2}) == FWM_NUMERIC);
+    cr_expect(strstr(fwm_error_message(), "state 2"), "%s", fwm_error_message());
     cr_expect(ot_boundary_set(b, 4, S, NULL, 2, group, NULL) == FWM_INVALID);
     cr_expect(ot_boundary_set(b, 5, S, NULL, 3, group, NULL) == FWM_INVALID);
     ot_boundary_destroy(&b);

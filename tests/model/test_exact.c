@@ -298,6 +298,10 @@ Test(exact, sliced_distance_of_a_move)
         size_t before = fwm_allocation_count();
         REQUIRE(ot_sliced_run(s, &value[k], N, N, x, y, (fwm_key){3, 9}, 2));
         cr_expect(fwm_allocation_count() == before);
+        double keep = y[7], not_finite;
+        y[7] = NAN;
+        cr_expect(ot_sliced_run(s, &not_finite, N, N, x, y, (fwm_key){3, 9}, 2) == FWM_NUMERIC);
+        y[7] = keep;
         ot_sliced_destroy(&s);
     }
     fwm_log(FWM_LOG_INFO, "sliced distance of a move, |t|^2/d = 1: %.4f", value[0]);

@@ -267,6 +267,13 @@ Test(semi_discrete, correction_starts_from_empty_groups)
     REQUIRE(ot_correction_run(c, &r, g, sites, K, group, nu, BANK, bank));
     fwm_log(FWM_LOG_INFO, "eight groups: off by %.4f before, %.4f after %d steps", r.before, r.error, r.steps);
     cr_expect(r.before > .5 && r.error < 1e-2, "%g, %g", r.before, r.error);
+    double kept = bank[77], height = g[5];
+    bank[77] = NAN;
+    cr_expect(ot_correction_run(c, &r, g, sites, K, group, nu, BANK, bank) == FWM_NUMERIC && g[5] == height);
+    ot_adam_options o = {.rate = 1e-2, .tol = 0, .batch = 512, .patience = 30, .steps = 10};
+    cr_expect(ot_heights_adam(g, NULL, sites, NULL, BANK, bank, &o) == FWM_NUMERIC);
+    cr_expect(strstr(fwm_error_message(), "source point 38"), "%s", fwm_error_message());
+    bank[77] = kept;
     nu[0] += .2;
     cr_expect(ot_correction_run(c, &r, g, sites, K, group, nu, BANK, bank) == FWM_INVALID);
     group[3] = K;
