@@ -101,6 +101,11 @@ static fwm_status measure_scale(tr_run *run)
     return FWM_OK;
 }
 
+static bool due(int64_t step, int64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
 static fwm_status save_last(tr_run *run)
 {
     FWM_TRY(tr_run_save(run, "last.ckpt", true));
@@ -116,8 +121,14 @@ static fwm_status fit_law(tr_run *run)
     fwm_progress bar;
     fwm_progress_start(&bar, "identify", run->identified, total);
     FWM_TRY(ds_loader_seek(run->pairs, run->identified));
-    while (run->identified < total && !stop_signal)
+    while (run->identified < total && !stop_signal) {
         FWM_TRY(identify_step(run, &bar));
+        if (!run->options->dry_run && run->identified < total &&
+            due(run->identified, run->config->trainer.save_every)) {
+            memcpy(run->ema, run->p, (size_t)run->size * sizeof *run->p);
+            FWM_TRY(save_last(run));
+        }
+    }
     fwm_progress_finish(&bar, run->identified, "");
     return FWM_OK;
 }
@@ -286,11 +297,6 @@ static fwm_status log_term_norms(tr_run *run, const double weights[TR_TERM_COUNT
         }
     }
     return tr_events_write(run->events, run->step, row, TR_TERM_COUNT + 1);
-}
-
-static bool due(int64_t step, int64_t every)
-{
-    return every > 0 && step % every == 0;
 }
 
 static fwm_status loss_and_update(tr_run *run, const ds_batch *batch, progress *p)

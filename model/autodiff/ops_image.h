@@ -1,5 +1,5 @@
-/* Builders for signals, images and volumes beside those of ops.h: [B,L,C], [B,H,W,C], [B,D,H,W,C]. Pairs and triples are
- * in the order of the axes. Included by ops.h. */
+/* Builders for signals, images and volumes beside those of ops.h: [B,L,C], [B,H,W,C], [B,D,H,W,C]. Pairs and triples
+ * are in the order of the axes. Included by ops.h. */
 #ifndef FWM_AUTODIFF_OPS_IMAGE_BUILDERS_H
 #define FWM_AUTODIFF_OPS_IMAGE_BUILDERS_H
 
@@ -34,7 +34,8 @@ ad_value ad_conv3d(ad_graph *g, ad_value x, ad_value w, const ad_conv3 *c);
 ad_value ad_pad_reflect(ad_graph *g, ad_value x, int axis, int64_t before, int64_t after);  /* c b | a b c | b a */
 ad_value ad_pad_periodic(ad_graph *g, ad_value x, int axis, int64_t before, int64_t after); /* b c | a b c | a b */
 
-/* ---- resizing: cells cover the same length (align_corners false), edges are repeated; no smoothing when shrinking ---- */
+/* ---- resizing: cells cover the same length (align_corners false), edges are repeated; no smoothing when shrinking
+ * ---- */
 ad_value ad_interpolate(ad_graph *g, ad_value x, int axis, int64_t length); /* linear, along one axis */
 ad_value ad_resize_bilinear(ad_graph *g, ad_value x, int64_t H, int64_t W); /* [B,h,w,C] -> [B,H,W,C] */
 

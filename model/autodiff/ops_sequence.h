@@ -4,20 +4,22 @@
 
 #include "model/autodiff/graph.h"
 
-/* ---- gated recurrent unit (lbr_gru: the reset gate acts after the recurrent product), gates in the order z | r | n ---- */
+/* ---- gated recurrent unit (lbr_gru: the reset gate acts after the recurrent product), gates in the order z | r | n
+ * ---- */
 /* One step: x [B,I], h [B,H], W [I,3H], R [H,3H], biases bx, bh [3H] -> h' [B,H]. */
 ad_value ad_gru(ad_graph *g, ad_value x, ad_value h, ad_value W, ad_value R, ad_value bx, ad_value bh);
 /* Its pointwise part, for callers that make x W of all steps in one product: gx = x W, gh = h R [B,3H]. */
 ad_value ad_gru_cell(ad_graph *g, ad_value gx, ad_value gh, ad_value h, ad_value bx, ad_value bh);
 
 /* ---- scaled dot-product attention: softmax(q k^T / sqrt(d) + mask) v ---- */
-/* q [...,Tq,d], k [...,Tk,d], v [...,Tk,e] -> [...,Tq,e], leading axes equal. mask: AD_NONE, or added to the scores, which
+/* q [...,Tq,d], k [...,Tk,d], v [...,Tk,e] -> [...,Tq,e], leading axes equal. mask: AD_NONE, or added to the scores,
+ * which
  * [...,Tq,Tk] it broadcasts to: 0 to attend, a large negative number not to; a row may not be all -infinity. */
 ad_value ad_attention(ad_graph *g, ad_value q, ad_value k, ad_value v, ad_value mask);
 
 /* ---- products by index, of two operands: "bij,bjk->bik" ---- */
-/* A letter is an axis. Letters of both operands and the result are batch, of both operands alone are summed over, of one
- * operand alone are its own or, when the result lacks them, summed over. None may come twice in one operand. */
+/* A letter is an axis. Letters of both operands and the result are batch, of both operands alone are summed over, of
+ * one operand alone are its own or, when the result lacks them, summed over. None may come twice in one operand. */
 ad_value ad_einsum(ad_graph *g, const char *form, ad_value a, ad_value b);
 
 /* ---- Fourier transforms of real numbers over `n_axes` (1 or 2) axes from `axis` on; the last axis of the spectrum is
@@ -35,7 +37,8 @@ ad_value ad_categorical_probabilities(ad_graph *g, ad_value logits, double mix);
 ad_value ad_categorical_sample(ad_graph *g, ad_value p);
 
 /* ---- losses, element-wise ---- */
-ad_value ad_huber(ad_graph *g, ad_value x, double delta); /* x^2/2 inside [-delta,delta], delta (|x| - delta/2) outside */
-ad_value ad_log_cosh(ad_graph *g, ad_value x);            /* log cosh x, stable */
+ad_value ad_huber(ad_graph *g, ad_value x,
+                  double delta);               /* x^2/2 inside [-delta,delta], delta (|x| - delta/2) outside */
+ad_value ad_log_cosh(ad_graph *g, ad_value x); /* log cosh x, stable */
 
 #endif

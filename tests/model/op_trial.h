@@ -1,5 +1,6 @@
 /* One operator or composite at given numbers against expected ones, for both types, every instruction set, one and two
- * threads. Numbers are exact in float32, so that only the arithmetic of what is tested differs from the expected value. */
+ * threads. Numbers are exact in float32, so that only the arithmetic of what is tested differs from the expected value.
+ */
 #ifndef FWM_TESTS_MODEL_OP_TRIAL_H
 #define FWM_TESTS_MODEL_OP_TRIAL_H
 
@@ -67,8 +68,8 @@ static inline void trial_hold(trial *t, trial_build build, double bound)
         for (int level = 0; level < 3 && isa_levels[level] <= fwm_isa_level(); level++)
             for (int threads = 1; threads <= 2; threads++) {
                 omp_set_num_threads(threads);
-                double *found = evaluate(g, t->n, in, t->x, y,
-                                         &(ad_plan_options){.isa_level = isa_levels[level], .poison = true});
+                double *found =
+                    evaluate(g, t->n, in, t->x, y, &(ad_plan_options){.isa_level = isa_levels[level], .poison = true});
                 for (int64_t i = 0; i < ad_shape_count(&t->out); i++)
                     cr_assert(fabs(found[i] - t->y[i]) <= limit,
                               "%s f%d level %d, %d threads: [%lld] is %.12g, expected %.12g, bound %g", t->what,

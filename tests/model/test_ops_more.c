@@ -1,6 +1,6 @@
-/* Operators that choose, order, pool, resize, recur and transform, against their definitions as plain loops in float64: the
- * table test compares an operator with itself and would not see a wrong definition. Integers and a bound of 0 where nothing
- * is rounded; elsewhere the bound, in units of the type's eps, is derived beside the test. */
+/* Operators that choose, order, pool, resize, recur and transform, against their definitions as plain loops in float64:
+ * the table test compares an operator with itself and would not see a wrong definition. Integers and a bound of 0 where
+ * nothing is rounded; elsewhere the bound, in units of the type's eps, is derived beside the test. */
 #include "tests/model/op_trial.h"
 
 /* ---- indices ---- */
@@ -25,10 +25,11 @@ static ad_value build_put_along(ad_graph *g, const ad_value *in, const int64_t *
     return ad_put_along(g, in[0], in[1], (int)how[0], how[1]);
 }
 
-/* Short, long and single elements behind the axis; small and large enough for threads. Index [I,J] is one or two axes. */
+/* Short, long and single elements behind the axis; small and large enough for threads. Index [I,J] is one or two axes.
+ */
 static const struct {
     int64_t before, N, after, I, J;
-} index_cases[] = {{1, 7, 1, 5, 1},   {2, 5, 3, 2, 4},  {3, 50, 40, 20, 30}, {1, 90, 70, 300, 1},
+} index_cases[] = {{1, 7, 1, 5, 1},     {2, 5, 3, 2, 4},   {3, 50, 40, 20, 30}, {1, 90, 70, 300, 1},
                    {40, 30, 1, 20, 30}, {1, 3, 130, 1, 2}, {300, 9, 1, 70, 1}};
 enum { INDEX_CASES = sizeof index_cases / sizeof *index_cases };
 
@@ -245,7 +246,8 @@ static ad_value build_pool(ad_graph *g, const ad_value *in, const int64_t *how)
         p.kernel[a] = (int)how[1 + a], p.stride[a] = (int)how[3 + a];
         p.pad_before[a] = (int)how[5 + a], p.pad_after[a] = (int)how[7 + a];
     }
-    return how[0] == MAX_POOL ? ad_max_pool(g, in[0], &p) : ad_average_pool_window(g, in[0], &p, how[0] == AVERAGE_COUNTED);
+    return how[0] == MAX_POOL ? ad_max_pool(g, in[0], &p)
+                              : ad_average_pool_window(g, in[0], &p, how[0] == AVERAGE_COUNTED);
 }
 
 /* The mean of n integers up to 8: n sums, a product with a rounded weight, another to take the padding out. */
@@ -298,7 +300,8 @@ Test(ops_more, pooling_over_all)
 {
     for (int maximum = 0; maximum < 2; maximum++) {
         trial t = {.what = "global pool", .how = {maximum}};
-        double *x = trial_input(&t, ad_shape_make(4, 2, 3, 5, 4), 17, -8), *y = trial_output(&t, ad_shape_make(2, 2, 4));
+        double *x = trial_input(&t, ad_shape_make(4, 2, 3, 5, 4), 17, -8),
+               *y = trial_output(&t, ad_shape_make(2, 2, 4));
         for (int64_t i = 0; i < 8; i++) {
             double sum = 0, best = -INFINITY;
             for (int64_t p = 0; p < 15; p++) {
@@ -350,11 +353,12 @@ static double edge(int64_t p, int64_t to, int64_t from, int64_t *low, int64_t *h
     return at - (double)*low;
 }
 
-/* Of four numbers up to 8; per axis a rounded weight, a difference up to 16, a product and a sum: 2 x (16 + 16 + 16 + 8). */
+/* Of four numbers up to 8; per axis a rounded weight, a difference up to 16, a product and a sum: 2 x (16 + 16 + 16 +
+ * 8). */
 Test(ops_more, bilinear_resizing)
 {
-    static const int64_t cases[][6] = {{2, 4, 5, 3, 8, 10}, {1, 7, 6, 1, 3, 9}, {2, 8, 8, 20, 4, 4}, {1, 1, 3, 2, 5, 7},
-                                       {2, 16, 20, 33, 32, 30}};
+    static const int64_t cases[][6] = {
+        {2, 4, 5, 3, 8, 10}, {1, 7, 6, 1, 3, 9}, {2, 8, 8, 20, 4, 4}, {1, 1, 3, 2, 5, 7}, {2, 16, 20, 33, 32, 30}};
     for (int k = 0; k < 5; k++) {
         const int64_t *s = cases[k];
         trial t = {.what = "resize_bilinear", .how = {s[4], s[5]}};
@@ -362,10 +366,11 @@ Test(ops_more, bilinear_resizing)
         double *y = trial_output(&t, ad_shape_make(4, s[0], s[4], s[5], s[3]));
         for (int64_t i = 0; i < ad_shape_count(&t.out); i++) {
             int64_t c = i % s[3], r0, r1, q0, q1, b = i / s[3] / s[5] / s[4] * s[1];
-            double u = edge(i / s[3] / s[5] % s[4], s[4], s[1], &r0, &r1), v = edge(i / s[3] % s[5], s[5], s[2], &q0, &q1);
+            double u = edge(i / s[3] / s[5] % s[4], s[4], s[1], &r0, &r1),
+                   v = edge(i / s[3] % s[5], s[5], s[2], &q0, &q1);
             y[i] = (1 - u) * (1 - v) * x[((b + r0) * s[2] + q0) * s[3] + c] +
-                   (1 - u) * v * x[((b + r0) * s[2] + q1) * s[3] + c] + u * (1 - v) * x[((b + r1) * s[2] + q0) * s[3] + c] +
-                   u * v * x[((b + r1) * s[2] + q1) * s[3] + c];
+                   (1 - u) * v * x[((b + r0) * s[2] + q1) * s[3] + c] +
+                   u * (1 - v) * x[((b + r1) * s[2] + q0) * s[3] + c] + u * v * x[((b + r1) * s[2] + q1) * s[3] + c];
         }
         trial_hold(&t, build_resize, 112);
     }
@@ -383,14 +388,17 @@ static ad_value build_conv1d(ad_graph *g, const ad_value *in, const int64_t *how
 Test(ops_more, convolution_of_signals)
 {
     /* L, Cin, k, Cout; stride, before, after, dilation, groups */
-    static const int64_t cases[][9] = {{9, 3, 3, 4, 1, 1, 1, 1, 1}, {12, 4, 4, 8, 2, 1, 1, 1, 1},
-                                       {11, 6, 2, 4, 3, 2, 0, 2, 2}, {64, 16, 5, 16, 1, 2, 2, 1, 1}};
+    static const int64_t cases[][9] = {{9, 3, 3, 4, 1, 1, 1, 1, 1},
+                                       {12, 4, 4, 8, 2, 1, 1, 1, 1},
+                                       {11, 6, 2, 4, 3, 2, 0, 2, 2},
+                                       {64, 16, 5, 16, 1, 2, 2, 1, 1}};
     for (int k = 0; k < 4; k++)
         for (int transpose = 0; transpose < 2; transpose++) {
             const int64_t *s = cases[k];
             int64_t B = 2, L = s[0], cg = s[1] / s[8], og = s[3] / s[8];
             int64_t l = (L + s[5] + s[6] - ((s[2] - 1) * s[7] + 1)) / s[4] + 1;
-            trial t = {.what = transpose ? "conv1d_transpose" : "conv1d", .how = {s[4], s[5], s[6], s[7], s[8], transpose ? L : 0}};
+            trial t = {.what = transpose ? "conv1d_transpose" : "conv1d",
+                       .how = {s[4], s[5], s[6], s[7], s[8], transpose ? L : 0}};
             ad_shape large = ad_shape_make(3, B, L, s[1]), small = ad_shape_make(3, B, l, s[3]);
             double *x = trial_input(&t, transpose ? small : large, 17, -8);
             double *w = trial_input(&t, ad_shape_make(3, s[2], cg, s[3]), 17, -8);
@@ -454,4 +462,34 @@ Test(ops_more, convolution_of_volumes)
             }
         trial_hold(&t, build_conv3d, 0);
     }
+}
+
+/* ---- batches of products ---- */
+
+static ad_value build_products(ad_graph *g, const ad_value *in, const int64_t *how)
+{
+    return ad_matmul(g, in[0], in[1], how[0] != 0, how[1] != 0);
+}
+
+/* Sizes on both sides of the vector and tile lengths of the library, and those too small for it. Integers: exact. */
+Test(ops_more, batches_of_products)
+{
+    static const int64_t sizes[][4] = {
+        {6, 4, 4, 4}, {17, 33, 65, 20}, {2, 16, 64, 130}, {40, 7, 9, 16}, {4, 1, 70, 33}};
+    for (int k = 0; k < 5; k++)
+        for (int form = 0; form < 4; form++) {
+            int64_t B = sizes[k][0], m = sizes[k][1], n = sizes[k][2], inner = sizes[k][3];
+            bool ta = form & 1, tb = form & 2;
+            trial t = {.what = "batched matmul", .how = {ta, tb}};
+            const double *a = trial_input(&t, ad_shape_make(4, 2, B, ta ? inner : m, ta ? m : inner), 17, -8);
+            const double *b = trial_input(&t, ad_shape_make(4, 2, B, tb ? n : inner, tb ? inner : n), 17, -8);
+            double *y = trial_output(&t, ad_shape_make(4, 2, B, m, n));
+            for (int64_t i = 0; i < ad_shape_count(&t.out); i++) {
+                const double *left = a + i / (m * n) * m * inner, *right = b + i / (m * n) * inner * n;
+                int64_t row = i / n % m, column = i % n;
+                for (int64_t l = 0; l < inner; l++)
+                    y[i] += left[ta ? l * m + row : row * inner + l] * right[tb ? column * inner + l : l * n + column];
+            }
+            trial_hold(&t, build_products, 0);
+        }
 }

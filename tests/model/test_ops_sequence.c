@@ -1,6 +1,6 @@
-/* Normalisation, recurrence, attention, spectra, categorical codes, losses and products by index against their formulas in
- * float64, and first and second derivatives of what is made of other operators. Inputs are of magnitude 1 where nothing
- * else is said; bounds are in units of the type's eps. */
+/* Normalisation, recurrence, attention, spectra, categorical codes, losses and products by index against their formulas
+ * in float64, and first and second derivatives of what is made of other operators. Inputs are of magnitude 1 where
+ * nothing else is said; bounds are in units of the type's eps. */
 #include "tests/model/op_trial.h"
 
 /* ---- RMS norm ---- */
@@ -16,7 +16,8 @@ Test(ops_sequence, rms_norm)
 {
     for (int64_t C = 1; C < 300; C = 3 * C + 2) {
         trial t = {.what = "rms_norm"};
-        double *x = trial_input(&t, ad_shape_make(3, 2, 50, C), 0, 0), *scale = trial_input(&t, ad_shape_make(1, C), 0, 0);
+        double *x = trial_input(&t, ad_shape_make(3, 2, 50, C), 0, 0),
+               *scale = trial_input(&t, ad_shape_make(1, C), 0, 0);
         double *y = trial_output(&t, ad_shape_make(3, 2, 50, C));
         for (int64_t row = 0; row < 100; row++) {
             double square = 0;
@@ -42,15 +43,16 @@ static ad_value build_gru(ad_graph *g, const ad_value *in, const int64_t *how)
     return ad_gru(g, in[0], in[1], in[2], in[3], in[4], in[5]);
 }
 
-/* The gates' sums have I + H + 2 terms of magnitude 1: error (I + H + 4)^2. Slopes of what follows are at most 1, and the
- * elementary functions are off by at most 3 ulp. */
+/* The gates' sums have I + H + 2 terms of magnitude 1: error (I + H + 4)^2. Slopes of what follows are at most 1, and
+ * the elementary functions are off by at most 3 ulp. */
 Test(ops_sequence, gru_step)
 {
     static const int64_t sizes[][3] = {{3, 4, 5}, {1, 1, 1}, {70, 9, 96}};
     for (int k = 0; k < 3; k++) {
         int64_t B = sizes[k][0], I = sizes[k][1], H = sizes[k][2];
         trial t = {.what = "gru"};
-        const double *x = trial_input(&t, ad_shape_make(2, B, I), 0, 0), *h = trial_input(&t, ad_shape_make(2, B, H), 0, 0);
+        const double *x = trial_input(&t, ad_shape_make(2, B, I), 0, 0),
+                     *h = trial_input(&t, ad_shape_make(2, B, H), 0, 0);
         const double *W = trial_input(&t, ad_shape_make(2, I, 3 * H), 0, 0);
         const double *R = trial_input(&t, ad_shape_make(2, H, 3 * H), 0, 0);
         const double *bx = trial_input(&t, ad_shape_make(1, 3 * H), 0, 0);
@@ -135,7 +137,8 @@ static void check_fft(int64_t B, int64_t M, int64_t N, int64_t A, bool inverse)
         for (int64_t a = 0; a < A; a++)
             for (int64_t k = 0; k < M * K; k++)
                 for (int64_t j = 0; j < S; j++) {
-                    double turn = fmod((double)(k / K * (j / N)) / (double)M + (double)(k % K * (j % N)) / (double)N, 1);
+                    double turn =
+                        fmod((double)(k / K * (j / N)) / (double)M + (double)(k % K * (j % N)) / (double)N, 1);
                     double c = cos(2 * M_PI * turn), s = sin(2 * M_PI * turn);
                     int64_t real = (b * S + j) * A + a, pair = ((b * M * K + k) * A + a) * 2;
                     double weight = (k % K == 0 || 2 * (k % K) == N ? 1 : 2) / (double)S;
@@ -284,8 +287,8 @@ Test(ops_sequence, huber_and_log_cosh)
 
 /* ---- products by index ---- */
 
-static const char *const forms[] = {"ij,jk->ik",       "bij,bjk->bik", "ij,ij->i",        "i,j->ji",   "ijk,k->j",
-                                    "bhqd,bkhd->bhqk", "ab,cb->ca",    "abc,abc->cba",    "ab,bc->cab", "abcd,eb->daec"};
+static const char *const forms[] = {"ij,jk->ik",       "bij,bjk->bik", "ij,ij->i",     "i,j->ji",    "ijk,k->j",
+                                    "bhqd,bkhd->bhqk", "ab,cb->ca",    "abc,abc->cba", "ab,bc->cab", "abcd,eb->daec"};
 
 static ad_value build_einsum(ad_graph *g, const ad_value *in, const int64_t *how)
 {
@@ -341,7 +344,8 @@ Test(ops_sequence, products_by_index)
 
 Test(ops_sequence, wrong_products_are_refused)
 {
-    static const char *const wrong[] = {"ij,jk", "ij,jk->il", "iij,jk->ik", "ij,jk->ik,", "ij,jk->ikk", "ijk,jk->ik", "ij,ik->jk"};
+    static const char *const wrong[] = {"ij,jk",      "ij,jk->il",  "iij,jk->ik", "ij,jk->ik,",
+                                        "ij,jk->ikk", "ijk,jk->ik", "ij,ik->jk"};
     for (int k = 0; k < 7; k++) {
         ad_graph *g;
         REQUIRE(ad_graph_create(&g, AD_F32));
@@ -399,7 +403,8 @@ static ad_value composite_resize(ad_graph *g, const ad_value *in)
 static ad_value composite_sort(ad_graph *g, const ad_value *in)
 {
     ad_value sorted = ad_sort(g, in[0], false);
-    return ad_add(g, ad_square(g, ad_cumsum(g, sorted, -1, true)), ad_sum(g, ad_top_k(g, in[0], 3), 1, (int[]){-1}, true));
+    return ad_add(g, ad_square(g, ad_cumsum(g, sorted, -1, true)),
+                  ad_sum(g, ad_top_k(g, in[0], 3), 1, (int[]){-1}, true));
 }
 
 static ad_value composite_spectrum(ad_graph *g, const ad_value *in)
@@ -457,7 +462,7 @@ static void draw_composite(int at, double *x[4])
 static void check_composite(int at, int order, double *x[5])
 {
     ad_graph *g;
-    char why[256] = "", name[8];
+    char why[256] = "", name[16];
     ad_value in[5], dx[4], y;
     int n = composites[at].n;
     REQUIRE(ad_graph_create(&g, AD_F64));
@@ -475,8 +480,8 @@ static void check_composite(int at, int order, double *x[5])
         REQUIRE(ad_vjp(g, y, in[n], n, in, dx));
         y = dx[order - 1];
     }
-    cr_expect(gradient_agrees(g, y, n + (order > 0), in, x, 300, why, sizeof why), "%s, order %d: %s", composites[at].what,
-              order > 0 ? 2 : 1, why);
+    cr_expect(gradient_agrees(g, y, n + (order > 0), in, x, 300, why, sizeof why), "%s, order %d: %s",
+              composites[at].what, order > 0 ? 2 : 1, why);
     if (order > 0)
         free(x[n]);
     ad_graph_destroy(&g);

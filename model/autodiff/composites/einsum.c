@@ -111,8 +111,8 @@ static bool read_lengths(ad_graph *g, const char *text, const term *t, ad_value 
         *length = s->dim[k];
     }
     if (!fits)
-        (void)ad_graph_fail(g, FWM_SHAPE, "einsum \"%s\": %s does not fit \"%s\" (equal letters have equal lengths)", text,
-                            ad_shape_text(s, found), t->letter);
+        (void)ad_graph_fail(g, FWM_SHAPE, "einsum \"%s\": %s does not fit \"%s\" (equal letters have equal lengths)",
+                            text, ad_shape_text(s, found), t->letter);
     return fits;
 }
 

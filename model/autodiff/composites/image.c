@@ -1,4 +1,5 @@
-/* Pooling, padding, resizing and convolutions made of other operators: their gradients of every order are the walk's. */
+/* Pooling, padding, resizing and convolutions made of other operators: their gradients of every order are the walk's.
+ */
 #include "model/autodiff/ops.h"
 
 #include "model/base/arena.h"
@@ -208,8 +209,9 @@ static ad_value pad_by(ad_graph *g, const char *what, ad_value x, int axis, int6
     int rank = s->rank, normal = axis < 0 ? axis + rank : axis;
     int64_t n = normal >= 0 && normal < rank ? s->dim[normal] : 0;
     if (n == 0 || before < 0 || after < 0 || before > n - less || after > n - less)
-        return ad_graph_fail(g, FWM_SHAPE, "%s: expected an axis of %s and padding of 0 to its length%s, found axis %d, %lld and %lld",
-                             what, ad_shape_text(s, text), less ? " less 1" : "", axis, (long long)before, (long long)after);
+        return ad_graph_fail(
+            g, FWM_SHAPE, "%s: expected an axis of %s and padding of 0 to its length%s, found axis %d, %lld and %lld",
+            what, ad_shape_text(s, text), less ? " less 1" : "", axis, (long long)before, (long long)after);
     if (before == 0 && after == 0)
         return x;
     int64_t total = n + before + after;

@@ -38,8 +38,8 @@ ad_value ad_categorical_probabilities(ad_graph *g, ad_value logits, double mix)
     return ad_affine(g, ad_softmax(g, logits), 1.0 - mix, mix / (double)ad_dim(g, logits, -1));
 }
 
-/* The largest of log p + Gumbel noise is a draw from p. The value p + (one - p) is exactly one: 0 - p + p is 0, and 1 - p is
- * off by at most a quarter of the spacing of numbers above 1, so that adding p rounds to 1. */
+/* The largest of log p + Gumbel noise is a draw from p. The value p + (one - p) is exactly one: 0 - p + p is 0, and 1 -
+ * p is off by at most a quarter of the spacing of numbers above 1, so that adding p rounds to 1. */
 ad_value ad_categorical_sample(ad_graph *g, ad_value p)
 {
     if (p < 0)

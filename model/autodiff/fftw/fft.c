@@ -21,25 +21,26 @@ typedef struct layout {
 } layout;
 
 /* Strides are in numbers on the real side, in pairs on the other. */
-#define MAKE_PLAN(NAME, PREFIX, TYPE)                                                                                    \
-    static PREFIX##_plan NAME(const layout *s, bool inverse)                                                             \
-    {                                                                                                                    \
-        PREFIX##_iodim64 dim[2], many = {s->after, 1, 1};                                                                \
-        ptrdiff_t last = s->N[s->n_axes - 1], half = last / 2 + 1;                                                       \
-        for (int a = 0; a < s->n_axes; a++) {                                                                            \
-            ptrdiff_t is = s->after * (a == s->n_axes - 1 ? 1 : last), os = s->after * (a == s->n_axes - 1 ? 1 : half);  \
-            dim[a] = (PREFIX##_iodim64){s->N[a], inverse ? os : is, inverse ? is : os};                                  \
-        }                                                                                                                \
-        unsigned flags = FFTW_ESTIMATE | FFTW_UNALIGNED | (inverse ? FFTW_DESTROY_INPUT : FFTW_PRESERVE_INPUT);          \
-        TYPE *x = fwm_malloc((size_t)s->reals, sizeof *x);                                                               \
-        PREFIX##_complex *y = fwm_malloc((size_t)s->complexes, sizeof *y);                                               \
-        PREFIX##_plan plan = NULL;                                                                                       \
-        if (x && y)                                                                                                      \
-            plan = inverse ? PREFIX##_plan_guru64_dft_c2r(s->n_axes, dim, 1, &many, y, x, flags)                         \
-                           : PREFIX##_plan_guru64_dft_r2c(s->n_axes, dim, 1, &many, x, y, flags);                        \
-        fwm_free(x);                                                                                                     \
-        fwm_free(y);                                                                                                     \
-        return plan;                                                                                                     \
+#define MAKE_PLAN(NAME, PREFIX, TYPE)                                                                                  \
+    static PREFIX##_plan NAME(const layout *s, bool inverse)                                                           \
+    {                                                                                                                  \
+        PREFIX##_iodim64 dim[2], many = {s->after, 1, 1};                                                              \
+        ptrdiff_t last = s->N[s->n_axes - 1], half = last / 2 + 1;                                                     \
+        for (int a = 0; a < s->n_axes; a++) {                                                                          \
+            ptrdiff_t is = s->after * (a == s->n_axes - 1 ? 1 : last),                                                 \
+                      os = s->after * (a == s->n_axes - 1 ? 1 : half);                                                 \
+            dim[a] = (PREFIX##_iodim64){s->N[a], inverse ? os : is, inverse ? is : os};                                \
+        }                                                                                                              \
+        unsigned flags = FFTW_ESTIMATE | FFTW_UNALIGNED | (inverse ? FFTW_DESTROY_INPUT : FFTW_PRESERVE_INPUT);        \
+        TYPE *x = fwm_malloc((size_t)s->reals, sizeof *x);                                                             \
+        PREFIX##_complex *y = fwm_malloc((size_t)s->complexes, sizeof *y);                                             \
+        PREFIX##_plan plan = NULL;                                                                                     \
+        if (x && y)                                                                                                    \
+            plan = inverse ? PREFIX##_plan_guru64_dft_c2r(s->n_axes, dim, 1, &many, y, x, flags)                       \
+                           : PREFIX##_plan_guru64_dft_r2c(s->n_axes, dim, 1, &many, x, y, flags);                      \
+        fwm_free(x);                                                                                                   \
+        fwm_free(y);                                                                                                   \
+        return plan;                                                                                                   \
     }
 MAKE_PLAN(make_plan64, fftw, double)
 MAKE_PLAN(make_plan32, fftwf, float)
@@ -65,8 +66,8 @@ fwm_status ad_fft_create(ad_fft **fft, ad_dtype dtype, int n_axes, const int64_t
     (void)pthread_mutex_unlock(&planner);
     if (!f->plan64 && !f->plan32) {
         ad_fft_destroy(&f);
-        return fwm_fail(FWM_LIBRARY, "FFTW makes no plan for %d axes, the last of length %lld, %lld numbers each", n_axes,
-                        (long long)N[n_axes - 1], (long long)after);
+        return fwm_fail(FWM_LIBRARY, "FFTW makes no plan for %d axes, the last of length %lld, %lld numbers each",
+                        n_axes, (long long)N[n_axes - 1], (long long)after);
     }
     *fft = f;
     return FWM_OK;

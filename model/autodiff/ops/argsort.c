@@ -1,5 +1,5 @@
-/* y = the places of the last axis' elements in rising order (i[0]: falling), as numbers; equal ones keep their order, NaN
- * comes last. No gradient: ad_sort takes the elements along these places. Merge sort from runs of one, per row. */
+/* y = the places of the last axis' elements in rising order (i[0]: falling), as numbers; equal ones keep their order,
+ * NaN comes last. No gradient: ad_sort takes the elements along these places. Merge sort from runs of one, per row. */
 #include "model/autodiff/ops/index.h"
 
 static inline bool goes_before(real a, real b, bool falling)
@@ -70,7 +70,8 @@ static double flops(int n, const ad_shape *const *in, const ad_shape *out, const
     return (double)ad_shape_count(out) * ceil(log2((double)out->dim[out->rank - 1] + 1));
 }
 
-AD_SAMPLES({1, {{2, {3, 7}}}, -1, 1, {.i = {0}}}, {1, {{1, {33}}}, -1, 1, {.i = {1}}}, {1, {{2, {4, 1}}}, -1, 1, {.i = {0}}})
+AD_SAMPLES({1, {{2, {3, 7}}}, -1, 1, {.i = {0}}}, {1, {{1, {33}}}, -1, 1, {.i = {1}}},
+           {1, {{2, {4, 1}}}, -1, 1, {.i = {0}}})
 const ad_op ad_op_argsort = {
     .name = "argsort",
     .min_inputs = 1,

@@ -1,4 +1,5 @@
-/* y[b,m,a] = x[b,index[m],a] along axis i[0]: the axis becomes the axes of index;  dx = scatter_add(dy, index); in index 0. */
+/* y[b,m,a] = x[b,index[m],a] along axis i[0]: the axis becomes the axes of index;  dx = scatter_add(dy, index); in
+ * index 0. */
 #include "model/autodiff/ops/index.h"
 
 static void copy_rows(const index_view *v, const real *x, const real *index, int64_t count, real *y)

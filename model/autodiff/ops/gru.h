@@ -1,5 +1,6 @@
-/* The pointwise part of a gated recurrent unit whose reset gate acts after the recurrent product (oneDNN's lbr_gru, ONNX
- * linear_before_reset = 1): of the gates gx = x W and gh = h R, both [B,3H] in the order z | r | n, and biases bx, bh [3H]
+/* The pointwise part of a gated recurrent unit whose reset gate acts after the recurrent product (oneDNN's lbr_gru,
+ * ONNX linear_before_reset = 1): of the gates gx = x W and gh = h R, both [B,3H] in the order z | r | n, and biases bx,
+ * bh [3H]
  *
  *     z = sigmoid(gx_z + bx_z + gh_z + bh_z)     r = sigmoid(gx_r + bx_r + gh_r + bh_r)
  *     q = gh_n + bh_n     n = tanh(gx_n + bx_n + r q)     h' = z h + (1 - z) n = n + z (h - n)
@@ -45,8 +46,9 @@ static inline fwm_status gru_check(const ad_shape *const *in)
         if (k == 2)
             continue;
         ad_shape want = k < 2 ? ad_shape_make(2, h->dim[0], 3 * h->dim[1]) : ad_shape_make(1, 3 * h->dim[1]);
-        FWM_CHECK(ad_shape_equal(in[k], &want), FWM_SHAPE, "expected %s of three gates for each of %lld units, found %s",
-                  k < 2 ? "rows [B,3H]" : "a bias [3H]", (long long)h->dim[1], ad_shape_text(in[k], text));
+        FWM_CHECK(ad_shape_equal(in[k], &want), FWM_SHAPE,
+                  "expected %s of three gates for each of %lld units, found %s", k < 2 ? "rows [B,3H]" : "a bias [3H]",
+                  (long long)h->dim[1], ad_shape_text(in[k], text));
     }
     return FWM_OK;
 }
@@ -56,7 +58,8 @@ static inline int gru_samples(ad_sample *s, int capacity, bool cotangent)
 {
     static const int64_t B[] = {3, 1}, H[] = {2, 5};
     for (int k = 0; k < 2 && k < capacity; k++) {
-        ad_shape gates = ad_shape_make(2, B[k], 3 * H[k]), state = ad_shape_make(2, B[k], H[k]), bias = ad_shape_make(1, 3 * H[k]);
+        ad_shape gates = ad_shape_make(2, B[k], 3 * H[k]), state = ad_shape_make(2, B[k], H[k]),
+                 bias = ad_shape_make(1, 3 * H[k]);
         const ad_shape all[] = {state, gates, gates, state, bias, bias};
         s[k] = (ad_sample){.n_in = cotangent ? 6 : 5, .lo = -1.5, .hi = 1.5};
         for (int i = 0; i < s[k].n_in; i++)

@@ -11,7 +11,8 @@ static fwm_status run(const ad_call *call)
     for (int64_t row = 0; row < B; row++) {
         gru_row s = gru_row_of(call, 1, row, H);
         const real *e = (const real *)call->in[0] + row * H;
-        real *restrict dgx = out + row * 3 * H, *restrict dgh = out + (B + row) * 3 * H, *restrict dh = out + (6 * B + row) * H;
+        real *restrict dgx = out + row * 3 * H, *restrict dgh = out + (B + row) * 3 * H,
+                       *restrict dh = out + (6 * B + row) * H;
 #pragma omp simd
         for (int64_t c = 0; c < H; c++) {
             GRU_GATES(s, H, c)
@@ -56,14 +57,15 @@ static ad_value composed(ad_graph *g, const ad_value in[6])
     return ad_concat(g, 3, (ad_value[]){dgx, dgh, ad_mul(g, e, z)}, 0);
 }
 
-/* The walk through the composed form, with respect to copies of the inputs: it then ends at the copies, although one input
- * (h R) may depend on another (h). Equal inputs share a copy, whose gradient is already the sum for both. */
+/* The walk through the composed form, with respect to copies of the inputs: it then ends at the copies, although one
+ * input (h R) may depend on another (h). Equal inputs share a copy, whose gradient is already the sum for both. */
 static void gradient(ad_graph *g, ad_value y, ad_value v, const bool *need, ad_value *dx)
 {
     (void)need;
     ad_value copy[6];
     for (int k = 0; k < 6; k++)
-        copy[k] = ad_apply(g, ad_op_find("affine"), 1, (ad_value[]){ad_input_of(g, y, k)}, &(ad_attributes){.f = {1, 0}});
+        copy[k] =
+            ad_apply(g, ad_op_find("affine"), 1, (ad_value[]){ad_input_of(g, y, k)}, &(ad_attributes){.f = {1, 0}});
     ad_value packed = composed(g, copy);
     if (ad_graph_status(g) != FWM_OK)
         return;

@@ -1,5 +1,6 @@
 /* What operators with indices share. The graph has one number type, so indices are numbers of that type: rounded to the
- * nearest and held to [0, limit) before anything is read or written. float32 counts exactly up to 2^24, the largest limit. */
+ * nearest and held to [0, limit) before anything is read or written. float32 counts exactly up to 2^24, the largest
+ * limit. */
 #ifndef FWM_AUTODIFF_OPS_INDEX_H
 #define FWM_AUTODIFF_OPS_INDEX_H
 

@@ -1,5 +1,5 @@
-/* Linear interpolation along one axis and its adjoint. Place p of n reads position (p + 1/2) N / n - 1/2 of N (the centres
- * of cells that cover the same length: ONNX half_pixel, PyTorch align_corners = False), held to [0, N-1].
+/* Linear interpolation along one axis and its adjoint. Place p of n reads position (p + 1/2) N / n - 1/2 of N (the
+ * centres of cells that cover the same length: ONNX half_pixel, PyTorch align_corners = False), held to [0, N-1].
  * Attributes: i[0] axis; i[1] the length of the result along it. The weights are a table in scratch. */
 #ifndef FWM_AUTODIFF_OPS_INTERPOLATE_H
 #define FWM_AUTODIFF_OPS_INTERPOLATE_H

@@ -1,5 +1,5 @@
-/* The adjoint of interpolate: y[b,i_p,a] += (1 - t_p) u[b,p,a], y[b,j_p,a] += t_p u[b,p,a] from zero: see interpolate.h;
- * du = interpolate(dy). An element's terms are added in the order of p by one thread. */
+/* The adjoint of interpolate: y[b,i_p,a] += (1 - t_p) u[b,p,a], y[b,j_p,a] += t_p u[b,p,a] from zero: see
+ * interpolate.h; du = interpolate(dy). An element's terms are added in the order of p by one thread. */
 #include "model/autodiff/ops/interpolate.h"
 
 static void add_columns(const real *u, const interpolate_tap *tap, int64_t from, int64_t to, int64_t stride,

@@ -1,5 +1,5 @@
-/* y = (1/S) C x, or (i[3]) C (x / w), of length i[2] along the last transformed axis: see fft.h;  dx = rfft's other form of
- * dy. */
+/* y = (1/S) C x, or (i[3]) C (x / w), of length i[2] along the last transformed axis: see fft.h;  dx = rfft's other
+ * form of dy. */
 #include "model/autodiff/ops/fft.h"
 
 static fwm_status run(const ad_call *call)
@@ -31,8 +31,8 @@ static fwm_status shape(int n, const ad_shape *const *in, const ad_attributes *a
     out->rank = rank;
     out->dim[rank] = 0;
     int64_t *last = &out->dim[attr->i[0] + attr->i[1] - 1], length = attr->i[2];
-    FWM_CHECK(length >= 1 && *last == length / 2 + 1, FWM_SHAPE, "expected length/2 + 1 bins, found %lld for length %lld",
-              (long long)*last, (long long)length);
+    FWM_CHECK(length >= 1 && *last == length / 2 + 1, FWM_SHAPE,
+              "expected length/2 + 1 bins, found %lld for length %lld", (long long)*last, (long long)length);
     *last = length;
     return FWM_OK;
 }
@@ -52,8 +52,8 @@ static size_t scratch(ad_dtype dtype, int n, const ad_shape *const *in, const ad
     return (size_t)ad_shape_count(in[0]) * ad_dtype_size(dtype);
 }
 
-static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out, const ad_attributes *attr,
-                          void **state, size_t *scratch_size)
+static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out,
+                          const ad_attributes *attr, void **state, size_t *scratch_size)
 {
     (void)n, (void)in, (void)scratch_size;
     fft_geometry s = fft_geometry_of(out, attr);

@@ -1,6 +1,7 @@
 /* y = op(a) op(b) over the last two axes; i[0], i[1]: transpose a, b. Leading axes are equal, or absent in one of the
  * two. With Y = A B: dA = dY B^T, dB = A^T dY, each transposed where its operand was. [B,T,K] x [K,N] is one product of
  * B T rows, and so is its weight gradient. */
+#include "model/autodiff/dnnl/matmul.h"
 #include "model/autodiff/kernels/gemm.h"
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
@@ -41,6 +42,8 @@ static fwm_status run(const ad_call *call)
     product p = product_of(call->in_shape[0], call->in_shape[1], call->attr);
     const real *a = call->in[0], *b = call->in[1];
     real *y = call->out;
+    if (call->state)
+        return ad_dnnl_matmul_run(call->state, call->out, call->in[0], call->in[1], call->scratch);
     for (int64_t i = 0; i < p.batch; i++)
         FWM_TRY(ad_gemm(y + i * p.m * p.n, a + i * p.step_a, b + i * p.step_b, call->attr->i[0] != 0,
                         call->attr->i[1] != 0, p.m, p.n, p.k));
@@ -99,6 +102,31 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
     dx[1] = tb ? ad_matmul(g, dy, a, true, ta) : ad_matmul(g, a, dy, !ta, false);
 }
 
+/* float32 with a matrix of both operands for each product: one primitive for all; elsewhere the loop. */
+static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out,
+                          const ad_attributes *attr, void **state, size_t *scratch_size)
+{
+    (void)n, (void)out;
+    product p = product_of(in[0], in[1], attr);
+    if (dtype != AD_F32 || p.step_a == 0 || p.step_b == 0)
+        return FWM_OK;
+    ad_dnnl_matmul *matmul;
+    FWM_TRY(ad_dnnl_matmul_create(&matmul, p.batch, p.m, p.n, p.k, attr->i[0] != 0, attr->i[1] != 0, scratch_size));
+    *state = matmul;
+    return FWM_OK;
+}
+
+static void release(void *state)
+{
+    ad_dnnl_matmul *matmul = state;
+    ad_dnnl_matmul_destroy(&matmul);
+}
+
+static const char *implementation(const void *state)
+{
+    return ad_dnnl_matmul_implementation(state);
+}
+
 static double flops(int n, const ad_shape *const *in, const ad_shape *out, const ad_attributes *attr)
 {
     (void)n, (void)out;
@@ -124,6 +152,9 @@ const ad_op ad_op_matmul = {
     .flags = AD_LINEAR,
     .shape = shape,
     .gradient = gradient,
+    .prepare = prepare,
+    .release = release,
+    .implementation = implementation,
     .flops = flops,
     .onnx = "MatMul, Transpose before it where asked",
     .samples = samples,

@@ -1,5 +1,5 @@
-/* y[b,p,q,c] = max of x over the window of (p,q): see pool.h, NaN if one is NaN;  dx = dy at the first maximum, summed over
- * windows: put_along by max_pool_index. */
+/* y[b,p,q,c] = max of x over the window of (p,q): see pool.h, NaN if one is NaN;  dx = dy at the first maximum, summed
+ * over windows: put_along by max_pool_index. */
 #include "model/autodiff/ops/pool.h"
 
 static void pool_pixel(const real *x, int64_t W, int64_t C, const pool_window *w, real *restrict y)

@@ -1,5 +1,5 @@
-/* y[b,p,q,c] = row W + column of the first maximum of x in the window of (p,q), the first NaN where there is one: what the
- * gradient of max_pool moves by. See pool.h. No gradient. */
+/* y[b,p,q,c] = row W + column of the first maximum of x in the window of (p,q), the first NaN where there is one: what
+ * the gradient of max_pool moves by. See pool.h. No gradient. */
 #include "model/autodiff/ops/pool.h"
 
 enum { CHANNELS = 32 };

@@ -1,5 +1,5 @@
-/* What max_pool and its index share. Images [B,H,W,C]; attributes are pairs (vertical, horizontal). Padding never wins; it
- * is shorter than the kernel, so that every window holds an element. */
+/* What max_pool and its index share. Images [B,H,W,C]; attributes are pairs (vertical, horizontal). Padding never wins;
+ * it is shorter than the kernel, so that every window holds an element. */
 #ifndef FWM_AUTODIFF_OPS_POOL_H
 #define FWM_AUTODIFF_OPS_POOL_H
 
@@ -17,7 +17,8 @@ typedef struct pool_window {
     int64_t row0, row1, column0, column1; /* of the image, the second ones excluded */
 } pool_window;
 
-static inline void pool_range(const ad_attributes *attr, int axis, int64_t place, int64_t size, int64_t *first, int64_t *last)
+static inline void pool_range(const ad_attributes *attr, int axis, int64_t place, int64_t size, int64_t *first,
+                              int64_t *last)
 {
     int64_t start = place * attr->i[POOL_STRIDE + axis] - attr->i[POOL_BEFORE + axis];
     int64_t end = start + attr->i[POOL_KERNEL + axis];
@@ -42,10 +43,10 @@ static inline fwm_status pool_shape(int n, const ad_shape *const *in, const ad_a
     for (int a = 0; a < 2; a++) {
         int64_t kernel = attr->i[POOL_KERNEL + a], stride = attr->i[POOL_STRIDE + a];
         int64_t before = attr->i[POOL_BEFORE + a], after = attr->i[POOL_AFTER + a];
-        FWM_CHECK(kernel >= 1 && stride >= 1 && before >= 0 && before < kernel && after >= 0 && after < kernel,
-                  FWM_INVALID,
-                  "expected kernel and stride of at least 1 and padding of 0 to kernel - 1; found %lld, %lld, %lld, %lld",
-                  (long long)kernel, (long long)stride, (long long)before, (long long)after);
+        FWM_CHECK(
+            kernel >= 1 && stride >= 1 && before >= 0 && before < kernel && after >= 0 && after < kernel, FWM_INVALID,
+            "expected kernel and stride of at least 1 and padding of 0 to kernel - 1; found %lld, %lld, %lld, %lld",
+            (long long)kernel, (long long)stride, (long long)before, (long long)after);
         int64_t room = in[0]->dim[1 + a] + before + after - kernel;
         FWM_CHECK(room >= 0, FWM_SHAPE, "the window spans %lld positions, the padded image has only %lld",
                   (long long)kernel, (long long)(room + kernel));

@@ -46,7 +46,8 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
         dx[0] = ad_take_along(g, dy, ad_input_of(g, y, 1), axis);
 }
 
-AD_SAMPLES({2, {{2, {3, 5}}, {2, {3, 5}}}, 0, 2, {.i = {1, 3}}}, {2, {{3, {2, 4, 3}}, {3, {2, 4, 3}}}, 0, 4, {.i = {1, 5}}},
+AD_SAMPLES({2, {{2, {3, 5}}, {2, {3, 5}}}, 0, 2, {.i = {1, 3}}},
+           {2, {{3, {2, 4, 3}}, {3, {2, 4, 3}}}, 0, 4, {.i = {1, 5}}},
            {2, {{2, {6, 2}}, {2, {6, 2}}}, 0, 3, {.i = {0, 4}}})
 const ad_op ad_op_put_along = {
     .name = "put_along",

@@ -1,5 +1,5 @@
-/* y = -log(-log u), u uniform: standard Gumbel draws, a function of (seed, stream, step, index); gradient 0. Taken in double
- * from 53 bits, so that both tails are there in float32. i[0]: stream, i[1]: rank, i[2..]: shape. */
+/* y = -log(-log u), u uniform: standard Gumbel draws, a function of (seed, stream, step, index); gradient 0. Taken in
+ * double from 53 bits, so that both tails are there in float32. i[0]: stream, i[1]: rank, i[2..]: shape. */
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
 #include "model/base/random.h"

@@ -39,8 +39,8 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
     dx[0] = ad_apply(g, ad_op_find("irfft"), 1, &dy, &attr);
 }
 
-static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out, const ad_attributes *attr,
-                          void **state, size_t *scratch_size)
+static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out,
+                          const ad_attributes *attr, void **state, size_t *scratch_size)
 {
     (void)n, (void)out, (void)scratch_size;
     fft_geometry s = fft_geometry_of(in[0], attr);

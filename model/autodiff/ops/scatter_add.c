@@ -56,7 +56,8 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
         dx[0] = ad_gather(g, dy, ad_input_of(g, y, 1), axis);
 }
 
-AD_SAMPLES({2, {{2, {7, 3}}, {1, {7}}}, 0, 3, {.i = {0, 4}}}, {2, {{4, {2, 3, 4, 3}}, {2, {3, 4}}}, 0, 4, {.i = {1, 5}}},
+AD_SAMPLES({2, {{2, {7, 3}}, {1, {7}}}, 0, 3, {.i = {0, 4}}},
+           {2, {{4, {2, 3, 4, 3}}, {2, {3, 4}}}, 0, 4, {.i = {1, 5}}},
            {2, {{2, {4, 9}}, {1, {9}}}, 0, 2, {.i = {1, 3}}}, {2, {{2, {5, 70}}, {1, {5}}}, 0, 2, {.i = {0, 3}}})
 const ad_op ad_op_scatter_add = {
     .name = "scatter_add",

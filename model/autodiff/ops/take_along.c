@@ -1,4 +1,5 @@
-/* y[b,m,a] = x[b,index[b,m,a],a] along axis i[0], an index for every element;  dx = put_along(dy, index); in index 0. */
+/* y[b,m,a] = x[b,index[b,m,a],a] along axis i[0], an index for every element;  dx = put_along(dy, index); in index 0.
+ */
 #include "model/autodiff/ops/index.h"
 
 static fwm_status run(const ad_call *call)
@@ -30,8 +31,9 @@ static fwm_status shape(int n, const ad_shape *const *in, const ad_attributes *a
     ad_shape same = *in[1];
     if (same.rank == in[0]->rank)
         same.dim[axis] = in[0]->dim[axis];
-    FWM_CHECK(ad_shape_equal(&same, in[0]), FWM_SHAPE, "expected indices of the shape of %s but for axis %lld, found %s",
-              ad_shape_text(in[0], a), (long long)axis, ad_shape_text(in[1], b));
+    FWM_CHECK(ad_shape_equal(&same, in[0]), FWM_SHAPE,
+              "expected indices of the shape of %s but for axis %lld, found %s", ad_shape_text(in[0], a),
+              (long long)axis, ad_shape_text(in[1], b));
     *out = *in[1];
     return FWM_OK;
 }
