@@ -114,6 +114,8 @@ fwm_status ot_sinkhorn_create(ot_sinkhorn **out, ad_dtype dtype, int64_t M, int6
               o->blur);
     FWM_CHECK(o->scaling >= 0 && o->scaling < 1, FWM_INVALID, "Sinkhorn: scaling is %g, expected a number in (0,1)",
               o->scaling);
+    FWM_CHECK(isfinite(o->rho) && o->rho >= 0, FWM_INVALID,
+              "Sinkhorn: rho is %g, expected a positive number, or 0 for marginals that must be met", o->rho);
     FWM_CHECK(o->extra >= 0 && o->extra <= STEP_LIMIT && o->tol >= 0, FWM_INVALID,
               "Sinkhorn: expected 0 to %d extra steps and a tolerance that is not negative, found %d and %g",
               STEP_LIMIT, o->extra, o->tol);
@@ -180,7 +182,8 @@ static fwm_status check_cloud(const ot_sinkhorn *s, const char *name, int64_t n,
     return FWM_OK;
 }
 
-static fwm_status load_weights(const char *name, int64_t n, const double *from, double *w, double *log_w)
+/* relaxed: masses need not be 1, and are left as they are. */
+static fwm_status load_weights(const char *name, bool relaxed, int64_t n, const double *from, double *w, double *log_w)
 {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -189,10 +192,11 @@ static fwm_status load_weights(const char *name, int64_t n, const double *from, 
                   "Sinkhorn: weight %lld of cloud %s is %g, expected at least 0", (long long)i, name, w[i]);
         sum += w[i];
     }
-    FWM_CHECK(fabs(sum - 1) <= weight_tolerance, FWM_INVALID, "Sinkhorn: the weights of cloud %s sum to %g, expected 1",
-              name, sum);
+    FWM_CHECK(sum > 0 && (relaxed || fabs(sum - 1) <= weight_tolerance), FWM_INVALID,
+              "Sinkhorn: the weights of cloud %s sum to %g, expected %s", name, sum, relaxed ? "more than 0" : "1");
     for (int64_t i = 0; i < n; i++) {
-        w[i] /= sum;
+        if (!relaxed)
+            w[i] /= sum;
         log_w[i] = w[i] > 0 ? log(w[i]) : log_of_zero;
     }
     return FWM_OK;
@@ -263,11 +267,21 @@ static fwm_status load_clouds(ot_sinkhorn *s, const void *x, const void *y, doub
 
 /* ---- iteration ---- */
 
+/* Relaxed marginals shorten every soft minimum by 1/(1 + eps/rho). */
+static void shorten(const ot_sinkhorn *s, double eps)
+{
+    double factor = 1 / (1 + eps / s->options.rho), *fresh[] = {s->ft, s->pt, s->gt, s->qt};
+    for (int k = 0; s->options.rho > 0 && k < 4; k++)
+        for (int64_t i = 0; i < (k < 2 ? s->M : s->N); i++)
+            fresh[k][i] *= factor;
+}
+
 static void all_softmins(ot_sinkhorn *s, double eps)
 {
     s->kernels->softmin(&s->pair[XY], eps, s->ft, s->gt);
     s->kernels->softmin(&s->pair[XX], eps, s->pt, NULL);
     s->kernels->softmin(&s->pair[YY], eps, s->qt, NULL);
+    shorten(s, eps);
 }
 
 /* v += weight (vt - v); returns max |vt - v|, NaN where there is one. */
@@ -319,6 +333,34 @@ static double marginal_error(int64_t n, double eps, const double *w, const doubl
     return sum;
 }
 
+/* What a pair of potentials v (of a,b) and self (of a,a) stand for: v - self, and exp(-self/rho) - exp(-v/rho) relaxed.
+ */
+static double gain(const ot_sinkhorn *s, double v, double self)
+{
+    double rho = s->options.rho;
+    return rho > 0 ? exp(-v / rho) * expm1((v - self) / rho) : v - self;
+}
+
+/* S, OT(a,b) and the mass of its plan from the final potentials. */
+static void evaluate(ot_sinkhorn *s, double eps)
+{
+    double rho = s->options.rho, value = 0, transport = 0, mass = 0, sum_a = 0, sum_b = 0;
+    for (int64_t i = 0; i < s->M; i++) {
+        value += s->a[i] * gain(s, s->ft[i], s->pt[i]);
+        transport += s->a[i] * (rho > 0 ? -rho * expm1(-s->ft[i] / rho) : s->ft[i]);
+        mass += s->a[i] * (rho > 0 ? exp(-s->ft[i] / rho) : 1.0);
+        sum_a += s->a[i];
+    }
+    for (int64_t j = 0; j < s->N; j++) {
+        value += s->b[j] * gain(s, s->gt[j], s->qt[j]);
+        transport += s->b[j] * (rho > 0 ? -rho * expm1(-s->gt[j] / rho) : s->gt[j]);
+        sum_b += s->b[j];
+    }
+    s->last.value = rho > 0 ? (rho + 0.5 * eps) * value : value;
+    s->last.transport = transport + (rho > 0 ? eps * (sum_a * sum_b - mass) : 0.0);
+    s->last.mass = mass;
+}
+
 /* The last step, full, with the barycentres that the gradients need. */
 static void finish(ot_sinkhorn *s, bool want_x, bool want_y)
 {
@@ -331,48 +373,49 @@ static void finish(ot_sinkhorn *s, bool want_x, bool want_y)
             k->barycentre(&s->pair[YY], eps, s->qt, NULL, s->bar_yy, NULL, s->dp, s->y, s->y);
         else
             k->softmin(&s->pair[YY], eps, s->qt, NULL);
-    } else {
+        shorten(s, eps);
+    } else { /* shortened there */
         all_softmins(s, eps);
     }
     double rows = marginal_error(s->M, eps, s->a, s->f, s->ft), columns = marginal_error(s->N, eps, s->b, s->g, s->gt);
     s->last.marginal_error = rows > columns ? rows : columns;
-    double value = 0;
-    for (int64_t i = 0; i < s->M; i++)
-        value += s->a[i] * (s->ft[i] - s->pt[i]);
-    for (int64_t j = 0; j < s->N; j++)
-        value += s->b[j] * (s->gt[j] - s->qt[j]);
-    s->last.value = value;
+    evaluate(s, eps);
 }
 
-/* Weights' gradients: potentials' difference with mean 0. */
-static void weight_gradient(int64_t n, double *out, const double *v, const double *self)
+/* Weights' gradients: potentials' difference with mean 0; relaxed, the mass counts and nothing is shifted. */
+static void weight_gradient(const ot_sinkhorn *s, int64_t n, double *out, const double *v, const double *self)
 {
-    double mean = 0;
+    double mean = 0, factor = s->options.rho > 0 ? s->options.rho + s->last.blur * s->last.blur : 1.0;
     for (int64_t i = 0; i < n; i++) {
-        out[i] = v[i] - self[i];
+        out[i] = factor * gain(s, v[i], self[i]);
         mean += out[i] / (double)n;
     }
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; s->options.rho == 0 && i < n; i++)
         out[i] -= mean;
 }
 
-/* w_i (self barycentre - barycentre over the other cloud). */
-static void write_gradient(const ot_sinkhorn *s, int64_t n, void *out, const double *w, const void *self,
-                           const void *other)
+/* w_i (self barycentre - barycentre over the other cloud); relaxed, rows of the two plans have masses of their own. */
+static void write_gradient(const ot_sinkhorn *s, int64_t n, void *out, const double *w, const void *x,
+                           const double *potential[2], const void *self, const void *other)
 {
-    for (int64_t i = 0; i < n; i++)
+    double rho = s->options.rho;
+    for (int64_t i = 0; i < n; i++) {
+        double to_other = rho > 0 ? exp(-potential[0][i] / rho) : 1.0,
+               to_self = rho > 0 ? exp(-potential[1][i] / rho) : 1.0;
         for (int64_t k = 0; k < s->d; k++) {
             int64_t at = i * s->dp + k;
-            put(s->dtype, out, i * s->d + k, w[i] * (number(s->dtype, self, at) - number(s->dtype, other, at)));
+            double here = number(s->dtype, x, at), a = number(s->dtype, self, at), b = number(s->dtype, other, at);
+            put(s->dtype, out, i * s->d + k, w[i] * (rho > 0 ? to_other * (here - b) - to_self * (here - a) : a - b));
         }
+    }
 }
 
 fwm_status ot_sinkhorn_run(ot_sinkhorn *s, ot_sinkhorn_result *result, void *dx, void *dy, double *da, double *db,
                            const void *x, const void *y, const double *a, const double *b)
 {
     double diameter = 0, spread = 0;
-    FWM_TRY(load_weights("x", s->M, a, s->a, s->log_a));
-    FWM_TRY(load_weights("y", s->N, b, s->b, s->log_b));
+    FWM_TRY(load_weights("x", s->options.rho > 0, s->M, a, s->a, s->log_a));
+    FWM_TRY(load_weights("y", s->options.rho > 0, s->N, b, s->b, s->log_b));
     FWM_TRY(load_clouds(s, x, y, &diameter, &spread));
     s->last = (ot_sinkhorn_result){.blur = s->options.blur};
     if (s->options.relative) /* where all points are one, every blur gives the value 0 */
@@ -386,13 +429,13 @@ fwm_status ot_sinkhorn_run(ot_sinkhorn *s, ot_sinkhorn_result *result, void *dx,
               "Sinkhorn: the value is %g at blur %g and diameter %g; take a larger blur or float64", s->last.value,
               s->last.blur, diameter);
     if (dx)
-        write_gradient(s, s->M, dx, s->a, s->bar_xx, s->bar_xy);
+        write_gradient(s, s->M, dx, s->a, s->x, (const double *[]){s->ft, s->pt}, s->bar_xx, s->bar_xy);
     if (dy)
-        write_gradient(s, s->N, dy, s->b, s->bar_yy, s->bar_yx);
+        write_gradient(s, s->N, dy, s->b, s->y, (const double *[]){s->gt, s->qt}, s->bar_yy, s->bar_yx);
     if (da)
-        weight_gradient(s->M, da, s->ft, s->pt);
+        weight_gradient(s, s->M, da, s->ft, s->pt);
     if (db)
-        weight_gradient(s->N, db, s->gt, s->qt);
+        weight_gradient(s, s->N, db, s->gt, s->qt);
     if (result)
         *result = s->last;
     return FWM_OK;
@@ -406,6 +449,18 @@ void ot_sinkhorn_last(const ot_sinkhorn *s, ot_sinkhorn_result *result, const do
         *f = s->ft;
     if (g)
         *g = s->gt;
+}
+
+double ot_sinkhorn_group_error(const ot_sinkhorn *s, int64_t K, const int64_t *group)
+{
+    double eps = s->last.blur * s->last.blur, most = 0;
+    for (int64_t k = 0; k < K; k++) {
+        double surplus = 0;
+        for (int64_t j = 0; j < s->N; j++)
+            surplus += group[j] == k ? s->b[j] * expm1((s->g[j] - s->gt[j]) / eps) : 0.0;
+        most = fabs(surplus) > most ? fabs(surplus) : most;
+    }
+    return most;
 }
 
 /* ---- the graph value: [value, dS/dx, dS/dy] in one vector ---- */

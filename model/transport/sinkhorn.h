@@ -8,6 +8,11 @@
  * AISTATS 2019, algorithm 1). Gradient by the envelope theorem, without unrolling: dS/dx_i = a_i (sum_k Q_ik x_k -
  * sum_j P_ij y_j) with rows of the plans P (of a,b) and Q (of a,a) normalised; dS/da = f - p.
  *
+ * With rho > 0 the marginals are relaxed: OT(a,b) = min_P <P,C> + eps KL(P | a b^T) + rho KL(P 1 | a) + rho KL(P^T 1 |
+ * b), and S gains eps/2 (sum a - sum b)^2; mass further than about sqrt(rho) is rather created than carried, and
+ * weights may have any sum (Sejourne, Feydy, Vialard, Trouve, Peyre, Sinkhorn Divergences for Unbalanced Optimal
+ * Transport, 2019).
+ *
  * An ot_sinkhorn holds the workspace of one problem size (three cost matrices): create once, run often; a run allocates
  * nothing. One run at a time. float32 needs blur^2 >= 1e-5 max |x - mean|^2: below, the exponents lose their digits.
  * Cost: about (2 steps + 5) N^2 exponentials, and N^2 d multiply-adds for costs and for barycentres, three or four
@@ -26,16 +31,20 @@ typedef struct ot_sinkhorn_options {
                        convergence */
     int extra;      /* most further steps at the final blur, >= 0 */
     double tol;     /* ends the further steps when max |f_new - f| / eps is below it; 0: never */
+    double rho;     /* 0: the marginals are met; > 0: how dear it is to miss them, in squared distances */
     bool fixed_y;   /* y carries no gradient: it is neither computed nor passed on */
 } ot_sinkhorn_options;
 
 typedef struct ot_sinkhorn_result {
-    double value;   /* S */
-    double blur;    /* as used */
-    int iterations; /* averaged steps, without first and last */
-    double change;  /* max |f_new - f| / eps of the last step, over the four potentials */
-    double
-        marginal_error; /* the larger of sum_i |sum_j P_ij - a_i| and the same for the columns, before the last step */
+    double value;     /* S */
+    double transport; /* OT(a,b), entropy's part included */
+    double mass;      /* of the plan of a,b: 1 unless relaxed */
+    double blur;      /* as used */
+    int iterations;   /* averaged steps, without first and last */
+    double change;    /* max |f_new - f| / eps of the last step, over the four potentials */
+    /* Before the last step the larger of sum_i |sum_j P_ij - a_i| and the same for the columns; relaxed, how far the
+     * potentials are from their fixed point in the same measure. */
+    double marginal_error;
 } ot_sinkhorn_result;
 
 /* For clouds [M,d] and [N,d] of the type. Errors: FWM_INVALID (options, sizes), FWM_OVERFLOW, FWM_MEMORY. */
@@ -45,14 +54,21 @@ void ot_sinkhorn_destroy(ot_sinkhorn **s);
 size_t ot_sinkhorn_memory(const ot_sinkhorn *s);
 
 /* One divergence. x [M,d], y [N,d] of the type; weights a [M], b [N], NULL for uniform, not negative with sum 1 (to
- * 1e-4; they are normalised). dx [M,d] and dy [N,d] get gradients, da [M] and db [N] the weights' gradients, shifted to
- * mean 0 because only differences matter on sums of 1; each may be NULL. Errors: FWM_NUMERIC for a number that is not
- * finite (which cloud, point and coordinate), FWM_INVALID for weights; outputs are undefined then. */
+ * 1e-4; they are normalised; relaxed, any sum and left so). dx [M,d] and dy [N,d] get gradients, da [M] and db [N] the
+ * weights' gradients, shifted to mean 0 because only differences matter on sums of 1 (relaxed: not shifted); each may
+ * be NULL. Errors: FWM_NUMERIC for a number that is not finite (which cloud, point and coordinate), FWM_INVALID for
+ * weights; outputs are undefined then. */
 fwm_status ot_sinkhorn_run(ot_sinkhorn *s, ot_sinkhorn_result *result, void *dx, void *dy, double *da, double *db,
                            const void *x, const void *y, const double *a, const double *b) FWM_MUST_USE;
 
 /* Of the last run: the result, and the dual potentials f [M], g [N] of OT(a,b) (up to f + c, g - c). */
 void ot_sinkhorn_last(const ot_sinkhorn *s, ot_sinkhorn_result *result, const double **f, const double **g);
+
+/* Of the last run: the largest |mass carried to group k - mass of group k| before the last step, over groups 0..K-1 of
+ * the points of y (group [N]; others are left out). How disconnected groups stand to each other is the slowest mode of
+ * the iteration: above about 1e-2 the boundary between groups is in the wrong place (ot_correction mends it). O(K N).
+ */
+double ot_sinkhorn_group_error(const ot_sinkhorn *s, int64_t K, const int64_t *group);
 
 /* The divergence as a graph value [1] with uniform weights: x [M,d] (or [M,1,d], ..., M d elements in that order), y
  * alike. Value and gradients are computed together, once; second derivatives are refused by name. `s` belongs to the
