@@ -462,7 +462,7 @@ static void draw_composite(int at, double *x[4])
 static void check_composite(int at, int order, double *x[5])
 {
     ad_graph *g;
-    char why[256] = "", name[8];
+    char why[256] = "", name[16];
     ad_value in[5], dx[4], y;
     int n = composites[at].n;
     REQUIRE(ad_graph_create(&g, AD_F64));
