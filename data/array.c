@@ -3,6 +3,7 @@
  * reading. */
 #include "data/h5.h"
 
+#include "data/lzf.h"
 #include "model/base/checked.h"
 
 #include <errno.h>
@@ -75,7 +76,7 @@ static fwm_status read_number_type(ds_array *a, size_t *size)
 }
 
 /* The extents may claim no more than the file can hold; a chunk neither, since HDF5 allocates whole chunks. */
-static fwm_status check_claim(const ds_array *a, const hsize_t *chunk, size_t size, bool filtered)
+static fwm_status check_claim(const ds_array *a, const hsize_t *chunk, size_t size, bool filtered, int64_t *whole_chunk)
 {
     int64_t limit = filtered ? FILTER_RATIO : 1, bytes, chunk_bytes = (int64_t)size;
     bool fits = fwm_mul_i64(limit, a->file->size, &limit) && product(a->dims, 0, a->rank, &bytes) &&
@@ -85,6 +86,7 @@ static fwm_status check_claim(const ds_array *a, const hsize_t *chunk, size_t si
             chunk[i] > 0 && chunk[i] <= (hsize_t)INT64_MAX && fwm_mul_i64(chunk_bytes, (int64_t)chunk[i], &chunk_bytes);
     /* The last chunk of each axis may stand over: allow for it, within the same order of magnitude. */
     fits = fits && (!chunk || chunk_bytes <= (limit > (1 << 20) ? limit : 1 << 20));
+    *whole_chunk = chunk_bytes;
     FWM_CHECK(fits, FWM_DATA, "%s: %s: its extents claim more than a file of %lld bytes can hold", a->file->path,
               a->name, (long long)a->file->size);
     return FWM_OK;
@@ -127,6 +129,7 @@ static fwm_status plan_reads(ds_array *a, hid_t create, H5D_layout_t layout, con
 static fwm_status open_checked(ds_array *a, int rank)
 {
     size_t size = 0;
+    int64_t chunk_bytes = 0;
     FWM_TRY(read_extents(a, rank));
     FWM_TRY(read_number_type(a, &size));
     hid_t create = H5Dget_create_plist(a->id);
@@ -140,7 +143,10 @@ static fwm_status open_checked(ds_array *a, int rank)
     if (filters < 0 || (chunked && H5Pget_chunk(create, H5S_MAX_RANK, chunk) != a->rank))
         status = fwm_fail(FWM_DATA, "%s: %s: damaged storage properties", a->file->path, a->name);
     if (status == FWM_OK)
-        status = check_claim(a, chunked ? chunk : NULL, size, filters > 0);
+        status = check_claim(a, chunked ? chunk : NULL, size, filters > 0, &chunk_bytes);
+    if (status == FWM_OK && !ds_lzf_fits(create, chunk_bytes))
+        status = fwm_fail(FWM_DATA, "%s: %s: expected an LZF filter for chunks of %lld bytes, found one for others",
+                          a->file->path, a->name, (long long)chunk_bytes);
     if (status == FWM_OK)
         status = plan_reads(a, create, layout, chunk, filters > 0);
     H5Pclose(create);
@@ -262,6 +268,25 @@ static fwm_status read_direct(const ds_array *a, int64_t index, int64_t start, i
     return FWM_OK;
 }
 
+/* A box of the array by HDF5's own reading. */
+static fwm_status read_hyperslab(const ds_array *a, const hsize_t *at, const hsize_t *count, hid_t memory_type,
+                                 void *out)
+{
+    fwm_status status = FWM_OK;
+    ds_h5_lock();
+    hid_t space = H5Dget_space(a->id), memory = H5Screate_simple(a->rank, count, NULL);
+    if (space < 0 || memory < 0 ||
+        (a->rank > 0 && H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, count, NULL) < 0) ||
+        H5Dread(a->id, memory_type, memory, space, H5P_DEFAULT, out) < 0)
+        status = fwm_fail(FWM_DATA, "%s: %s: cannot be read, HDF5 says: %s", a->file->path, a->name, ds_h5_reason());
+    if (space >= 0)
+        H5Sclose(space);
+    if (memory >= 0)
+        H5Sclose(memory);
+    ds_h5_unlock();
+    return status;
+}
+
 static fwm_status read_library(const ds_array *a, int64_t index, int64_t start, int64_t length, hid_t memory_type,
                                void *out)
 {
@@ -274,18 +299,7 @@ static fwm_status read_library(const ds_array *a, int64_t index, int64_t start, 
     }
     at[a->axis] = (hsize_t)start;
     count[a->axis] = (hsize_t)length;
-    fwm_status status = FWM_OK;
-    ds_h5_lock();
-    hid_t space = H5Dget_space(a->id), memory = H5Screate_simple(a->rank, count, NULL);
-    if (space < 0 || memory < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, count, NULL) < 0 ||
-        H5Dread(a->id, memory_type, memory, space, H5P_DEFAULT, out) < 0)
-        status = fwm_fail(FWM_DATA, "%s: %s: cannot be read, HDF5 says: %s", a->file->path, a->name, ds_h5_reason());
-    if (space >= 0)
-        H5Sclose(space);
-    if (memory >= 0)
-        H5Sclose(memory);
-    ds_h5_unlock();
-    return status;
+    return read_hyperslab(a, at, count, memory_type, out);
 }
 
 static fwm_status check_range(const ds_array *a, int64_t index, int64_t start, int64_t length)
@@ -320,6 +334,28 @@ fwm_status ds_array_read_steps(ds_array *a, int64_t index, int64_t start, int64_
     return FWM_OK;
 }
 
+fwm_status ds_array_read_box(const ds_array *a, const int64_t *at, const int64_t *count, float *out)
+{
+    hsize_t from[DS_RANK_MAX] = {0}, extent[DS_RANK_MAX] = {0};
+    int64_t n = 1;
+    for (int i = 0; i < a->rank; i++) {
+        FWM_CHECK(at[i] >= 0 && count[i] >= 0 && count[i] <= a->dims[i] && at[i] <= a->dims[i] - count[i], FWM_INVALID,
+                  "%s: %s: axis %d: expected a range within %lld, asked for %lld from %lld on", a->file->path, a->name,
+                  i, (long long)a->dims[i], (long long)count[i], (long long)at[i]);
+        from[i] = (hsize_t)at[i];
+        extent[i] = (hsize_t)count[i];
+        n *= count[i]; /* at most all elements, which were checked when the array was opened */
+    }
+    if (n == 0)
+        return FWM_OK;
+    bool bytes = a->number == DS_U8;
+    void *to = bytes ? (void *)((uint8_t *)(out + n) - n) : (void *)out;
+    FWM_TRY(read_hyperslab(a, from, extent, bytes ? H5T_NATIVE_UCHAR : H5T_NATIVE_FLOAT, to));
+    if (bytes)
+        expand_bytes(out, n, a->divisor);
+    return FWM_OK;
+}
+
 fwm_status ds_array_read_bytes(ds_array *a, int64_t index, int64_t start, int64_t length, uint8_t *out)
 {
     FWM_CHECK(a->integer, FWM_DATA, "%s: %s: expected integers, found another type", a->file->path, a->name);
@@ -331,8 +367,9 @@ fwm_status ds_array_read_bytes(ds_array *a, int64_t index, int64_t start, int64_
 
 /* ---- whole small arrays ---------------------------------------------------------------------------------------- */
 
+/* rank 0: any; *found and dims[] receive what it has. */
 static fwm_status read_whole(const ds_h5 *file, const char *name, int rank, hid_t memory_type, size_t size,
-                             fwm_arena *arena, int64_t *dims, const void **out)
+                             fwm_arena *arena, int *found, int64_t *dims, const void **out)
 {
     ds_array a;
     FWM_TRY(ds_array_open(&a, file, name, rank, 0));
@@ -340,14 +377,15 @@ static fwm_status read_whole(const ds_h5 *file, const char *name, int rank, hid_
     int64_t n = ds_array_width(&a, 0);
     size_t bytes = 0;
     void *values = NULL;
-    FWM_CHECK_GOTO(status, memory_type != H5T_NATIVE_INT32 || a.integer, FWM_DATA,
+    FWM_CHECK_GOTO(status, memory_type == H5T_NATIVE_DOUBLE || a.integer, FWM_DATA,
                    "%s: %s: expected integers, found floating-point numbers", file->path, name);
     FWM_CHECK_GOTO(status,
                    fwm_mul_size((size_t)n, size, &bytes) && (values = fwm_arena_alloc(arena, bytes + 1)) != NULL,
                    FWM_MEMORY, "%s: %s: out of memory for %lld values", file->path, name, (long long)n);
     FWM_CHECK_GOTO(status, n == 0 || H5Dread(a.id, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0, FWM_DATA,
                    "%s: %s: cannot be read, HDF5 says: %s", file->path, name, ds_h5_reason());
-    for (int i = 0; i < rank; i++)
+    *found = a.rank;
+    for (int i = 0; i < a.rank; i++)
         dims[i] = a.dims[i];
     *out = values;
 done:
@@ -359,7 +397,17 @@ fwm_status ds_h5_read_f64(const ds_h5 *file, const char *name, int rank, fwm_are
                           const double **out)
 {
     const void *values = NULL;
-    FWM_TRY(read_whole(file, name, rank, H5T_NATIVE_DOUBLE, sizeof(double), arena, dims, &values));
+    int found;
+    FWM_TRY(read_whole(file, name, rank, H5T_NATIVE_DOUBLE, sizeof(double), arena, &found, dims, &values));
+    *out = values;
+    return FWM_OK;
+}
+
+fwm_status ds_h5_read_f64_any(const ds_h5 *file, const char *name, fwm_arena *arena, int *rank,
+                              int64_t dims[DS_RANK_MAX], const double **out)
+{
+    const void *values = NULL;
+    FWM_TRY(read_whole(file, name, 0, H5T_NATIVE_DOUBLE, sizeof(double), arena, rank, dims, &values));
     *out = values;
     return FWM_OK;
 }
@@ -368,7 +416,18 @@ fwm_status ds_h5_read_i32(const ds_h5 *file, const char *name, int rank, fwm_are
                           const int32_t **out)
 {
     const void *values = NULL;
-    FWM_TRY(read_whole(file, name, rank, H5T_NATIVE_INT32, sizeof(int32_t), arena, dims, &values));
+    int found;
+    FWM_TRY(read_whole(file, name, rank, H5T_NATIVE_INT32, sizeof(int32_t), arena, &found, dims, &values));
+    *out = values;
+    return FWM_OK;
+}
+
+fwm_status ds_h5_read_u8(const ds_h5 *file, const char *name, int rank, fwm_arena *arena, int64_t *dims,
+                         const uint8_t **out)
+{
+    const void *values = NULL;
+    int found;
+    FWM_TRY(read_whole(file, name, rank, H5T_NATIVE_UCHAR, 1, arena, &found, dims, &values));
     *out = values;
     return FWM_OK;
 }

@@ -4,6 +4,7 @@
 #include "data/mesh_io.h"
 #include "model/base/checked.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -56,6 +57,48 @@ const char *const *ds_number_names(fwm_arena *arena, const char *stem, int64_t c
             return NULL;
     }
     return names;
+}
+
+const char *ds_format(fwm_arena *arena, const char *format, ...)
+{
+    va_list list, again;
+    va_start(list, format);
+    va_copy(again, list);
+    int n = vsnprintf(NULL, 0, format, list);
+    char *text = n >= 0 ? fwm_arena_alloc(arena, (size_t)n + 1) : NULL;
+    if (text)
+        (void)vsnprintf(text, (size_t)n + 1, format, again);
+    va_end(again);
+    va_end(list);
+    return text;
+}
+
+fwm_status ds_make_lists(ds_dataset *ds, int64_t trajectories, int64_t **lengths, uint8_t **splits)
+{
+    size_t bytes;
+    FWM_CHECK(trajectories >= 0 && fwm_mul_size((size_t)trajectories + 1, sizeof **lengths, &bytes) &&
+                  (*lengths = fwm_arena_alloc(ds->arena, bytes)) != NULL &&
+                  (*splits = fwm_arena_alloc(ds->arena, (size_t)trajectories + 1)) != NULL,
+              FWM_MEMORY, "%s: out of memory for %lld trajectories", ds->path, (long long)trajectories);
+    ds->info.trajectories = trajectories;
+    ds->info.lengths = *lengths;
+    ds->info.splits = *splits;
+    return FWM_OK;
+}
+
+fwm_status ds_refuse_options(const ds_dataset *ds, bool frames, bool state, bool actions)
+{
+    const struct {
+        const char *name, *value;
+        bool taken;
+    } option[] = {{"frames", ds->options.frames, frames},
+                  {"state", ds->options.state, state},
+                  {"actions", ds->options.actions, actions}};
+    for (size_t i = 0; i < sizeof option / sizeof *option; i++)
+        FWM_CHECK(option[i].taken || !option[i].value, FWM_INVALID,
+                  "%s: data.%s: layout %s has no such choice, found '%s': leave it out", ds->path, option[i].name,
+                  ds->layout->name, option[i].value);
+    return FWM_OK;
 }
 
 static const char *const *empty_texts(fwm_arena *arena, int64_t count)
@@ -171,9 +214,16 @@ static fwm_status open_locked(ds_dataset *ds, const char *layout)
 
 fwm_status ds_open(ds_dataset **out, const char *path, const char *layout)
 {
+    return ds_open_with(out, path, layout, NULL);
+}
+
+fwm_status ds_open_with(ds_dataset **out, const char *path, const char *layout, const ds_options *options)
+{
     *out = NULL;
     ds_dataset *ds = fwm_calloc(1, sizeof *ds);
     FWM_CHECK(ds, FWM_MEMORY, "%s: out of memory", path);
+    if (options)
+        ds->options = *options;
     ds->path = fwm_strdup(path);
     ds->arena = fwm_arena_create();
     fwm_status status = FWM_OK;

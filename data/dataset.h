@@ -19,6 +19,7 @@
 #ifndef FWM_DATA_DATASET_H
 #define FWM_DATA_DATASET_H
 
+#include "data/grid.h"
 #include "data/mesh.h"
 #include "data/stats.h"
 #include "model/base/status.h"
@@ -57,6 +58,7 @@ typedef struct ds_info {
     const char *const *parameter_names, *const *parameter_units;
     bool has_key_state;
     const ds_mesh *mesh, *coarse_mesh; /* NULL where there is none */
+    const ds_grid *grid;               /* of the state's points; NULL where they are no grid */
     int64_t truths;                    /* arrays under /truth */
     const char *const *truth_names;
 } ds_info;
@@ -78,10 +80,18 @@ typedef struct ds_clip {
 
 typedef struct ds_dataset ds_dataset;
 
-/* Opens `path` for reading. `layout`: "auto", or a layout's name ("fwm"). On error *out is NULL.
+/* What to take as which field, where a layout leaves a choice; NULL: its own choice. data/layouts/README.md says what
+ * each layout understands. The texts must live as long as the dataset. */
+typedef struct ds_options {
+    const char *frames, *state, *actions;
+} ds_options;
+
+/* Opens `path` (a file, or a folder for layouts of several files) for reading. `layout`: "auto", or a layout's name
+ * ("fwm"). `options` may be NULL. On error *out is NULL.
  * Errors: FWM_IO (cannot be opened or read), FWM_DATA (not such a file; a part missing, of another type or shape:
  * file, place in the file, expected, found), FWM_INVALID (no such layout), FWM_MEMORY. */
 fwm_status ds_open(ds_dataset **out, const char *path, const char *layout) FWM_MUST_USE;
+fwm_status ds_open_with(ds_dataset **out, const char *path, const char *layout, const ds_options *options) FWM_MUST_USE;
 void ds_close(ds_dataset **ds);
 
 const ds_info *ds_get_info(const ds_dataset *ds);

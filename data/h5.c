@@ -1,5 +1,6 @@
 #include "data/h5.h"
 
+#include "data/lzf.h"
 #include "model/base/checked.h"
 
 #include <errno.h>
@@ -126,6 +127,7 @@ fwm_status ds_h5_open(ds_h5 **out, const char *path)
     *out = NULL;
     int64_t size = 0;
     FWM_TRY(check_kind(path, &size));
+    FWM_TRY(ds_lzf_register());
     ds_h5 *file = fwm_calloc(1, sizeof *file);
     FWM_CHECK(file, FWM_MEMORY, "%s: out of memory", path);
     file->size = size;
@@ -173,6 +175,14 @@ bool ds_h5_exists(const ds_h5 *file, const char *object)
                 return false;
         }
     return H5Oexists_by_name(file->id, object, H5P_DEFAULT) > 0;
+}
+
+bool ds_h5_is_dataset(const ds_h5 *file, const char *object)
+{
+    H5O_info_t info;
+    return ds_h5_exists(file, object) &&
+           H5Oget_info_by_name2(file->id, object, &info, H5O_INFO_BASIC, H5P_DEFAULT) >= 0 &&
+           info.type == H5O_TYPE_DATASET;
 }
 
 typedef struct member_list {
@@ -252,20 +262,22 @@ static void attr_close(hid_t id, hid_t type)
         H5Aclose(id);
 }
 
-/* `count` texts of fixed length into the arena. */
-static fwm_status attr_fixed_texts(const ds_h5 *file, hid_t id, hid_t type, int64_t count, fwm_arena *arena,
-                                   const char **out)
+/* `count` texts of fixed length, of an attribute or a dataset, into the arena. */
+static fwm_status fixed_texts(const ds_h5 *file, hid_t id, hid_t type, int64_t count, fwm_arena *arena,
+                              const char **out)
 {
     size_t width = H5Tget_size(type), bytes = 0;
+    bool dataset = H5Iget_type(id) == H5I_DATASET; /* may be compressed */
     FWM_CHECK(width > 0 && fwm_mul_size(width, (size_t)count, &bytes) && bytes <= TEXT_MAX_BYTES &&
-                  (int64_t)bytes <= file->size,
+                  (dataset || (int64_t)bytes <= file->size),
               FWM_DATA, "%lld texts of %zu bytes do not fit in a file of %lld bytes", (long long)count, width,
               (long long)file->size);
     char *raw = fwm_calloc(bytes + 1, 1);
     FWM_CHECK(raw, FWM_MEMORY, "out of memory for texts of %zu bytes", bytes);
     fwm_status status = FWM_OK;
     bool padded = H5Tget_strpad(type) == H5T_STR_SPACEPAD;
-    FWM_CHECK_GOTO(status, H5Aread(id, type, raw) >= 0, FWM_DATA, "cannot be read, HDF5 says: %s", ds_h5_reason());
+    herr_t read = dataset ? H5Dread(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, raw) : H5Aread(id, type, raw);
+    FWM_CHECK_GOTO(status, read >= 0, FWM_DATA, "cannot be read, HDF5 says: %s", ds_h5_reason());
     for (int64_t i = 0; i < count; i++) {
         const char *text = raw + (size_t)i * width;
         size_t n = strnlen(text, width);
@@ -286,8 +298,8 @@ static fwm_status attr_read_texts(const ds_h5 *file, const char *object, const c
 {
     FWM_CHECK(H5Tget_class(type) == H5T_STRING, FWM_DATA, "%s: %s@%s: expected text, found another type", file->path,
               object, name);
-    fwm_status status = H5Tis_variable_str(type) > 0 ? ds_h5_attr_heap_texts(file, id, count, arena, out)
-                                                     : attr_fixed_texts(file, id, type, count, arena, out);
+    fwm_status status = H5Tis_variable_str(type) > 0 ? ds_h5_heap_texts(file, id, count, arena, out)
+                                                     : fixed_texts(file, id, type, count, arena, out);
     return status == FWM_OK ? FWM_OK : fwm_fail_within(status, "%s: %s@%s", file->path, object, name);
 }
 
@@ -329,6 +341,148 @@ fwm_status ds_h5_attr_texts(const ds_h5 *file, const char *object, const char *n
     attr_close(id, type);
     return status;
 }
+
+fwm_status ds_h5_attr_list(const ds_h5 *file, const char *object, const char *name, bool required, int64_t max,
+                           fwm_arena *arena, int64_t *count, const char ***out)
+{
+    hid_t id, type;
+    int64_t found = 0;
+    *count = 0;
+    *out = NULL;
+    fwm_status status = attr_open(file, object, name, required, &id, &type, &found);
+    if (status == FWM_OK && id >= 0 && found > 0) { /* an empty list has no text type */
+        const char **list = NULL;
+        if (found > max)
+            status = fwm_fail(FWM_DATA, "%s: %s@%s: expected at most %lld texts, found %lld", file->path, object, name,
+                              (long long)max, (long long)found);
+        else if (!(list = fwm_arena_alloc(arena, (size_t)found * sizeof *list)))
+            status = fwm_fail(FWM_MEMORY, "%s: %s@%s: out of memory", file->path, object, name);
+        else
+            status = attr_read_texts(file, object, name, id, type, found, arena, list);
+        if (status == FWM_OK) {
+            *count = found;
+            *out = list;
+        }
+    }
+    attr_close(id, type);
+    return status;
+}
+
+fwm_status ds_h5_attr_flags(const ds_h5 *file, const char *object, const char *name, bool required, int64_t count,
+                            bool *out)
+{
+    enum { FLAGS_MAX = 16 };
+    hid_t id, type;
+    int64_t found = 0, values[FLAGS_MAX];
+    fwm_status status = attr_open(file, object, name, required, &id, &type, &found);
+    if (status == FWM_OK && id >= 0) {
+        H5T_class_t kind = H5Tget_class(type);
+        if (found != count || count > FLAGS_MAX || (kind != H5T_INTEGER && kind != H5T_ENUM))
+            status = fwm_fail(FWM_DATA, "%s: %s@%s: expected %lld booleans, found %lld elements%s", file->path, object,
+                              name, (long long)count, (long long)found,
+                              kind == H5T_INTEGER || kind == H5T_ENUM ? "" : " of another type");
+        else if (H5Aread(id, H5T_NATIVE_INT64, values) < 0)
+            status = fwm_fail(FWM_DATA, "%s: %s@%s: cannot be read, HDF5 says: %s", file->path, object, name,
+                              ds_h5_reason());
+        for (int64_t i = 0; status == FWM_OK && i < count; i++)
+            out[i] = values[i] != 0;
+    }
+    attr_close(id, type);
+    return status;
+}
+
+typedef struct number_list {
+    fwm_arena *arena;
+    const char **names;
+    double *values;
+    int64_t count, max;
+} number_list;
+
+/* Keeps what is one number; texts and lists are passed over. */
+static herr_t collect_number(hid_t object, const char *name, const H5A_info_t *info, void *context)
+{
+    (void)info;
+    number_list *list = context;
+    hid_t id = H5Aopen(object, name, H5P_DEFAULT), type = id >= 0 ? H5Aget_type(id) : -1;
+    hid_t space = id >= 0 ? H5Aget_space(id) : -1;
+    herr_t result = type >= 0 && space >= 0 ? 0 : -1;
+    H5T_class_t kind = result == 0 ? H5Tget_class(type) : H5T_NO_CLASS;
+    if (result == 0 && (kind == H5T_INTEGER || kind == H5T_FLOAT) && H5Sget_simple_extent_npoints(space) == 1) {
+        if (list->count == list->max || H5Aread(id, H5T_NATIVE_DOUBLE, &list->values[list->count]) < 0 ||
+            !(list->names[list->count] = fwm_arena_strdup(list->arena, name)))
+            result = -1;
+        else
+            list->count++;
+    }
+    if (space >= 0)
+        H5Sclose(space);
+    attr_close(id, type);
+    return result;
+}
+
+fwm_status ds_h5_attr_numbers(const ds_h5 *file, const char *object, int64_t max, fwm_arena *arena, int64_t *count,
+                              const char ***names, const double **values)
+{
+    hsize_t at = 0;
+    number_list list = {.arena = arena, .max = max};
+    list.names = fwm_arena_alloc(arena, (size_t)(max + 1) * sizeof *list.names);
+    list.values = fwm_arena_alloc(arena, (size_t)(max + 1) * sizeof *list.values);
+    *count = 0;
+    FWM_CHECK(list.names && list.values, FWM_MEMORY, "%s: %s: out of memory", file->path, object);
+    FWM_CHECK(
+        H5Aiterate_by_name(file->id, object, H5_INDEX_NAME, H5_ITER_INC, &at, collect_number, &list, H5P_DEFAULT) >= 0,
+        FWM_DATA, "%s: %s: expected at most %lld numbers as attributes, all whole; HDF5 says: %s", file->path, object,
+        (long long)max, ds_h5_reason());
+    *count = list.count;
+    *names = list.names;
+    *values = list.values;
+    return FWM_OK;
+}
+
+/* ---- datasets of texts ----------------------------------------------------------------------------------------- */
+
+static fwm_status dataset_texts(const ds_h5 *file, const char *name, hid_t id, hid_t type, int64_t max,
+                                fwm_arena *arena, int64_t *count, const char ***out)
+{
+    hid_t space = H5Dget_space(id);
+    hssize_t n = space >= 0 ? H5Sget_simple_extent_npoints(space) : -1;
+    if (space >= 0)
+        H5Sclose(space);
+    FWM_CHECK(n >= 0 && n <= max, FWM_DATA, "%s: %s: expected at most %lld texts, found %lld", file->path, name,
+              (long long)max, (long long)n);
+    if (n == 0)
+        return FWM_OK;
+    FWM_CHECK(H5Tget_class(type) == H5T_STRING, FWM_DATA, "%s: %s: expected texts, found another type", file->path,
+              name);
+    const char **list = fwm_arena_alloc(arena, (size_t)n * sizeof *list);
+    FWM_CHECK(list, FWM_MEMORY, "%s: %s: out of memory", file->path, name);
+    fwm_status status = H5Tis_variable_str(type) > 0 ? ds_h5_heap_texts(file, id, n, arena, list)
+                                                     : fixed_texts(file, id, type, n, arena, list);
+    if (status != FWM_OK)
+        return fwm_fail_within(status, "%s: %s", file->path, name);
+    *count = n;
+    *out = list;
+    return FWM_OK;
+}
+
+fwm_status ds_h5_read_texts(const ds_h5 *file, const char *name, int64_t max, fwm_arena *arena, int64_t *count,
+                            const char ***out)
+{
+    *count = 0;
+    *out = NULL;
+    hid_t id = ds_h5_exists(file, name) ? H5Dopen2(file->id, name, H5P_DEFAULT) : -1;
+    FWM_CHECK(id >= 0, FWM_DATA, "%s: %s: expected a dataset of texts, found none", file->path, name);
+    hid_t type = H5Dget_type(id);
+    fwm_status status = type >= 0
+                            ? dataset_texts(file, name, id, type, max, arena, count, out)
+                            : fwm_fail(FWM_DATA, "%s: %s: no type, HDF5 says: %s", file->path, name, ds_h5_reason());
+    if (type >= 0)
+        H5Tclose(type);
+    H5Dclose(id);
+    return status;
+}
+
+/* ---- attributes that are numbers ------------------------------------------------------------------------------- */
 
 static fwm_status attr_number(const ds_h5 *file, const char *object, const char *name, bool required, bool integer,
                               void *out)

@@ -38,6 +38,7 @@ void ds_h5_close(ds_h5 **file);
 
 /* Whether an absolute path leads to an object. */
 bool ds_h5_exists(const ds_h5 *file, const char *object);
+bool ds_h5_is_dataset(const ds_h5 *file, const char *object);
 /* The names of a group's members in name order, into the arena; *count 0 for a missing group. At most `max`. */
 fwm_status ds_h5_members(const ds_h5 *file, const char *group, int64_t max, fwm_arena *arena, int64_t *count,
                          const char ***names) FWM_MUST_USE;
@@ -54,10 +55,24 @@ fwm_status ds_h5_attr_i64(const ds_h5 *file, const char *object, const char *nam
 fwm_status ds_h5_attr_texts(const ds_h5 *file, const char *object, const char *name, int64_t count, fwm_arena *arena,
                             const char *const **out) FWM_MUST_USE;
 
-/* The `count` texts of variable length that an open attribute holds, into the arena. Its message does not name the
- * place. */
-fwm_status ds_h5_attr_heap_texts(const ds_h5 *file, hid_t attribute, int64_t count, fwm_arena *arena,
-                                 const char **out) FWM_MUST_USE;
+/* A list of up to `max` texts; an empty one may have any type. */
+fwm_status ds_h5_attr_list(const ds_h5 *file, const char *object, const char *name, bool required, int64_t max,
+                           fwm_arena *arena, int64_t *count, const char ***out) FWM_MUST_USE;
+/* `count` (at most 16) booleans, as enumerations or integers. */
+fwm_status ds_h5_attr_flags(const ds_h5 *file, const char *object, const char *name, bool required, int64_t count,
+                            bool *out) FWM_MUST_USE;
+/* All attributes that are one number, in name order; at most `max`. */
+fwm_status ds_h5_attr_numbers(const ds_h5 *file, const char *object, int64_t max, fwm_arena *arena, int64_t *count,
+                              const char ***names, const double **values) FWM_MUST_USE;
+
+/* The texts of a dataset, of fixed or variable length. */
+fwm_status ds_h5_read_texts(const ds_h5 *file, const char *name, int64_t max, fwm_arena *arena, int64_t *count,
+                            const char ***out) FWM_MUST_USE;
+
+/* The `count` texts of variable length that an open attribute or dataset holds, into the arena. Its message does not
+ * name the place. */
+fwm_status ds_h5_heap_texts(const ds_h5 *file, hid_t holder, int64_t count, fwm_arena *arena,
+                            const char **out) FWM_MUST_USE;
 
 typedef enum ds_number { DS_U8, DS_F32, DS_OTHER_NUMBER } ds_number;
 
@@ -93,14 +108,22 @@ int64_t ds_array_width(const ds_array *array, int axis);
  * divided by the divisor. out [length, inner extents]. Takes the lock itself: not to be called with it held. Errors:
  * FWM_INVALID (outside the extents), FWM_IO, FWM_DATA. */
 fwm_status ds_array_read_steps(ds_array *array, int64_t index, int64_t start, int64_t length, float *out) FWM_MUST_USE;
-/* The same for arrays of bytes (any integers; those over 255 become 255). */
+/* The box [at, at + count) over all axes, in the array's own order, as float32, bytes divided by the divisor. Takes the
+ * lock itself. Errors: FWM_INVALID, FWM_DATA. */
+fwm_status ds_array_read_box(const ds_array *array, const int64_t *at, const int64_t *count, float *out) FWM_MUST_USE;
+/* The same as ds_array_read_steps for arrays of bytes (any integers; those over 255 become 255). */
 fwm_status ds_array_read_bytes(ds_array *array, int64_t index, int64_t start, int64_t length,
                                uint8_t *out) FWM_MUST_USE;
 
+/* A whole small dataset of any rank, a scalar too. */
+fwm_status ds_h5_read_f64_any(const ds_h5 *file, const char *name, fwm_arena *arena, int *rank,
+                              int64_t dims[DS_RANK_MAX], const double **out) FWM_MUST_USE;
 /* A whole small dataset of the given rank, into the arena; dims[rank] receives its extents. */
 fwm_status ds_h5_read_f64(const ds_h5 *file, const char *name, int rank, fwm_arena *arena, int64_t *dims,
                           const double **out) FWM_MUST_USE;
 fwm_status ds_h5_read_i32(const ds_h5 *file, const char *name, int rank, fwm_arena *arena, int64_t *dims,
                           const int32_t **out) FWM_MUST_USE;
+fwm_status ds_h5_read_u8(const ds_h5 *file, const char *name, int rank, fwm_arena *arena, int64_t *dims,
+                         const uint8_t **out) FWM_MUST_USE;
 
 #endif

@@ -101,7 +101,7 @@ static const char *fetch(const ds_h5 *file, const unsigned char *reference, fwm_
     return text;
 }
 
-fwm_status ds_h5_attr_heap_texts(const ds_h5 *file, hid_t attribute, int64_t count, fwm_arena *arena, const char **out)
+fwm_status ds_h5_heap_texts(const ds_h5 *file, hid_t holder, int64_t count, fwm_arena *arena, const char **out)
 {
     hid_t type = -1;
     size_t bytes = 0;
@@ -112,8 +112,10 @@ fwm_status ds_h5_attr_heap_texts(const ds_h5 *file, hid_t attribute, int64_t cou
     unsigned char *references = fwm_calloc(bytes + 1, 1);
     FWM_CHECK(references, FWM_MEMORY, "out of memory for %lld texts", (long long)count);
     fwm_status status = FWM_OK;
-    FWM_CHECK_GOTO(status, opaque_references(&type) && H5Aread(attribute, type, references) >= 0, FWM_DATA,
-                   "cannot be read, HDF5 says: %s", ds_h5_reason());
+    bool read = opaque_references(&type) &&
+                (H5Iget_type(holder) == H5I_DATASET ? H5Dread(holder, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, references)
+                                                    : H5Aread(holder, type, references)) >= 0;
+    FWM_CHECK_GOTO(status, read, FWM_DATA, "cannot be read, HDF5 says: %s", ds_h5_reason());
     for (int64_t i = 0; i < count && status == FWM_OK; i++)
         out[i] = fetch(file, references + i * REFERENCE_BYTES, arena, &status);
 done:

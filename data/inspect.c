@@ -159,6 +159,27 @@ static json_t *describe_splits(const ds_info *info)
     return splits;
 }
 
+/* Extents and edges of each axis, and the conditions that the dataset states. */
+static json_t *describe_grid(const ds_grid *grid)
+{
+    if (!grid)
+        return json_null();
+    json_t *axes = json_array(), *conditions = json_array();
+    for (int d = 0; d < grid->dims; d++)
+        json_array_append_new(axes, json_pack("{s:o, s:I, s:[s,s]}", "name", text(grid->names[d]), "points",
+                                              (json_int_t)grid->n[d], "edges", ds_edge_name(grid->edge[d][0]),
+                                              ds_edge_name(grid->edge[d][1])));
+    for (int64_t i = 0; i < grid->conditions; i++) {
+        const ds_condition *c = &grid->condition[i];
+        json_int_t covered = 0;
+        for (int64_t k = 0; c->mask && k < c->points; k++)
+            covered += c->mask[k] != 0;
+        json_array_append_new(conditions, json_pack("{s:o, s:s, s:I}", "name", text(c->name), "kind",
+                                                    ds_edge_name(c->kind), "points", covered));
+    }
+    return json_pack("{s:o, s:o}", "axes", axes, "conditions", conditions);
+}
+
 static json_t *describe(const ds_info *info, json_t *ranges, int64_t bad)
 {
     json_t *frames = info->fields[DS_FRAMES].points == 0
@@ -166,13 +187,14 @@ static json_t *describe(const ds_info *info, json_t *ranges, int64_t bad)
                          : json_pack("[I, I, I]", (json_int_t)info->height, (json_int_t)info->width,
                                      (json_int_t)info->fields[DS_FRAMES].channels);
     json_t *out = json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:O, s:o, s:o, s:o, s:b, s:n}", "kind",
-        "dataset", "layout", info->layout, "name", text(info->name), "equation", text(info->equation), "generator",
-        text(info->generator), "trajectories", (json_int_t)info->trajectories, "steps", (json_int_t)info->steps,
-        "frames", frames, "fields", describe_names(info->fields[DS_STATE].channels, info->fields[DS_STATE].names),
-        "actions", (json_int_t)info->fields[DS_ACTIONS].channels, "dt", number(info->dt), "seed",
-        (json_int_t)info->seed, "nan", (json_int_t)bad, "splits", describe_splits(info), "ranges", ranges, "mesh",
-        describe_mesh(info->mesh), "coarse_mesh", describe_mesh(info->coarse_mesh), "truth",
+        "{s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:O, s:o, s:o, s:o, s:o, s:b, s:n}",
+        "kind", "dataset", "layout", info->layout, "name", text(info->name), "equation", text(info->equation),
+        "generator", text(info->generator), "trajectories", (json_int_t)info->trajectories, "steps",
+        (json_int_t)info->steps, "frames", frames, "fields",
+        describe_names(info->fields[DS_STATE].channels, info->fields[DS_STATE].names), "actions",
+        (json_int_t)info->fields[DS_ACTIONS].channels, "dt", number(info->dt), "seed", (json_int_t)info->seed, "nan",
+        (json_int_t)bad, "splits", describe_splits(info), "ranges", ranges, "mesh", describe_mesh(info->mesh),
+        "coarse_mesh", describe_mesh(info->coarse_mesh), "grid", describe_grid(info->grid), "truth",
         describe_names(info->truths, info->truth_names), "key_state", (int)info->has_key_state, "residual");
     return out;
 }

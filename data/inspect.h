@@ -8,7 +8,8 @@
 
 /* A new object with the keys kind, layout, name, equation, generator, trajectories, steps, frames ([H,W,C] or null),
  * fields (names of the state's channels), actions (how many), dt, nan (values that are NaN or infinite, in all fields
- * and parameters), splits, ranges, parameters, mesh, coarse_mesh, truth, residual (null: the caller knows the
+ * and parameters), splits, ranges, parameters, mesh, coarse_mesh, grid (null, or
+ * axes with their edges, and conditions), truth, residual (null: the caller knows the
  * equation). The caller drops it.
  * Errors: as ds_read, FWM_MEMORY. */
 fwm_status ds_inspect(ds_dataset *ds, json_t **out) FWM_MUST_USE;

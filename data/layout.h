@@ -31,6 +31,7 @@ typedef struct ds_layout {
 
 struct ds_dataset {
     ds_info info;
+    ds_options options;
     char *path;
     fwm_arena *arena;
     ds_h5 *file; /* NULL for a folder */
@@ -41,6 +42,15 @@ struct ds_dataset {
         const double *values;
     } * truths; /* [info.truths], values NULL until asked for */
 };
+
+/* FWM_INVALID, naming the option, where options were given that the layout does not take (those it takes: true). */
+fwm_status ds_refuse_options(const ds_dataset *ds, bool frames, bool state, bool actions) FWM_MUST_USE;
+
+/* lengths[trajectories] and splits[trajectories] of ds->info, zeroed, from the arena. */
+fwm_status ds_make_lists(ds_dataset *ds, int64_t trajectories, int64_t **lengths, uint8_t **splits) FWM_MUST_USE;
+
+/* A text by a format, into the arena; NULL when memory is out. */
+__attribute__((format(printf, 2, 3))) const char *ds_format(fwm_arena *arena, const char *format, ...);
 
 /* `count` names "<stem>0", "<stem>1", ... in the arena (the stem alone where there is one); NULL when
  * memory is out. */

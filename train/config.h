@@ -44,7 +44,14 @@ typedef struct tr_map { /* in the order given */
 /* Choices, stored as int: the position of the word in the table's list. */
 enum tr_cell { TR_TRIANGLE, TR_QUADRILATERAL };
 enum tr_space { TR_P1, TR_P2, TR_Q1, TR_Q2 };
-enum tr_layout { TR_LAYOUT_AUTO, TR_LAYOUT_FWM };
+enum tr_layout {
+    TR_LAYOUT_AUTO,
+    TR_LAYOUT_FWM,
+    TR_LAYOUT_WELL,
+    TR_LAYOUT_PDEBENCH,
+    TR_LAYOUT_ROBOMIMIC,
+    TR_LAYOUT_GENERIC
+};
 enum tr_equation { TR_EQUATION_NONE, TR_EQUATION_HEAT };
 enum tr_norm { TR_NORM_DUAL, TR_NORM_LUMPED, TR_NORM_STEP };
 enum tr_prior { TR_PRIOR_NONE, TR_PRIOR_FEM };
@@ -84,6 +91,7 @@ typedef struct tr_config {
     struct {
         const char *file;
         int layout;
+        const char *frames, *state, *actions;
         int64_t clip, batch, context, prefetch, trajectories;
         double state_noise;
     } data;

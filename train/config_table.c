@@ -154,7 +154,10 @@ const tr_row tr_config_rows[] = {
     BOOL(simulate.compress, "false", "Compress frames (shuffle, gzip 1)"),
 
     STRING(data.file, "\?\?\?", "The dataset, an HDF5 file; `fwm simulate` writes it, all else reads it"),
-    ENUM(data.layout, "auto", WORDS("auto", "fwm"), "Layout of the file; auto: recognised from its content"),
+    ENUM(data.layout, "auto", WORDS("auto", "fwm", "well", "pdebench", "robomimic", "generic"), "Layout of the file; auto: recognised from its content"),
+    STRING(data.frames, "auto", "What the frames are, where the layout leaves a choice (generic: PATH:AXES; robomimic: a key of obs); auto: its own choice"),
+    STRING(data.state, "auto", "What the state is, where the layout leaves a choice (generic: PATH:AXES; robomimic: states, obs or a key of obs); auto: its own choice"),
+    STRING(data.actions, "auto", "What the actions are, where the layout leaves a choice (generic: PATH:AXES); auto: its own choice"),
     INT(data.clip, "8", 2, 4096, "frames", "Frames of a training clip"),
     INT(data.batch, "8", 1, 4096, "clips", "Clips of a training step"),
     INT(data.context, "1", 1, 4096, "frames", "Observed frames before a prediction begins"),

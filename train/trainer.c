@@ -101,6 +101,18 @@ static fwm_status measure_scale(tr_run *run)
     return FWM_OK;
 }
 
+static bool due(int64_t step, int64_t every)
+{
+    return every > 0 && step % every == 0;
+}
+
+static fwm_status save_last(tr_run *run)
+{
+    FWM_TRY(tr_run_save(run, "last.ckpt", true));
+    run->saved = run->step;
+    return FWM_OK;
+}
+
 static fwm_status fit_law(tr_run *run)
 {
     int64_t total = run->options->dry_run && run->to_identify > DRY_STEPS ? DRY_STEPS : run->to_identify;
@@ -109,8 +121,14 @@ static fwm_status fit_law(tr_run *run)
     fwm_progress bar;
     fwm_progress_start(&bar, "identify", run->identified, total);
     FWM_TRY(ds_loader_seek(run->pairs, run->identified));
-    while (run->identified < total && !stop_signal)
+    while (run->identified < total && !stop_signal) {
         FWM_TRY(identify_step(run, &bar));
+        if (!run->options->dry_run && run->identified < total &&
+            due(run->identified, run->config->trainer.save_every)) {
+            memcpy(run->ema, run->p, (size_t)run->size * sizeof *run->p);
+            FWM_TRY(save_last(run));
+        }
+    }
     fwm_progress_finish(&bar, run->identified, "");
     return FWM_OK;
 }
@@ -133,7 +151,7 @@ static fwm_status identify(tr_run *run)
         memcpy(run->ema, run->p, (size_t)run->size * sizeof *run->p);
         /* Where there is no network to train, the run saves when all of it is done. */
         if (run->identified > 0 && !run->options->dry_run && !(whole && run->config->trainer.steps == 0))
-            FWM_TRY(tr_run_save(run, "last.ckpt", true));
+            FWM_TRY(save_last(run));
         if (!whole)
             return FWM_OK;
     }
@@ -281,11 +299,6 @@ static fwm_status log_term_norms(tr_run *run, const double weights[TR_TERM_COUNT
     return tr_events_write(run->events, run->step, row, TR_TERM_COUNT + 1);
 }
 
-static bool due(int64_t step, int64_t every)
-{
-    return every > 0 && step % every == 0;
-}
-
 static fwm_status loss_and_update(tr_run *run, const ds_batch *batch, progress *p)
 {
     double weights[TR_TERM_COUNT];
@@ -340,9 +353,7 @@ static fwm_status after_step(tr_run *run, progress *p)
         FWM_TRY(log_step(run, p));
     if (run->validation && (due(run->step, c->trainer.eval_every) || last))
         FWM_TRY(checkpoint_best(run));
-    if (due(run->step, c->trainer.save_every) || last || stop_signal)
-        FWM_TRY(tr_run_save(run, "last.ckpt", true));
-    return FWM_OK;
+    return due(run->step, c->trainer.save_every) || last ? save_last(run) : FWM_OK;
 }
 
 static fwm_status train(tr_run *run)
@@ -372,8 +383,10 @@ static fwm_status train(tr_run *run)
     if (run->config->trainer.steps == 0 && !run->options->dry_run) { /* what was identified is the model */
         if (run->validation)
             FWM_TRY(checkpoint_best(run));
-        FWM_TRY(tr_run_save(run, "last.ckpt", true));
+        FWM_TRY(save_last(run));
     }
+    if (stop_signal && run->saved != run->step && !run->options->dry_run)
+        FWM_TRY(save_last(run));
     run->loss = p.loss;
     if (run->options->profile && run->current >= 0)
         ad_plan_print(tr_objective_plan(run->stage[run->current]), run->out);
@@ -450,6 +463,7 @@ fwm_status tr_train(tr_train_result *result, const tr_config *config, const tr_t
                     .began = fwm_seconds(),
                     .loss = NAN,
                     .best = INFINITY,
+                    .saved = -1,
                     .current = -1};
     signal_guard guard;
     signals_watch(&guard);

@@ -35,6 +35,7 @@ typedef struct tr_run {
     float *p, *g, *m, *v, *ema;
     int64_t to_identify;      /* updates of the law; 0: nothing is learned */
     int64_t identified, step; /* updates done */
+    int64_t saved;            /* the step of this process's newest last.ckpt; -1: none */
     double loss, best;        /* the last update's; the best validation's */
     double began, elapsed;    /* start of this process [s]; seconds of earlier ones */
     tr_memory predicted;

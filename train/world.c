@@ -210,7 +210,12 @@ fwm_status tr_world_load(const tr_world *w, const tr_checkpoint *checkpoint, con
 static fwm_status open_world(tr_world *w, const char *data, const tr_checkpoint *checkpoint)
 {
     const tr_config *c = w->config;
-    FWM_TRY(ds_open(&w->ds, data ? data : c->data.file, tr_config_word("data.layout", c->data.layout)));
+    const char *const given[] = {c->data.frames, c->data.state, c->data.actions};
+    const char *chosen[3];
+    for (int k = 0; k < 3; k++)
+        chosen[k] = strcmp(given[k], "auto") != 0 ? given[k] : NULL;
+    const ds_options options = {.frames = chosen[0], .state = chosen[1], .actions = chosen[2]};
+    FWM_TRY(ds_open_with(&w->ds, data ? data : c->data.file, tr_config_word("data.layout", c->data.layout), &options));
     FWM_TRY(ds_ensure_stats(w->ds));
     w->info = ds_get_info(w->ds);
     FWM_TRY(fill_model(w));

@@ -158,6 +158,7 @@ static fwm_status open_fwm(ds_dataset *ds)
     FWM_CHECK(ds->file, FWM_DATA, "%s: expected a file of layout fwm, found a folder", ds->path);
     ds->self = fwm_calloc(1, sizeof(fwm_file));
     FWM_CHECK(ds->self, FWM_MEMORY, "%s: out of memory", ds->path);
+    FWM_TRY(ds_refuse_options(ds, false, false, false));
     FWM_TRY(read_header(ds));
     FWM_TRY(read_split(ds));
     for (ds_field f = 0; f < DS_FIELDS; f++)

@@ -266,7 +266,7 @@ Test(trainer, killed_at_any_moment_goes_on_to_the_same_bits, .timeout = 240)
         const char *line, *file, *more;
         int signal;
     } moments[] = {
-        {"\"identified\": 20,", NULL, "", SIGKILL},
+        {"\"identified\": 20,", NULL, "--set trainer.save_every=7", SIGKILL},
         {"\"identified\": 30,", NULL, "", SIGTERM}, /* saves within identification */
         {"\"identified\": 45,", NULL, "", SIGKILL},
         {NULL, "run/last.ckpt.new", "--set trainer.save_every=1", SIGKILL}, /* in a save */
@@ -366,6 +366,54 @@ Test(trainer, a_full_disk_leaves_the_last_checkpoint, .timeout = 120)
     small_remove(folder);
 }
 
+/* Turns over a byte in the middle of a file. */
+static void damage(const char *folder, const char *name)
+{
+    char path[SMALL_PATH + 64];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "r+b");
+    cr_assert(f && fseek(f, 900000, SEEK_SET) == 0);
+    int byte = fgetc(f);
+    cr_assert(byte >= 0 && fseek(f, 900000, SEEK_SET) == 0 && fputc(byte ^ 0xff, f) >= 0 && fclose(f) == 0);
+}
+
+Test(trainer, a_damaged_checkpoint_falls_back_and_is_not_begun_over, .timeout = 120)
+{
+    char folder[SMALL_PATH];
+    small_folder(folder);
+    uninterrupted(folder);
+    pid_t child = start(folder, "--set trainer.save_every=2");
+    cr_assert(wait_for(folder, child, "\"step\": 8,", NULL));
+    (void)kill(child, SIGTERM);
+    cr_assert_eq(small_wait(child), 1);
+    cr_assert_eq(small_shell("cp -r %s/run %s/lost", folder, folder), 0);
+    damage(folder, "run/last.ckpt");
+    cr_assert_eq(run(folder, "--resume"), 0, "%s", small_text(folder, "err"));
+    cr_expect_not_null(strstr(small_text(folder, "err"), "loaded the one before it"), "%s", small_text(folder, "err"));
+    expect_same(folder, "whole/last.ckpt", "run/last.ckpt");
+    /* Both damaged: the run is not begun anew over what is left of it. */
+    cr_assert_eq(small_shell("rm -r %s/run && mv %s/lost %s/run", folder, folder, folder), 0);
+    damage(folder, "run/last.ckpt");
+    damage(folder, "run/last.ckpt.prev");
+    cr_expect_eq(run(folder, ""), 1);
+    expect_error(folder, "run/last.ckpt: damaged: ");
+    small_remove(folder);
+}
+
+Test(trainer, other_threads_are_told, .timeout = 60)
+{
+    char folder[SMALL_PATH];
+    small_folder(folder);
+    pid_t child = start(folder, "");
+    cr_assert(wait_for(folder, child, "\"step\": 4,", NULL));
+    (void)kill(child, SIGTERM);
+    cr_assert_eq(small_wait(child), 1);
+    cr_expect_eq(run(folder, "--set trainer.threads=2"), 0, "%s", small_text(folder, "err"));
+    cr_expect_not_null(strstr(small_text(folder, "err"), "the run goes on, but not to the same bits"), "%s",
+                       small_text(folder, "err"));
+    small_remove(folder);
+}
+
 Test(trainer, a_folder_that_cannot_be_made, .timeout = 60)
 {
     char folder[SMALL_PATH];
@@ -403,6 +451,16 @@ Test(trainer, divergence_is_named, .timeout = 60)
     expect_error(folder, "training diverged", "Lower optimizer.lr (10)");
     expect_finite(folder, "run/last.ckpt");
     expect_finite(folder, "run/last.ckpt.prev");
+    cr_assert_eq(small_shell("rm -r %s/run", folder), 0);
+    /* A law that is not linear has no step from every state: validation ends in a null, the run goes on to its own end.
+     */
+    cr_expect_eq(run(folder, "--set optimizer.lr=10 --set optimizer.ema=0 --set trainer.eval_every=1 "
+                             "--set physics.parameters.radiation=0.1 --set physics.parameters.temperature=3"),
+                 1);
+    expect_error(folder, "training diverged");
+    cr_expect_not_null(strstr(small_text(folder, "err"), "validation: "), "%s", small_text(folder, "err"));
+    cr_expect_not_null(strstr(small_text(folder, "run/metrics.jsonl"), "\"val_vrmse\": null"));
+    expect_finite(folder, "run/best.ckpt");
     cr_assert_eq(small_shell("rm -r %s/run", folder), 0);
     cr_expect_eq(run(folder, "--set physics.identification.lr=10"), 1);
     expect_error(folder, "identification, step ", "heat: ", "a lower physics.identification.lr (10) may help");
@@ -496,6 +554,8 @@ Test(trainer, several_processes_are_refused, .timeout = 60)
 Test(trainer, memory_is_predicted, .timeout = 120)
 {
     char folder[SMALL_PATH], path[SMALL_PATH + 32];
+    if (strstr(small_program(), "-san"))
+        cr_skip_test("sanitizers have memory of their own");
     small_folder(folder);
     cr_assert_eq(run(folder, "--dry-run --json"), 0, "%s", small_text(folder, "err"));
     cr_expect(!exists(folder, "run"));

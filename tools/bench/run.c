@@ -162,11 +162,6 @@ static fwm_status open_entry(entry *e)
 
 static fwm_status prepare(session *s, bench_result *results, bool strict)
 {
-    const double start = fwm_seconds();
-    FWM_TRY(bench_machine_create(&s->machine));
-    for (int k = 0; k < BENCH_LIMIT_COUNT; k++)
-        FWM_TRY(warm_up(&s->limit[k], bench_machine_runner((bench_limit)k), NULL, s->machine));
-    fwm_log(FWM_LOG_DEBUG, "limits: prepared in %.2f s", fwm_seconds() - start);
     for (int64_t i = 0; i < s->n; i++) {
         const fwm_status status = open_entry(&s->entries[i]);
         if (status != FWM_OK && (strict || (status != FWM_IO && status != FWM_UNSUPPORTED)))
@@ -174,6 +169,11 @@ static fwm_status prepare(session *s, bench_result *results, bool strict)
         if (status != FWM_OK)
             (void)snprintf(results[i].why, sizeof results[i].why, "%s", fwm_error_message());
     }
+    const double start = fwm_seconds();
+    FWM_TRY(bench_machine_create(&s->machine));
+    for (int k = 0; k < BENCH_LIMIT_COUNT; k++)
+        FWM_TRY(warm_up(&s->limit[k], bench_machine_runner((bench_limit)k), NULL, s->machine));
+    fwm_log(FWM_LOG_DEBUG, "limits: prepared in %.2f s", fwm_seconds() - start);
     return FWM_OK;
 }
 

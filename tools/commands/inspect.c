@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const fwm_command fwm_command_inspect = {
     .name = "inspect",
     .summary = "show what a dataset, a checkpoint or an export holds",
     .arguments = "FILE",
-    .doc = "Recognises the file by its content. Of a dataset: layout, shapes, units, statistics, how many values are "
+    .doc = "Recognises the file by its content; a folder is taken for a dataset of several files. Of a dataset: "
+           "layout, shapes, units, statistics, how many values are "
            "not finite. Of a "
            "checkpoint: step, parameters, the whole configuration, every tensor with its checksum (all are verified), "
            "and a digest over "
@@ -24,13 +26,17 @@ const fwm_command fwm_command_inspect = {
 };
 
 /* ---- what kind of file ---- */
-/* HDF5's signature stands at byte 0, or at 512 times a power of two where a user block precedes it. */
-static fwm_status is_hdf5(const char *path, bool *yes)
+/* A folder is taken for a dataset. HDF5's signature stands at byte 0, or at 512 times a power of two where a user block
+ * precedes it. */
+static fwm_status is_dataset(const char *path, bool *yes)
 {
     static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1A, '\n'};
     enum { LAST_PLACE = 1 << 20 };
     unsigned char bytes[8];
-    *yes = false;
+    struct stat st;
+    *yes = stat(path, &st) == 0 && S_ISDIR(st.st_mode); /* a dataset of several files */
+    if (*yes)
+        return FWM_OK;
     FILE *file = fopen(path, "rb");
     FWM_CHECK(file != NULL, FWM_IO, "%s: cannot be opened: %s", path, strerror(errno));
     for (long at = 0; at <= LAST_PLACE && !*yes; at = at == 0 ? 512 : 2 * at) {
@@ -196,7 +202,7 @@ fwm_status fwm_run_inspect(fwm_call *call)
     json_t *report;
     bool dataset = false;
     /* A file that cannot be opened may be a checkpoint whose previous one is there. */
-    if (is_hdf5(path, &dataset) == FWM_OK && dataset)
+    if (is_dataset(path, &dataset) == FWM_OK && dataset)
         FWM_TRY(inspect_dataset(path, &report));
     else
         FWM_TRY(inspect_tensors(path, &report));

@@ -1,0 +1,44 @@
+/* A field put together from arrays of other shapes: which axis of each array is the trajectory, which is time, which
+ * are the axes of the grid; what remains are components, flattened row by row. An array without one of these axes holds
+ * for all of it (constant in time, the same along an axis, the same for all trajectories) and is repeated.
+ *
+ * Ownership: the layout opens and closes its sources; names live in the dataset's arena.
+ * Cost: where the array's order is the field's, it is read straight into place, by position where it is stored plainly;
+ * else through a buffer as large as the part that is read. A source that is not kept open costs an opening each time:
+ * for datasets of thousands of small arrays, each of which would hold a chunk cache of a megabyte. */
+#ifndef FWM_DATA_SOURCE_H
+#define FWM_DATA_SOURCE_H
+
+#include "data/grid.h"
+#include "data/h5.h"
+
+typedef struct ds_source {
+    /* Set by the layout before ds_source_open. */
+    const ds_h5 *file;
+    const char *name;
+    int sample, time, space[DS_GRID_MAX]; /* axes of the array, -1 where it has none */
+    bool keep;                            /* stay open between reads */
+    float divisor;                        /* as in ds_array; 0: 255 for bytes, 1 for all else */
+    int64_t channel;                      /* of the field, at which its components begin */
+    /* Known after it. */
+    int64_t channels; /* components */
+    int rank;
+    int64_t dims[DS_RANK_MAX];
+    bool bytes, integer;
+    ds_array array; /* open where `keep` */
+} ds_source;
+
+/* A source without any axis: the layout sets those it has. */
+ds_source ds_source_make(const ds_h5 *file, const char *name);
+
+/* Opens the array, checks that it has the axes named and, where it has them, `samples` (0: any) trajectories, `steps`
+ * (0: any) steps and the grid's extents. Lock held. Errors: FWM_DATA, FWM_MEMORY. */
+fwm_status ds_source_open(ds_source *source, int64_t samples, int64_t steps, const ds_grid *grid) FWM_MUST_USE;
+void ds_source_close(ds_source *source);
+
+/* Steps [start, start+length) of one trajectory into channels [channel, channel+channels) of out [length, points,
+ * width]. Lock not held. */
+fwm_status ds_source_read(ds_source *source, const ds_grid *grid, int64_t sample, int64_t start, int64_t length,
+                          int64_t width, float *out) FWM_MUST_USE;
+
+#endif
