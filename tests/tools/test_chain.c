@@ -89,7 +89,7 @@ static void evaluate(const char *folder)
     cr_expect(json_is_number(at(e, "parameters/loss/fitted")) && json_is_number(at(e, "parameters/loss/true")));
     /* The same is in the file beside the report. */
     char file[SMALL_PATH + 32];
-    (void)snprintf(file, sizeof file, "%s/run/metrics_test.json", folder);
+    (void)snprintf(file, sizeof file, "%s/run/metrics.json", folder);
     json_t *kept = small_json(file);
     cr_expect_eq(json_object_size(kept), json_object_size(e));
     cr_expect_float_eq(json_number_value(at(kept, "model/state/vrmse/10")),

@@ -29,7 +29,8 @@ const fwm_command fwm_command_eval = {
            "operator at each "
            "horizon, with the same figures for persistence and for the cheap simulation alone, and fitted parameters "
            "beside the true ones. "
-           "Writes metrics_<split>.json, and report.html with curves and image strips.",
+           "Writes metrics.json (metrics_<split>.json for another split than eval.split), and report.html with curves "
+           "and image strips.",
     .options = options,
     .min_arguments = 1,
     .max_arguments = 1,
@@ -130,7 +131,9 @@ static fwm_status publish(fwm_call *call, const tr_trained *t, const tr_evaluate
     (void)json_object_set_new(json, "checkpoint", json_string(call->arguments[0]));
     (void)json_object_set_new(json, "data", json_string(ds_path(t->world->ds)));
     (void)json_object_set_new(json, "split", json_string(split));
-    (void)snprintf(path, sizeof path, "%s/metrics_%s.json", out, split);
+    /* The configured split's figures are the run's; those of another stand beside them under its name. */
+    bool main_split = strcmp(split, tr_config_word("eval.split", t->config->eval.split)) == 0;
+    (void)snprintf(path, sizeof path, "%s/metrics%s%s.json", out, main_split ? "" : "_", main_split ? "" : split);
     fwm_status status = fwm_make_parent(path);
     if (status == FWM_OK)
         status = write_json(json, path);
