@@ -102,6 +102,8 @@ $(BUILD)/venv/ready: Makefile
 bench: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) build
 	@$(BUILD)/fwm bench $(BENCH)
+	@for peer in reference peers; do /usr/bin/python3 -c 'import torch' 2>/dev/null \
+	  && /usr/bin/python3 tests/bench/$$peer.py --fwm $(BUILD)/fwm || echo "tests/bench/$$peer.py: PyTorch is not installed, no comparison"; done
 
 # ---- packages -----------------------------------------------------------------------------------------------------------
 deps:
