@@ -267,11 +267,6 @@ ad_plan *tr_objective_plan_mutable(tr_objective *o)
     return o->plan;
 }
 
-const ad_graph *tr_objective_graph(const tr_objective *o)
-{
-    return o->g;
-}
-
 /* ---- running ---- */
 
 static void put(const tr_objective *o, ad_value input, int64_t at, double x)

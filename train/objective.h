@@ -50,7 +50,6 @@ fwm_status tr_objective_prepare(tr_objective *objective, void *flat, void *flat_
 
 const ad_plan *tr_objective_plan(const tr_objective *objective);
 ad_plan *tr_objective_plan_mutable(tr_objective *objective);
-const ad_graph *tr_objective_graph(const tr_objective *objective);
 
 /* Deviation of the correction, [fields]. */
 void tr_objective_set_scale(tr_objective *objective, const double *scale);

@@ -64,11 +64,6 @@ const ad_plan *tr_rollout_plan(const tr_rollout *r)
     return r->plan;
 }
 
-const ad_graph *tr_rollout_graph(const tr_rollout *r)
-{
-    return r->g;
-}
-
 fwm_status tr_rollout_prepare(tr_rollout *r, float *flat)
 {
     enum { MAX_PARAMETERS = 512 };

@@ -14,7 +14,6 @@ fwm_status tr_rollout_create(tr_rollout **rollout, tr_world *world, int64_t batc
 void tr_rollout_destroy(tr_rollout **rollout);
 int64_t tr_rollout_batch(const tr_rollout *rollout);
 const ad_plan *tr_rollout_plan(const tr_rollout *rollout);
-const ad_graph *tr_rollout_graph(const tr_rollout *rollout);
 
 /* Binds weights (a flat vector of the store) and allocates. */
 fwm_status tr_rollout_prepare(tr_rollout *rollout, float *flat) FWM_MUST_USE;
