@@ -186,22 +186,23 @@ static void close_fwm(ds_dataset *ds)
     ds->self = NULL;
 }
 
-static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, float *out)
+static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, ds_as as,
+                             void *out)
 {
     fwm_file *self = ds->self;
-    return ds_array_read_steps(&self->fields[f], trajectory, start, length, out);
+    return ds_array_read_steps(&self->fields[f], trajectory, start, length, as, out);
 }
 
 static fwm_status read_parameters(ds_dataset *ds, int64_t trajectory, float *out)
 {
     fwm_file *self = ds->self;
-    return ds_array_read_steps(&self->parameters, 0, trajectory, 1, out);
+    return ds_array_read_steps(&self->parameters, 0, trajectory, 1, DS_AS_FLOATS, out);
 }
 
 static fwm_status read_key_state(ds_dataset *ds, int64_t trajectory, int64_t start, int64_t length, uint8_t *out)
 {
     fwm_file *self = ds->self;
-    return ds_array_read_bytes(&self->key_state, trajectory, start, length, out);
+    return ds_array_read_steps(&self->key_state, trajectory, start, length, DS_AS_BYTES, out);
 }
 
 static fwm_status read_truth(ds_dataset *ds, int64_t i, int64_t *count, const double **values)
