@@ -23,6 +23,9 @@ bool ds_stored_is_u8(ds_stored stored);
 /* out[i] = in[i] / divisor, in [n] stored numbers at any alignment. out and in do not overlap. */
 void ds_numbers_to_floats(float *out, const void *in, int64_t n, ds_stored stored, float divisor);
 
+/* What bytes of frames are divided by. */
+#define DS_BRIGHTEST 255.0F
+
 /* out[i] = in[i] / divisor for bytes: the same floats on every machine. */
 void ds_bytes_to_floats(float *out, const uint8_t *in, int64_t n, float divisor);
 

@@ -38,7 +38,7 @@ fwm_status ds_source_open(ds_source *s, int64_t samples, int64_t steps, const ds
 {
     ds_array *a = &s->array;
     FWM_TRY(ds_array_open(a, s->file, s->name, 0, 0));
-    a->divisor = s->divisor > 0 ? s->divisor : a->number == DS_U8 ? 255.0F : 1.0F;
+    a->divisor = s->divisor > 0 ? s->divisor : a->number == DS_U8 ? DS_BRIGHTEST : 1.0F;
     const fwm_status status = check_axes(s, a, samples, steps, grid);
     if (status != FWM_OK) {
         ds_array_close(a);

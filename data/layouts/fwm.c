@@ -97,7 +97,7 @@ static fwm_status open_field(ds_dataset *ds, ds_field f)
         ds->info.height = a->dims[2];
         ds->info.width = a->dims[3];
         ds->info.frames_are_bytes = a->number == DS_U8;
-        a->divisor = a->number == DS_U8 ? 255.0F : 1.0F;
+        a->divisor = a->number == DS_U8 ? DS_BRIGHTEST : 1.0F;
     }
     FWM_TRY(ds_h5_attr_texts(ds->file, path, "names", field->channels, ds->arena, &field->names));
     return ds_h5_attr_texts(ds->file, path, "units", field->channels, ds->arena, &field->units);
