@@ -145,7 +145,7 @@ Test(gmsh, what_is_refused_is_named_with_its_line)
         {HEAD "$Periodic\n1\n", "the mesh is periodic"},
         {HEAD "$Comments\nno end\n", "expected $EndComments"},
         {HEAD4 "$Entities\n0 1 0 0\n1 0 0 0 1 1 0 2 4 5 0\n", "is in 2 physical groups"},
-        {HEAD4 "$Nodes\n1 3 1 3\n2 1 0 4\n", "the 3 of the section's head"},
+        {HEAD4 "$Nodes\n1 3 1 3\n2 1 0 4\n1\n2\n3\n4\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n", "the 3 of the section's head"},
         {HEAD4 "$PartitionedEntities\n", "one of several parts"},
     };
     fem_mesh *m = NULL;
