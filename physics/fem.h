@@ -59,7 +59,7 @@ fwm_status fem_parameter_find(const fem_equation *equation, const char *name, in
 typedef struct fem_source {
     double x, y, half_width; /* [L] */
     double power;            /* Q [unit of u / time] */
-    double (*density)(const double point[FEM_DIM],
+    double (*density)(const double point[FEM_MAX_DIM],
                       void *context); /* NULL: the square; else Q times this, by quadrature */
     void *context;
 } fem_source;

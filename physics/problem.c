@@ -13,6 +13,8 @@
 static fwm_status check_spec(const fem_problem_spec *spec)
 {
     FWM_CHECK(spec->mesh, FWM_INVALID, "problem: a mesh is needed");
+    FWM_CHECK(spec->mesh->dim == FEM_DIM, FWM_INVALID, "problem: expected a mesh in the plane, found %d dimensions",
+              spec->mesh->dim);
     FWM_CHECK(isfinite(spec->dt) && spec->dt > 0, FWM_INVALID, "problem: expected a positive time step dt, found %g",
               spec->dt);
     FWM_CHECK(spec->substeps >= 0 && spec->substeps <= FEM_MAX_SUBSTEPS, FWM_INVALID,
