@@ -8,7 +8,12 @@
 
 #include "physics/fem.h"
 
-enum { FEM_MAX_LANES = 16, FEM_GEOMETRY = FEM_DIM * FEM_DIM + 1, FEM_MAX_POINTS = 9 };
+enum { FEM_MAX_LANES = 16, FEM_MAX_POINTS = 27 };
+
+/* A node between vertices, for components that vertices carry: 0 for a vertex, else the cell's nodes it averages. */
+typedef struct fem_average {
+    int8_t count, vertex[8];
+} fem_average;
 
 /* Tables of one mesh in one number type. */
 typedef struct fem_tables {
@@ -18,32 +23,59 @@ typedef struct fem_tables {
     const void *dbasis;        /* [point, node, dim] along reference axes */
     const void *weight;        /* [point] of the reference quadrature */
     int geometry_points;       /* per cell: 1 where the map is affine, else one a quadrature point */
-    const void *geometry;      /* [n_cells, geometry_points, FEM_GEOMETRY]: d xi_d / d x_e at [d*dim+e], then det J */
+    const void *geometry;      /* [n_cells, geometry_points, dim*dim+1]: d xi_d / d x_e at [d*dim+e], then det J */
     const void *point;         /* [n_cells, points, dim] physical coordinates */
-    const void *size;          /* [n_cells] square root of the cell's area */
+    const void *size;          /* [n_cells] edge of the square or cube of the cell's measure */
 } fem_tables;
 
-/* One sweep over the cells for one lane block. */
+/* Tables of one mesh's boundary faces in one number type. A face's basis is its cell's, so that gradients are whole. */
+typedef struct fem_face_tables {
+    int64_t n_faces;
+    int n_points;              /* of a face */
+    const int32_t *cell;       /* [n_faces] the cell it bounds: its nodes are cell_nodes' row */
+    const int32_t *local;      /* [n_faces] which of the cell's faces */
+    const int32_t *label;      /* [n_faces] */
+    const int32_t *cell_nodes; /* [n_cells, nodes of the element] */
+    const void *basis;         /* [local face, point, node] */
+    const void *dbasis;        /* [local face, point, node, dim] along reference axes of the cell */
+    const void *weight;        /* [point] of the reference face */
+    const void *geometry;      /* [n_faces, n_points, dim*dim+1]: d xi_d / d x_e, then the face's measure for one of the
+                                  reference face: weight times it is the surface element */
+    const void *normal;        /* [n_faces, n_points, dim] outward, of length 1 */
+    const void *point;         /* [n_faces, n_points, dim] physical coordinates */
+} fem_face_tables;
+
+/* One sweep over the cells, or over listed faces, for one lane block. */
 typedef struct fem_sweep {
     const fem_tables *tables;
-    double dt;
-    const void *u1, *u0;                      /* [dof][lanes] */
-    const void *ambient;                      /* [n_ambient][lanes] */
-    const void *theta[FEM_MAX_PARAMETERS];    /* of the kernel's type */
-    int64_t theta_stride[FEM_MAX_PARAMETERS]; /* 0 one value, 1 one a cell */
-    void *r;                                  /* residual: added to */
-    const void *rbar;                         /* vjp: cotangent of r */
-    void *u1_bar, *u0_bar, *ambient_bar;      /* vjp: added to; NULL not wanted */
-    double *theta_bar[FEM_MAX_PARAMETERS];    /* vjp: added to, [1] or [n_cells]; NULL not wanted */
+    const fem_average *average;                      /* [nodes of the element]; where components are on vertices */
+    double dt, alpha, beta;                          /* see element.h */
+    const void *u1, *u0, *w;                         /* [dof][lanes]; w the rate's history, NULL where there is none */
+    const void *ambient;                             /* [n_ambient][lanes] */
+    const void *theta[FEM_MAX_PARAMETERS];           /* of the kernel's type */
+    int64_t theta_stride[FEM_MAX_PARAMETERS];        /* 0 one value, 1 one a cell */
+    const int32_t *theta_region[FEM_MAX_PARAMETERS]; /* [n_cells]: one value a region; else NULL */
+    void *r;                                         /* residual: added to */
+    const void *rbar;                                /* vjp: cotangent of r */
+    void *u1_bar, *u0_bar, *w_bar, *ambient_bar;     /* vjp: added to; NULL not wanted */
+    double *theta_bar[FEM_MAX_PARAMETERS];           /* vjp: added to, as many as theta; NULL not wanted */
+    const fem_face_tables *faces;                    /* face kernels: */
+    int kind;                                        /* which natural condition */
+    int64_t n_listed;
+    const int32_t *listed; /* [n_listed] its faces */
 } fem_sweep;
 
+/* By element. The face kernels are NULL where the equation has no natural condition of its own. */
 typedef struct fem_form_kernels {
     int lanes;
     void (*residual[FEM_ELEMENT_COUNT])(const fem_sweep *s);
     void (*vjp[FEM_ELEMENT_COUNT])(const fem_sweep *s);
-    /* Element matrices dR_i/du1_j at one state (u1, u0 [dof], ambient [n_ambient]): ke [n_cells][i][j], i, j over
-     * node*fields. */
+    /* Element matrices dR_i/du1_j at one state (u1, u0, w [dof], ambient [n_ambient]), in double alone: added to ke
+     * [n_cells][i][j], i, j over node*components. */
     void (*jacobian[FEM_ELEMENT_COUNT])(const fem_sweep *s, double *ke);
+    void (*face_residual[FEM_ELEMENT_COUNT])(const fem_sweep *s);
+    void (*face_vjp[FEM_ELEMENT_COUNT])(const fem_sweep *s);
+    void (*face_jacobian[FEM_ELEMENT_COUNT])(const fem_sweep *s, double *ke);
 } fem_form_kernels;
 
 /* A factor P A P^T = L D L^T in the two forms that the triangular solves read. */
