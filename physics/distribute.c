@@ -23,9 +23,9 @@ fwm_status fem_agree(fwm_status status)
     return fwm_fail((fwm_status)code, "process %d: %s", first, text);
 }
 
-fwm_status fem_part_sum(double *value)
+fwm_status fem_part_sum(double *values, int n)
 {
-    FEM_MPI(MPI_Allreduce(MPI_IN_PLACE, value, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD));
+    FEM_MPI(MPI_Allreduce(MPI_IN_PLACE, values, n, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD));
     return FWM_OK;
 }
 

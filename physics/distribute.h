@@ -15,9 +15,7 @@
 #ifndef FWM_PHYSICS_DISTRIBUTE_H
 #define FWM_PHYSICS_DISTRIBUTE_H
 
-#include "physics/mesh.h"
-
-#include "model/autodiff/ops.h"
+#include "physics/fem.h"
 
 typedef struct fem_part {
     fem_mesh *mesh; /* own cells and the layer around them */
@@ -40,8 +38,16 @@ void fem_part_destroy(fem_part **part);
 /* Overwrites the values of ghost nodes in u [B,n_nodes,c] with their owners'. Errors: FWM_MEMORY, FWM_LIBRARY. */
 fwm_status fem_part_exchange(fem_part *part, ad_dtype dtype, void *u, int64_t batch, int64_t components) FWM_MUST_USE;
 
-/* The sum over processes of one number each. */
-fwm_status fem_part_sum(double *value) FWM_MUST_USE;
+/* The sums over processes of n numbers each. */
+fwm_status fem_part_sum(double *values, int n) FWM_MUST_USE;
+
+/* u1 [B,n_nodes,c] f64 with R(u1,u0,a;theta) = 0 at the nodes of the whole mesh, ghosts included: Newton's method, each
+ * step by conjugate gradients in which the transposed product stands for the Jacobian's. `problem` is one on
+ * part->mesh, equal on all processes but for the mesh; u0 has its ghosts. One step of the problem's dt. Errors: those
+ * of fem_residual; FWM_UNSUPPORTED where the Jacobian is found not to be symmetric, or the problem has substeps;
+ * FWM_NUMERIC, naming the sample, where it does not converge. */
+fwm_status fem_part_step(fem_part *part, fem_problem *problem, double *u1, const double *u0, const double *a,
+                         const fem_theta *theta, int64_t batch) FWM_MUST_USE;
 
 /* On process 0: all [B,n_global,c] by global number from u [B,n_nodes,c]; elsewhere `all` is not touched. */
 fwm_status fem_part_gather(fem_part *part, double *all, const double *u, int64_t batch,
