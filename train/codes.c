@@ -33,7 +33,7 @@ struct tr_codes {
     bool has_basins;
 };
 
-static fwm_status build(tr_codes *c, float *flat)
+static fwm_status build(tr_codes *c, const float *flat)
 {
     const wm_config *m = &c->w->model;
     wm_model model;
@@ -46,7 +46,7 @@ static fwm_status build(tr_codes *c, float *flat)
     FWM_TRY(ad_graph_status(c->g));
     FWM_TRY(ad_plan_create(&c->plan, c->g, 1, &c->code, NULL));
     int n = nn_graph_parameters(&model.nn, all, NULL, MAX_PARAMETERS);
-    FWM_TRY(nn_store_bind(&model.nn, c->plan, flat, n, all, NULL, NULL));
+    FWM_TRY(nn_store_bind(&model.nn, c->plan, (void *)flat, n, all, NULL, NULL));
     FWM_TRY(ad_plan_prepare(c->plan));
     c->D = ad_dim(c->g, c->code, 1);
     size_t rows = (size_t)(c->room * c->H);
@@ -57,7 +57,7 @@ static fwm_status build(tr_codes *c, float *flat)
     return FWM_OK;
 }
 
-fwm_status tr_codes_create(tr_codes **out, tr_world *world, float *flat, int64_t trajectories, int64_t H)
+fwm_status tr_codes_create(tr_codes **out, tr_world *world, const float *flat, int64_t trajectories, int64_t H)
 {
     *out = NULL;
     tr_codes *c = fwm_calloc(1, sizeof *c);

@@ -26,7 +26,7 @@ typedef struct tr_codes_report {
 } tr_codes_report;
 
 /* For rollouts of H states (the start included) of up to `trajectories`, with flat weights. Errors: as the graph's. */
-fwm_status tr_codes_create(tr_codes **codes, tr_world *world, float *flat, int64_t trajectories,
+fwm_status tr_codes_create(tr_codes **codes, tr_world *world, const float *flat, int64_t trajectories,
                            int64_t H) FWM_MUST_USE;
 void tr_codes_destroy(tr_codes **codes);
 
