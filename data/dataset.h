@@ -41,6 +41,8 @@ typedef struct ds_field_info {
     const char *const *names; /* channels of them, never NULL entries where channels > 0 */
     const char *const *units; /* "" where not known */
     ds_stats stats;           /* training split; NULL pointers until known: see ds_ensure_stats */
+    const struct ds_array *array; /* where it is stored (one of several), for ds_inspect; NULL where it is not told */
+    int time_axis;                /* of that array; -1: it holds for all steps */
 } ds_field_info;
 
 typedef struct ds_info {
