@@ -2,6 +2,7 @@
 
 #include "data/layout.h"
 #include "data/mesh_io.h"
+#include "data/stats_file.h"
 #include "data/trial.h"
 #include "model/base/checked.h"
 
@@ -21,6 +22,9 @@ static const ds_layout *const layouts[] = {
 };
 
 enum { LAYOUTS = sizeof layouts / sizeof *layouts, CHANNELS_MAX = 65536, LIST_BYTES = 256, STRETCH_VALUES = 1 << 22 };
+
+/* Values that are read in about a tenth of a second: the statistics of fewer are not kept. */
+static const double WORTH_KEEPING = 3e7;
 
 const char *ds_field_name(ds_field field)
 {
@@ -399,8 +403,21 @@ static fwm_status stream_field(ds_dataset *ds, ds_field f, ds_moments *value, ds
     return status;
 }
 
+/* Values that a pass over what lacks statistics reads. */
+static double values_to_read(const ds_info *info)
+{
+    double values = 0;
+    for (ds_field f = 0; f < DS_FIELDS; f++)
+        for (int64_t i = 0; info->fields[f].points > 0 && !info->fields[f].stats.mean && i < info->trajectories; i++)
+            values += (double)info->lengths[i] * (double)(info->fields[f].points * info->fields[f].channels);
+    return values;
+}
+
 fwm_status ds_ensure_stats(ds_dataset *ds)
 {
+    const bool large = values_to_read(&ds->info) > WORTH_KEEPING;
+    if (large && ds_stats_file_read(ds))
+        return FWM_OK;
     for (ds_field f = 0; f < DS_FIELDS; f++) {
         ds_field_info *field = &ds->info.fields[f];
         if (field->points == 0 || field->stats.mean)
@@ -413,5 +430,7 @@ fwm_status ds_ensure_stats(ds_dataset *ds)
         fwm_free(moments);
         FWM_TRY(status);
     }
+    if (large)
+        ds_stats_file_write(ds);
     return FWM_OK;
 }
