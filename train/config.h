@@ -177,6 +177,7 @@ typedef struct tr_config {
         int64_t steps, threads; /* threads 0: all */
         int64_t eval_every, save_every, log_every, term_norms_every;
         int isa;
+        const char *memory; /* a size, or none: tr_bytes_parse */
     } trainer;
     struct {
         int split, start;
@@ -217,6 +218,10 @@ fwm_status tr_config_schema(json_t **out) FWM_MUST_USE;
 
 /* Help for a key or a block ("" for all): *text is freed by fwm_free. Error: FWM_CONFIG (unknown, with the nearest). */
 fwm_status tr_config_help(const char *path, char **text) FWM_MUST_USE;
+
+/* A size such as "2GiB", "1.5 GB" or "750000 B" (powers of 1024 with an i, of 1000 without); "none" gives 0. False
+ * where the text is anything else, or the size is below one byte or above 2^60. */
+bool tr_bytes_parse(const char *text, size_t *bytes);
 
 /* The word of a choice: tr_config_word("physics.equation", TR_EQUATION_HEAT) is "heat"; NULL outside the table. */
 const char *tr_config_word(const char *path, int choice);

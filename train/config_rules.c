@@ -105,6 +105,15 @@ static void hold_physics(rules *r)
     }
 }
 
+static void hold_trainer(rules *r)
+{
+    size_t bytes;
+    const char *memory = r->config->trainer.memory;
+    if (!tr_bytes_parse(memory, &bytes))
+        broken(r, "trainer.memory", "", "expected a size with its unit, such as 2GiB or 750MB, or none, found '%.40s'",
+               memory);
+}
+
 static void hold_widths(rules *r, const char *path, const tr_ints *widths)
 {
     for (int64_t i = 0; i < widths->count; i++)
@@ -201,6 +210,7 @@ void tr_config_hold_rules(const tr_config *config, tr_errors *errors)
 {
     rules r = {config, errors};
     hold_simulate(&r);
+    hold_trainer(&r);
     hold_physics(&r);
     hold_model(&r);
     hold_points(&r);

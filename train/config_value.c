@@ -66,6 +66,35 @@ bool tr_real_parse(const char *text, double *value)
     return isfinite(*value);
 }
 
+bool tr_bytes_parse(const char *text, size_t *bytes)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } units[] = {{"B", 1},        {"kB", 1e3},     {"MB", 1e6},     {"GB", 1e9},    {"TB", 1e12},
+                 {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
+    char number[TR_REAL_CAPACITY];
+    double value;
+    const char *unit = text + strspn(text, "0123456789.");
+    size_t length = (size_t)(unit - text);
+    *bytes = 0;
+    if (strcmp(text, "none") == 0)
+        return true;
+    if (length == 0 || length >= sizeof number)
+        return false;
+    memcpy(number, text, length);
+    number[length] = '\0';
+    if (!tr_real_parse(number, &value))
+        return false;
+    unit += *unit == ' ';
+    for (size_t k = 0; k < sizeof units / sizeof *units; k++)
+        if (strcmp(unit, units[k].name) == 0 && value * units[k].bytes >= 1 && value * units[k].bytes <= 0x1p60) {
+            *bytes = (size_t)(value * units[k].bytes);
+            return true;
+        }
+    return false;
+}
+
 const char *tr_real_format(double value, char buf[TR_REAL_CAPACITY])
 {
     const locale_t before = uselocale(c_locale());

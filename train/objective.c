@@ -283,7 +283,8 @@ static fwm_status build(tr_objective *o)
                 outputs[n++] = kept[k];
     }
     memcpy(outputs + n, o->gradient, (size_t)o->n_parameters * sizeof *outputs);
-    return ad_plan_create(&o->plan, o->g, n + o->n_parameters, outputs, NULL);
+    return ad_plan_create(&o->plan, o->g, n + o->n_parameters, outputs,
+                          &(ad_plan_options){.budget = o->spec.budget, .least = o->spec.least});
 }
 
 fwm_status tr_objective_create(tr_objective **out, const tr_objective_spec *spec)

@@ -46,6 +46,8 @@ typedef struct tr_objective_spec {
     ad_dtype dtype;
     int64_t batch, clip; /* clip: frames that the loader gives; at least unroll + 1 */
     int unroll;
+    size_t budget;  /* bytes that the step's workspace may take, 0: any */
+    size_t *least;  /* may be NULL: gets the smallest workspace found where the budget cannot be met */
     bool train_law; /* law/ parameters get gradients too */
 } tr_objective_spec;
 

@@ -491,6 +491,7 @@ static fwm_status begin(tr_run *run)
         FWM_TRY(tr_folder_make(run->folder));
         FWM_TRY(tr_lock_acquire(&run->lock, run->folder));
     }
+    FWM_TRY(tr_run_fit_memory(run));
     tr_run_predict(run);
     if (run->options->dry_run || run->options->print_plan)
         tr_run_print(run, run->options->print_plan);

@@ -16,6 +16,7 @@ enum { TR_MAX_STAGES = 8, TR_VALIDATION_BATCH = 16, TR_PATH = 1024 };
 /* Bytes of the largest moment. */
 typedef struct tr_memory {
     size_t process, workspaces, vectors, batches, libraries, peak;
+    size_t fit, beside; /* of workspaces: identification's; what is there beside a stage's */
 } tr_memory;
 
 typedef struct tr_run {
@@ -60,6 +61,8 @@ fwm_status tr_run_write_config(const tr_run *run) FWM_MUST_USE;
 fwm_status tr_run_build(tr_run *run) FWM_MUST_USE;    /* graphs and plans; allocates no workspace */
 fwm_status tr_run_allocate(tr_run *run) FWM_MUST_USE; /* vectors, groups and loaders */
 void tr_run_destroy(tr_run *run);
+/* Plans the stages anew so that the run keeps to trainer.memory. Error: FWM_MEMORY, with the least it can take. */
+fwm_status tr_run_fit_memory(tr_run *run) FWM_MUST_USE;
 void tr_run_predict(tr_run *run); /* fills `predicted`; before anything is allocated */
 void tr_run_print(const tr_run *run, bool plans);
 fwm_status tr_run_enter_stage(tr_run *run, int stage) FWM_MUST_USE;

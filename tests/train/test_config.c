@@ -55,6 +55,8 @@ Test(config, unknown_key)
 
 Test(config, wrong_type)
 {
+    refuses(MINIMAL "trainer: {memory: 2Gib}\n", "t.yaml:4:19: trainer.memory: expected a size with its unit, such as "
+                                                 "2GiB or 750MB, or none, found '2Gib'");
     refuses(MINIMAL "seed: x\n", "t.yaml:4:7: seed: expected an integer from 0 to 9007199254740991, found \"x\"");
     refuses(MINIMAL "seed: 1.0\n", "t.yaml:4:7: seed: expected an integer from 0 to 9007199254740991, found \"1.0\"");
     refuses(MINIMAL "seed: \"1\"\n",
@@ -572,4 +574,34 @@ Test(config, mutations, .timeout = 60)
     cr_assert(accepted > ROUNDS / 20 && accepted < ROUNDS); /* the mutations reach both sides */
     free(base);
     free(text);
+}
+
+/* ---- sizes ---- */
+Test(config, sizes_with_units)
+{
+    static const struct {
+        const char *text;
+        size_t bytes; /* 0: refused, but for none */
+    } cases[] = {{"2GiB", (size_t)2 << 30},
+                 {"1.5 GB", 1500000000},
+                 {"750kB", 750000},
+                 {"1B", 1},
+                 {"none", 0},
+                 {"2", 0},
+                 {"2gb", 0},
+                 {"GiB", 0},
+                 {"-1MB", 0},
+                 {"1e3MB", 0},
+                 {"0GiB", 0},
+                 {"2GiB ", 0},
+                 {"1..5GB", 0},
+                 {"", 0},
+                 {"99999999TiB", 0}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        size_t bytes = 7;
+        bool good = tr_bytes_parse(cases[k].text, &bytes);
+        cr_expect_eq(good, cases[k].bytes > 0 || strcmp(cases[k].text, "none") == 0, "'%s'", cases[k].text);
+        if (good)
+            cr_expect_eq(bytes, cases[k].bytes, "'%s' is %zu", cases[k].text, bytes);
+    }
 }

@@ -550,6 +550,31 @@ Test(trainer, several_processes_are_refused, .timeout = 60)
     small_remove(folder);
 }
 
+/* Under a memory limit activations are computed again: the prediction keeps to it, and the losses are the same. */
+Test(trainer, memory_limit_changes_no_bit, .timeout = 120)
+{
+    char folder[SMALL_PATH], path[SMALL_PATH + 32], more[128];
+    double loss[2], predicted[2];
+    if (strstr(small_program(), "-san"))
+        cr_skip_test("sanitizers have memory of their own");
+    small_folder(folder);
+    (void)snprintf(path, sizeof path, "%s/out", folder);
+    for (int k = 0; k < 2; k++) {
+        double limit = k ? predicted[0] - 3e6 : 1e12;
+        (void)snprintf(more, sizeof more, "--dry-run --json --set data.batch=32 --set trainer.memory=%.0fB", limit);
+        cr_assert_eq(run(folder, more), 0, "%s", small_text(folder, "err"));
+        json_t *result = small_json(path);
+        predicted[k] = json_number_value(json_object_get(result, "memory_predicted"));
+        loss[k] = json_number_value(json_object_get(result, "loss"));
+        cr_assert_leq(predicted[k], limit);
+        json_decref(result);
+    }
+    cr_assert_eq(loss[0], loss[1], "%.17g without, %.17g with a limit", loss[0], loss[1]);
+    cr_assert_eq(run(folder, "--dry-run --set trainer.memory=1MB"), 1);
+    expect_error(folder, "trainer.memory: expected at least");
+    small_remove(folder);
+}
+
 /* What --dry-run says before anything is allocated holds within 10 % for the whole run. */
 Test(trainer, memory_is_predicted, .timeout = 120)
 {
