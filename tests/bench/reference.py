@@ -84,7 +84,7 @@ def torch_step(model, way, threads):
         loss = call(*inputs, *noise)
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return loss.item()
 
     return step, {"imported_kib": imported, "parameters": sum(p.numel() for p in parameters), "adamw": adamw}
 
