@@ -21,7 +21,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 OPENBLAS = "/usr/lib/x86_64-linux-gnu/openblas-openmp"  # Debian's flavour that shares PyTorch's OpenMP runtime
-WARM_STEPS, PRUNE = 3, 1.3
+WARM_STEPS, PRUNE, HOPELESS = 3, 1.3, 3.0
 BARS = {"s": 2.5, "m": 1.4}
 
 
@@ -251,9 +251,12 @@ def open_way(arguments, model, name, python, way):
     return Way(name, command, environment, arguments.patience)
 
 
-def warm(way):
+def warm(way, best=None):
+    """A few steps; of a way that is HOPELESS times slower than the best, one."""
     for _ in range(WARM_STEPS):
         way.step()
+        if best and way.times and way.times[-1] > HOPELESS * best:
+            break
     if way.why:
         print(f"{way.name}: {way.why}; FWM_BENCH_LOUD=1 shows its messages", file=sys.stderr)
 
@@ -266,7 +269,7 @@ def measure(arguments, peers, model):
     ways = []
     for peer in peers:
         way = open_way(arguments, model, *peer)
-        warm(way)
+        warm(way, min((statistics.median(w.times) for w in ways if w.times), default=None))
         ways.append(way)
         known = [statistics.median(w.times) for w in ways if w.times]
         for w in ways:  # what cannot win any more gives its memory back
