@@ -63,7 +63,7 @@ enum tr_toy { TR_TOY_NONE, TR_TOY_DISCS, TR_TOY_MOONS, TR_TOY_GAUSSIANS, TR_TOY_
 enum tr_edge_form { TR_EDGE_TRANSPORT, TR_EDGE_HINGE };
 enum tr_latent_source { TR_FROM_POSTERIOR, TR_FROM_PRIOR };
 enum tr_balance { TR_BALANCE_NONE };
-enum tr_optimizer_name { TR_ADAMW };
+enum tr_optimizer_name { TR_ADAMW, TR_LAPROP, TR_SGD }; /* as tr_rule */
 enum tr_schedule_name { TR_COSINE, TR_CONSTANT };
 enum tr_isa { TR_ISA_AUTO, TR_ISA_X86_64, TR_ISA_AVX2, TR_ISA_AVX512 };
 enum tr_split { TR_SPLIT_TRAIN, TR_SPLIT_VALIDATION, TR_SPLIT_TEST, TR_SPLIT_TEST_OOD };
@@ -166,7 +166,10 @@ typedef struct tr_config {
     } objective;
     struct {
         int name;
-        double lr, betas[2], eps, weight_decay, clip, ema;
+        double lr, betas[2], momentum, eps, weight_decay, clip, agc, ema;
+        bool nesterov;
+        tr_map lr_factor, decay_factor; /* by pattern of parameters' names */
+        tr_strings frozen;              /* patterns */
     } optimizer;
     struct {
         int name;

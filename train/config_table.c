@@ -237,13 +237,20 @@ const tr_row tr_config_rows[] = {
     ENUM(objective.balance, "none", WORDS("none"), "Balancing of the weights"),
     REAL2(objective.kl_balance, "[1.0, 0.1]", 0, 1e3, "-", "Weights of the KL's two halves: towards the prior, towards the posterior"),
 
-    ENUM(optimizer.name, "adamw", WORDS("adamw"), "Optimiser"),
+    ENUM(optimizer.name, "adamw", WORDS("adamw", "laprop", "sgd"), "Rule of the update: AdamW; LaProp, which normalises the gradient before it averages; gradient descent with momentum"),
     REAL_ABOVE(optimizer.lr, "1.0e-3", 0, 10, "-", "Learning rate at the top of the schedule"),
-    REAL2(optimizer.betas, "[0.9, 0.999]", 0, 0.999999, "-", "Decay of the two moments"),
-    REAL_ABOVE(optimizer.eps, "1.0e-8", 0, 1, "-", "Added to the root of the second moment"),
+    REAL2(optimizer.betas, "[0.9, 0.999]", 0, 0.999999, "-", "Decay of the two moments (adamw, laprop)"),
+    REAL(optimizer.momentum, "0.9", 0, 0.999999, "-", "Decay of the momentum (sgd)"),
+    BOOL(optimizer.nesterov, "false", "Nesterov's momentum (sgd)"),
+    REAL(optimizer.eps, "1.0e-8", 1e-30, 1, "-", "Added to the root of the second moment (adamw, laprop)"),
     REAL(optimizer.weight_decay, "1.0e-4", 0, 10, "-", "Decoupled weight decay"),
     REAL(optimizer.clip, "5", 0, 1e9, "-", "Largest norm of the gradient; 0: no limit"),
+    REAL(optimizer.agc, "0", 0, 1e6, "-", "Adaptive clipping, before optimizer.clip: largest norm of a parameter's gradient as a fraction of the parameter's own norm; 0: no limit"),
     REAL(optimizer.ema, "0.995", 0, 0.999999, "-", "Decay of the moving average of the weights that evaluation uses"),
+
+    MAP(optimizer.lr_factor, "{}", NULL, 0, 1e6, "-", "Factors on the learning rate of the parameters whose names match a pattern, such as {\"decoder/*\": 0.5}; those of several patterns are multiplied"),
+    MAP(optimizer.decay_factor, "{}", NULL, 0, 1e6, "-", "Factors on the weight decay in the same way; biases and norms have none"),
+    STRINGS(optimizer.frozen, "[]", 0, 64, NULL, "Parameters that keep their values, by patterns of names, such as [\"encoder/*\"]"),
 
     ENUM(schedule.name, "cosine", WORDS("cosine", "constant"), "Form after the warm-up"),
     INT(schedule.warmup, "100", 0, MANY, "steps", "Linear rise from 0"),
@@ -333,6 +340,8 @@ void tr_row_expected(const tr_row *row, char *buf, size_t capacity)
     const bool single = row->type == TR_TYPE_INT || row->type == TR_TYPE_REAL ? row->count == 1 : false;
     if (row->choices != NULL)
         choice_list(row->choices, inner, sizeof inner);
+    else if (row->type == TR_TYPE_STRINGS)
+        (void)snprintf(inner, sizeof inner, "up to %lld strings", (long long)row->count);
     else
         number_range(row, single ? (whole ? "an integer" : "a number") : (whole ? "integers" : "numbers"), inner,
                      sizeof inner);
@@ -364,13 +373,16 @@ void tr_row_expected(const tr_row *row, char *buf, size_t capacity)
                            inner);
         break;
     case TR_TYPE_STRINGS:
-        (void)snprintf(buf, capacity, "a list out of %s", inner);
+        (void)snprintf(buf, capacity, "a list %s %s", row->choices != NULL ? "out of" : "of", inner);
         break;
     case TR_TYPE_MATRIX:
         (void)snprintf(buf, capacity, "a list of rows of %lld %s", (long long)row->count, inner);
         break;
     case TR_TYPE_MAP:
-        (void)snprintf(buf, capacity, "a mapping from %s to numbers", inner);
+        if (row->choices != NULL)
+            (void)snprintf(buf, capacity, "a mapping from %s to numbers", inner);
+        else
+            (void)snprintf(buf, capacity, "a mapping from strings to %s", inner);
         break;
     }
 }

@@ -2,6 +2,7 @@
 
 #include "data/numbers.h"
 #include "model/base/arena.h"
+#include "train/groups.h"
 
 #include <string.h>
 
@@ -225,7 +226,8 @@ static fwm_status differentiate(tr_objective *o, ad_value total)
     FWM_CHECK(n < MAX_PARAMETERS, FWM_INTERNAL, "objective: more than %d parameters", MAX_PARAMETERS);
     o->n_parameters = 0;
     for (int k = 0; k < n; k++)
-        if (o->spec.train_law || strncmp(ad_name_of(o->g, all[k]), TR_LAW_PREFIX, strlen(TR_LAW_PREFIX)) != 0)
+        if ((o->spec.train_law || strncmp(ad_name_of(o->g, all[k]), TR_LAW_PREFIX, strlen(TR_LAW_PREFIX)) != 0) &&
+            !tr_is_frozen(o->spec.config, ad_name_of(o->g, all[k])))
             o->parameter[o->n_parameters++] = all[k];
     return ad_gradient(o->g, total, o->n_parameters, o->parameter, o->gradient);
 }

@@ -202,18 +202,23 @@ static fwm_status update(tr_run *run, progress *p)
                                   .warmup = c->schedule.warmup,
                                   .steps = c->trainer.steps,
                                   .final = c->schedule.name == TR_COSINE ? c->schedule.final : 1.0};
-    const tr_adamw_options options = {.beta1 = c->optimizer.betas[0],
-                                      .beta2 = c->optimizer.betas[1],
-                                      .eps = c->optimizer.eps,
-                                      .weight_decay = c->optimizer.weight_decay,
-                                      .clip = c->optimizer.clip,
-                                      .ema = c->optimizer.ema,
-                                      .groups = run->groups,
-                                      .n_groups = run->n_groups};
-    tr_adamw_report report = {.norm = NAN};
+    const bool sgd = c->optimizer.name == TR_SGD;
+    const tr_optimizer_options options = {.rule = (tr_rule)c->optimizer.name,
+                                          .beta1 = sgd ? c->optimizer.momentum : c->optimizer.betas[0],
+                                          .beta2 = c->optimizer.betas[1],
+                                          .nesterov = c->optimizer.nesterov,
+                                          .eps = c->optimizer.eps,
+                                          .weight_decay = c->optimizer.weight_decay,
+                                          .clip = c->optimizer.clip,
+                                          .agc = c->optimizer.agc,
+                                          .ema = c->optimizer.ema,
+                                          .groups = run->groups,
+                                          .n_groups = run->n_groups,
+                                          .factors = run->group_factors};
+    const tr_vectors x = {.p = run->p, .m = run->m, .v = run->v, .ema = run->ema, .g = run->g};
+    tr_optimizer_report report = {.norm = NAN};
     p->lr = tr_schedule_rate(&schedule, run->step + 1);
-    fwm_status status = tr_adamw_step(&report, run->p, run->m, run->v, run->ema, run->g, &options, p->lr, run->step + 1,
-                                      AD_F32, run->size);
+    fwm_status status = tr_optimizer_step(&report, &x, &options, p->lr, run->step + 1, AD_F32, run->size);
     p->norm = report.norm;
     return status;
 }

@@ -43,7 +43,8 @@ typedef struct tr_run {
     double loss, best;        /* the last update's; the best validation's */
     double began, elapsed;    /* start of this process [s]; seconds of earlier ones */
     tr_memory predicted;
-    tr_group *groups; /* what is frozen or not decayed */
+    tr_group *groups;      /* one for each parameter */
+    double *group_factors; /* workspace of adaptive clipping, [n_groups] */
     int64_t n_groups;
 } tr_run;
 

@@ -4,6 +4,7 @@
 #include "model/base/arena.h"
 #include "model/base/log.h"
 #include "model/base/threads.h"
+#include "train/groups.h"
 
 #include <math.h>
 #include <string.h>
@@ -99,20 +100,14 @@ fwm_status tr_run_build(tr_run *run)
     return FWM_OK;
 }
 
-/* What is frozen, and what is not decayed. */
 static fwm_status make_groups(tr_run *run)
 {
     const nn_store *store = run->world->store;
-    run->groups = fwm_calloc((size_t)nn_store_count(store) + 1, sizeof *run->groups);
-    FWM_CHECK(run->groups, FWM_MEMORY, "out of memory");
-    for (int k = 0; k < nn_store_count(store); k++) {
-        const nn_slot *s = nn_store_slot(store, k);
-        bool frozen = s->offset < run->law_size && run->config->physics.identification.freeze;
-        if (frozen || s->init.no_decay)
-            run->groups[run->n_groups++] = (tr_group){
-                .begin = s->offset, .end = s->offset + s->count, .lr_scale = frozen ? 0 : 1, .decay_scale = 0};
-    }
-    return FWM_OK;
+    run->n_groups = nn_store_count(store);
+    run->groups = fwm_calloc((size_t)run->n_groups + 1, sizeof *run->groups);
+    run->group_factors = fwm_calloc((size_t)run->n_groups + 1, sizeof *run->group_factors);
+    FWM_CHECK(run->groups && run->group_factors, FWM_MEMORY, "out of memory");
+    return tr_groups_fill(run->groups, run->config, store, run->law_size);
 }
 
 fwm_status tr_run_allocate(tr_run *run)
@@ -173,6 +168,7 @@ void tr_run_destroy(tr_run *run)
     if (tr_events_close(&run->events) != FWM_OK)
         fwm_log(FWM_LOG_WARN, "%s", fwm_error_message());
     fwm_free(run->groups);
+    fwm_free(run->group_factors);
     tr_lock_release(run->lock);
     tr_world_close(&run->world);
 }

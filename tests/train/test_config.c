@@ -412,8 +412,12 @@ Test(config, dump_reads_back)
 {
     round_trip(MINIMAL);
     round_trip(MINIMAL
-               "optimizer: {lr: 0.1234567890123456789, eps: 4.9e-324, clip: 123456789.5}\nseed: 9007199254740991\n"
-               "trainer: {threads: 3}\nvariants: {a: {experiment: \"a, {b}: 'c'\", optimizer: {lr: 0.3}}}\n");
+               "optimizer: {lr: 0.1234567890123456789, eps: 1.0e-30, clip: 123456789.5}\nseed: 9007199254740991\n"
+               "trainer: {threads: 3}\nobjective: {state: 4.9e-324}\n"
+               "variants: {a: {experiment: \"a, {b}: 'c'\", optimizer: {lr: 0.3}}}\n");
+    round_trip(MINIMAL
+               "optimizer: {lr_factor: {\"*/bias\": 0.5, \"yes\": 2, decoder/up0: 0}, frozen: [\"a*\", \"?: b\"]}\n"
+               "variants: {a: {optimizer: {lr_factor: {\"* #\": 3}, frozen: [\"[\"]}}}\n");
     round_trip("experiment: \"\\u00e9\\t\\\"q\\\" \\\\ \\U0001F525 \\x85 # no\"\ndata: {file: \"true\"}\n"
                "physics: {parameters: {conductivity: 0.1, loss: 1.0e-30}}\n");
 }

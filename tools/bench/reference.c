@@ -190,9 +190,10 @@ fwm_status bench_reference_gradient(bench_reference *r, double *loss)
 
 fwm_status bench_reference_train(bench_reference *r, double lr, double *loss)
 {
-    const tr_adamw_options o = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01};
+    const tr_optimizer_options o = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01};
     void *const *x = r->vector;
     FWM_TRY(bench_reference_gradient(r, loss));
-    return tr_adamw_step(NULL, x[BENCH_WEIGHTS], x[BENCH_MOMENT1], x[BENCH_MOMENT2], NULL, x[BENCH_GRADIENT], &o, lr,
-                         ++r->step, r->spec.dtype, r->size);
+    const tr_vectors all = {
+        .p = x[BENCH_WEIGHTS], .m = x[BENCH_MOMENT1], .v = x[BENCH_MOMENT2], .g = x[BENCH_GRADIENT]};
+    return tr_optimizer_step(NULL, &all, &o, lr, ++r->step, r->spec.dtype, r->size);
 }
