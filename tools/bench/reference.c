@@ -109,8 +109,10 @@ static ad_value build_m(const nn_builder *b, ad_value x, ad_value target)
     for (int k = 0; k < 4; k++)
         skip[k] = y = level(b, down[k], k ? ad_average_pool(g, y, 2) : y, width[k]);
     for (int k = 2; k >= 0; k--) {
-        ad_value both[2] = {ad_upsample_nearest(g, y, 2), skip[k]};
-        y = level(b, up[k], ad_concat(g, 2, both, 3), width[k]);
+        ad_scope_push(g, up[k]);
+        y = nn_conv_block_join(b, "a", y, skip[k], width[k], GROUPS);
+        y = nn_conv_block(b, "b", y, width[k], 3, 1, GROUPS);
+        ad_scope_pop(g);
     }
     return mean_square(g, nn_conv(b, "out", y, 4, 3, 1, true, 0.1), target);
 }
