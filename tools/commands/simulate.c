@@ -1,5 +1,6 @@
 /* fwm simulate: the finite-element generator connected to the writer of datasets. */
 #include "physics/simulate.h"
+#include "data/toys.h"
 #include "data/writer.h"
 #include "model/base/arena.h"
 #include "model/base/log.h"
@@ -202,11 +203,29 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
     return status;
 }
 
+/* Points in place of a simulation. */
+static fwm_status write_toy(const tr_config *c, const char *path, const char *text)
+{
+    static const ds_toy toys[] = {0, DS_TOY_DISCS, DS_TOY_MOONS, DS_TOY_GAUSSIANS, DS_TOY_LINE, DS_TOY_DUFFING};
+    const ds_toy_options o = {
+        .toy = toys[c->simulate.toy],
+        .count = {c->simulate.train, c->simulate.validation, c->simulate.test, c->simulate.test_ood},
+        .dimensions = c->simulate.toy_dimensions,
+        .share = c->simulate.toy_share,
+        .seed = (uint64_t)c->seed,
+        .name = c->experiment,
+        .config = text,
+        .generator = "fwm " FWM_VERSION};
+    return ds_toy_write(&o, path);
+}
+
 fwm_status fwm_simulate_dataset(const tr_config *c, const char *path, const char *text, bool show)
 {
     fem_simulate_spec spec;
     fem_simulation *sim = NULL;
     sink_state sink = {0};
+    if (c->simulate.toy != TR_TOY_NONE)
+        return write_toy(c, path, text);
     FWM_TRY(fill_spec(c, &spec));
     FWM_TRY(fem_simulation_create(&sim, &spec));
     fwm_status status = begin_file(c, &spec, sim, path, text, &sink);
