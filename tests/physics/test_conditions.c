@@ -164,6 +164,57 @@ Test(conditions, convection_balances_conduction)
     fem_mesh_destroy(&mesh);
 }
 
+/* The parts of the loss sum to it, are positive, and point at the cell whose node was pushed; a weight scales its
+ * field. */
+Test(conditions, the_indicator_sums_to_the_loss)
+{
+    enum { BATCH = 3 };
+    fem_mesh *mesh = crooked_box(FEM_P2, 4);
+    double loss[2][BATCH], field[BATCH], region[BATCH], a[BATCH] = {0.1, 0.2, 0.3};
+    double *cells = malloc((size_t)(BATCH * mesh->n_cells) * 8);
+    const int64_t n = mesh->n_nodes, pushed = mesh->cell_nodes[17 * mesh->cell_node_count + 1];
+    double *u0 = noise(5, BATCH * n, 0, 1), *u1 = malloc((size_t)(BATCH * n) * 8), k = 2, one = 1, half = 0.5, none = 0;
+    fem_theta theta = {{&k, &one, &half, &none, &one}, {1, 1, 1, 1, 1}};
+    const fem_condition c[2] = {{.boundary = "left", .field = "temperature", .constant = 1},
+                                {.boundary = "right", .natural = "convection"}};
+    for (int w = 0; w < 2; w++) {
+        fem_problem *p;
+        MUST(fem_problem_create(&p, &(fem_problem_spec){.equation = "conduction",
+                                                        .mesh = mesh,
+                                                        .dt = 1e-3,
+                                                        .n_conditions = 2,
+                                                        .condition = c,
+                                                        .scale = 2,
+                                                        .field_weight = {w == 0 ? 0 : 3}}));
+        MUST(fem_step(p, AD_F64, u1, u0, a, &theta, BATCH));
+        u1[n + pushed] += 0.5;
+        MUST(fem_loss(p, AD_F64, loss[w], u1, u0, a, &theta, BATCH));
+        MUST(fem_indicator(p, AD_F64, cells, field, region, u1, u0, a, &theta, BATCH));
+        for (int b = 0; b < BATCH; b++) {
+            double sum = 0;
+            int64_t worst = 0;
+            for (int64_t i = 0; i < mesh->n_cells; i++) {
+                const double *row = cells + b * mesh->n_cells;
+                sum += row[i];
+                worst = row[i] > row[worst] ? i : worst;
+                cr_expect(row[i] >= -1e-15);
+            }
+            bool holds = false;
+            for (int i = 0; i < mesh->cell_node_count; i++)
+                holds = holds || mesh->cell_nodes[worst * mesh->cell_node_count + i] == pushed;
+            cr_expect(b != 1 || holds, "cell %d", (int)worst);
+            cr_expect_float_eq(sum, loss[w][b], 1e-10 * loss[w][1]);
+            cr_expect_float_eq(field[b], loss[w][b], 1e-10 * loss[w][1]);
+            cr_expect_float_eq(region[b], loss[w][b], 1e-10 * loss[w][1]);
+        }
+        fem_problem_destroy(&p);
+    }
+    cr_expect(loss[0][1] > 1e-4 && loss[0][0] < 1e-12);
+    cr_expect_float_eq(loss[1][1], 3 * loss[0][1], 1e-12);
+    free(cells), free(u0), free(u1);
+    fem_mesh_destroy(&mesh);
+}
+
 Test(conditions, bad_conditions_are_named)
 {
     fem_mesh *mesh = plain_box(FEM_P1, 2);
