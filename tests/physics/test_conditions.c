@@ -172,7 +172,7 @@ Test(conditions, the_indicator_sums_to_the_loss)
     fem_mesh *mesh = crooked_box(FEM_P2, 4);
     double loss[2][BATCH], field[BATCH], region[BATCH], a[BATCH] = {0.1, 0.2, 0.3};
     double *cells = malloc((size_t)(BATCH * mesh->n_cells) * 8);
-    const int64_t n = mesh->n_nodes, pushed = mesh->cell_nodes[17 * mesh->cell_node_count + 1];
+    const int64_t n = mesh->n_nodes, pushed = mesh->cell_nodes[19 * mesh->cell_node_count + 1];
     double *u0 = noise(5, BATCH * n, 0, 1), *u1 = malloc((size_t)(BATCH * n) * 8), k = 2, one = 1, half = 0.5, none = 0;
     fem_theta theta = {{&k, &one, &half, &none, &one}, {1, 1, 1, 1, 1}};
     const fem_condition c[2] = {{.boundary = "left", .field = "temperature", .constant = 1},
