@@ -134,6 +134,8 @@ typedef struct fem_lane_kernels {
     /* y = x * s[lane] (y may be x); y = x * s[lane] / m[i] with m [n/fields]. */
     void (*scale)(void *y, const void *x, const double *s, int64_t n);
     void (*divide)(void *y, const void *x, const double *s, const double *m, int64_t nodes, int fields);
+    /* y = y * w[component], dof = node * components + component. */
+    void (*weigh)(void *y, const double *w, int64_t nodes, int components);
     /* y = a x + b y. */
     void (*combine)(void *y, double a, const void *x, double b, int64_t n);
     /* sum_i x_i y_i in each lane, accumulated in double over fixed chunks. */

@@ -89,7 +89,8 @@ struct fem_problem {
     double *rest;                 /* [dof + n_actions] the state of the shared factor, actions zero */
     fem_symbolic *riesz_symbolic; /* of P where components are apart; else NULL */
     fem_factor *riesz;
-    double *reference_theta; /* [n_parameters] */
+    double *reference_theta;           /* [n_parameters] */
+    double weight[FEM_MAX_COMPONENTS]; /* of each component in the loss: its field's weight over s^2 */
 
     fem_factor *step[FEM_STAGE_KINDS]; /* of the Jacobian at u = 0 and the theta below */
     bool step_ready, step_usable;      /* usable: the shared factor exists */
@@ -136,6 +137,8 @@ fwm_status fem_call_start(fem_problem *p, ad_dtype dtype, const fem_theta *theta
 fem_block fem_block_at(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t batch, int64_t block,
                        int thread);
 int64_t fem_block_count(const fem_problem *p, ad_dtype dtype, int64_t batch);
+/* P's element matrices into p->ke. */
+void fem_riesz_matrices(fem_problem *p);
 /* True where R is affine for this theta. */
 bool fem_theta_linear(const fem_problem *p, ad_dtype dtype, const fem_theta *theta);
 static inline double fem_theta_at(ad_dtype dtype, const fem_theta *theta, int k, int64_t i)
