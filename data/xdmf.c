@@ -271,6 +271,21 @@ static fwm_status check_fields(const char *path, int64_t n, const ds_xdmf_field 
     return FWM_OK;
 }
 
+/* Nothing is written over: the numbers would go to a dataset of the same name. */
+static fwm_status check_free(const char *path)
+{
+    size_t stem = strlen(path) - strlen(".xdmf"), bytes = stem + 8;
+    char *numbers = fwm_malloc(bytes, 1);
+    FWM_CHECK(numbers, FWM_MEMORY, "%s: out of memory", path);
+    (void)snprintf(numbers, bytes, "%.*s.h5", (int)stem, path);
+    fwm_status status = FWM_OK;
+    if (access(path, F_OK) == 0 || access(numbers, F_OK) == 0)
+        status =
+            fwm_fail(FWM_INVALID, "%s is there already: choose another name", access(path, F_OK) == 0 ? path : numbers);
+    fwm_free(numbers);
+    return status;
+}
+
 static char *joined(const char *path, size_t length, const char *end)
 {
     size_t bytes = length + strlen(end) + 1;
@@ -333,6 +348,7 @@ fwm_status ds_xdmf_create(ds_xdmf **out, const char *path, const ds_mesh *m, int
     FWM_CHECK(length > 5 && strcmp(path + length - 5, ".xdmf") == 0, FWM_INVALID, "%s: expected a path ending in .xdmf",
               path);
     FWM_TRY(check_fields(path, n_fields, fields));
+    FWM_TRY(check_free(path));
     fwm_status status = ds_mesh_check(m);
     if (status != FWM_OK)
         return fwm_fail_within(status, "%s", path);

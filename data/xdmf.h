@@ -19,8 +19,9 @@ typedef struct ds_xdmf_field {
     int64_t components; /* 1 scalar, 2 or 3 vector */
 } ds_xdmf_field;
 
-/* Begins PATH, which must end in ".xdmf". Errors: FWM_INVALID (the path's ending, a mesh or field that contradicts
- * itself), FWM_DATA (a cell without a node where its space expects one), FWM_IO. On error *out is NULL. */
+/* Begins PATH, which must end in ".xdmf". Errors: FWM_INVALID (the path's ending, a file that is there already, a mesh
+ * or field that contradicts itself), FWM_DATA (a cell without a node where its space expects one), FWM_IO. On error
+ * *out is NULL. */
 fwm_status ds_xdmf_create(ds_xdmf **out, const char *path, const ds_mesh *mesh, int64_t n_fields,
                           const ds_xdmf_field *fields) FWM_MUST_USE;
 /* One more time: values[f] [n, components] on the mesh's nodes. */

@@ -1,5 +1,9 @@
 #include "train/mesh_data.h"
 
+#include "physics/gmsh.h"
+
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static fwm_status group_faces(ds_mesh *out, fwm_arena *arena, const fem_mesh *m)
@@ -109,4 +113,71 @@ fwm_status tr_mesh_from_data(fem_mesh **mesh, const ds_mesh *from, const char *p
         status = fem_mesh_build(mesh, &arrays);
     fwm_arena_destroy(arena);
     return status == FWM_OK ? status : fwm_fail_within(status, "%s: %s", path, place);
+}
+
+/* ---- mesh files ---- */
+
+bool tr_mesh_file_is(const char *path)
+{
+    static const char head[] = "$MeshFormat";
+    char begins[sizeof head - 1] = "";
+    FILE *f = fopen(path, "rb");
+    bool is = f && fread(begins, 1, sizeof begins, f) == sizeof begins && memcmp(begins, head, sizeof begins) == 0;
+    if (f)
+        (void)fclose(f);
+    return is;
+}
+
+static json_t *regions_json(const fem_mesh *m)
+{
+    json_t *all = json_object();
+    for (int r = 0; r < m->n_regions; r++) {
+        double measure = 0;
+        json_int_t cells = 0;
+        for (int64_t c = 0; c < m->n_cells; c++)
+            if (m->cell_region[c] == r) {
+                measure += m->cell_area[c];
+                cells++;
+            }
+        (void)json_object_set_new(all, m->region_name[r], json_pack("{s:I,s:f}", "cells", cells, "measure", measure));
+    }
+    return all;
+}
+
+static json_t *boundaries_json(const fem_mesh *m)
+{
+    json_t *all = json_object();
+    for (int label = 0; label < m->n_labels; label++) {
+        json_int_t faces = 0;
+        for (int64_t f = 0; f < m->n_faces; f++)
+            faces += m->face_label[f] == label;
+        if (faces > 0)
+            (void)json_object_set_new(all, m->label_name[label], json_integer(faces));
+    }
+    return all;
+}
+
+fwm_status tr_mesh_file_json(json_t **out, const char *path)
+{
+    fem_mesh *m;
+    *out = NULL;
+    FWM_TRY(fem_mesh_from_gmsh(&m, path, 1));
+    double least = INFINITY, most = 0;
+    for (int64_t c = 0; c < m->n_cells; c++) {
+        double edge = pow(m->cell_area[c], 1.0 / m->dim);
+        least = fmin(least, edge);
+        most = fmax(most, edge);
+    }
+    json_t *lower = json_array(), *upper = json_array();
+    for (int d = 0; d < m->dim; d++) {
+        (void)json_array_append_new(lower, json_real(m->lower[d]));
+        (void)json_array_append_new(upper, json_real(m->upper[d]));
+    }
+    *out = json_pack("{s:s,s:s,s:i,s:I,s:I,s:f,s:o,s:o,s:[f,f],s:o,s:o}", "format", "gmsh mesh", "cell",
+                     fem_element_cell(m->element), "dim", m->dim, "cells", (json_int_t)m->n_cells, "vertices",
+                     (json_int_t)m->n_vertices, "measure", m->area, "lower", lower, "upper", upper, "cell_edges", least,
+                     most, "regions", regions_json(m), "boundaries", boundaries_json(m));
+    fem_mesh_destroy(&m);
+    FWM_CHECK(*out, FWM_MEMORY, "%s: out of memory", path);
+    return FWM_OK;
 }

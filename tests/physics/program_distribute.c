@@ -262,10 +262,8 @@ int main(void)
             fill_arrays(&arrays, whole);
             MUST(fem_distribute(&part, rank == 0 ? &arrays.a : NULL));
             check_parts(part, whole);
-            if (whole->dim == 2) {
-                check_residuals(part, whole);
-                check_step(part, whole);
-            }
+            check_residuals(part, whole);
+            check_step(part, whole);
             fem_part_destroy(&part);
             free(arrays.cells);
             free(arrays.faces);

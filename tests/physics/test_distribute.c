@@ -10,7 +10,7 @@ extern char **environ;
 static void run(const char *processes)
 {
     char program[512],
-        *argv[] = {"timeout", "100", "mpirun", "--oversubscribe", "-n", (char *)processes, program, NULL};
+        *argv[] = {"timeout", "240", "mpirun", "--oversubscribe", "-n", (char *)processes, program, NULL};
     const char *build = getenv("FWM_BUILD");
     pid_t child;
     int status;

@@ -96,6 +96,36 @@ Test(mesh_data, meshes_come_back_from_files_as_they_went)
     test_folder_close(&folder);
 }
 
+/* Two triangles of a square, one in a group; the lower side is called floor. */
+Test(mesh_data, a_gmsh_file_is_shown_by_its_names)
+{
+    static const char text[] = "$MeshFormat\n2.2 0 8\n$EndMeshFormat\n$PhysicalNames\n2\n1 7 \"floor\"\n2 8 \"core\"\n"
+                               "$EndPhysicalNames\n$Nodes\n4\n1 0 0 0\n2 2 0 0\n3 2 1 0\n4 0 1 0\n$EndNodes\n"
+                               "$Elements\n3\n1 1 2 7 1 1 2\n2 2 2 8 1 1 2 3\n3 2 2 0 2 1 3 4\n$EndElements\n";
+    test_folder folder;
+    json_t *shown;
+    cr_assert(test_folder_open(&folder));
+    MUST(fwm_threads_init(1));
+    FILE *f = fopen(folder.file, "w");
+    cr_assert(f && fputs(text, f) >= 0 && fclose(f) == 0);
+    cr_assert(tr_mesh_file_is(folder.file));
+    MUST(tr_mesh_file_json(&shown, folder.file));
+    json_t *expected =
+        json_pack("{s:s,s:s,s:i,s:i,s:i,s:f,s:[f,f],s:[f,f],s:[f,f],s:{s:{s:i,s:f},s:{s:i,s:f}},s:{s:i,s:i}}", "format",
+                  "gmsh mesh", "cell", "triangle", "dim", 2, "cells", 2, "vertices", 4, "measure", 2.0, "lower", 0.0,
+                  0.0, "upper", 2.0, 1.0, "cell_edges", 1.0, 1.0, "regions", "core", "cells", 1, "measure", 1.0,
+                  "other", "cells", 1, "measure", 1.0, "boundaries", "floor", 1, "other", 3);
+    cr_assert(json_equal(shown, expected), "%s", json_dumps(shown, 0));
+    json_decref(shown);
+    json_decref(expected);
+    f = fopen(folder.file, "w");
+    cr_assert(f && fputs("$MeshFormat\n3 0 8\n", f) >= 0 && fclose(f) == 0);
+    cr_assert_eq(tr_mesh_file_json(&shown, folder.file), FWM_DATA);
+    cr_assert(strstr(fwm_error_message(), "expected format 2.2 or 4.1") && !shown);
+    test_folder_close(&folder);
+    cr_assert(!tr_mesh_file_is(folder.file));
+}
+
 Test(mesh_data, a_mesh_that_is_missing_or_of_one_dimension_is_named)
 {
     static const double vertices[] = {0, 1};

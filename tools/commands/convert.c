@@ -1,4 +1,5 @@
 #include "data/convert.h"
+#include "data/xdmf.h"
 #include "model/base/log.h"
 #include "tools/command.h"
 
@@ -7,8 +8,10 @@
 enum { CHUNK_MOST = 1 << 20, GZIP_MOST = 9 };
 
 static const struct argp_option options[] = {
-    {"to", 0, "LAYOUT", 0, "fwm (the native layout) or well (The Well's)", 0},
-    {"out", 'o', "PATH", 0, "Where it goes: a file; for well also a folder, which gets data/train, ... and stats.yaml",
+    {"to", 0, "LAYOUT", 0, "fwm (the native layout), well (The Well's), or xdmf (states over time, for ParaView)", 0},
+    {"out", 'o', "PATH", 0,
+     "Where it goes: a file; for well also a folder, which gets data/train, ... and stats.yaml; for xdmf NAME.xdmf, "
+     "which gets NAME.h5 beside it",
      0},
     {"layout", 0, "NAME", 0, "Layout of FILE (default: recognised from its content)", 0},
     {"frames", 0, "WHAT", 0, "As data.frames of a configuration, where the layout of FILE leaves a choice", 0},
@@ -16,6 +19,7 @@ static const struct argp_option options[] = {
     {"actions", 0, "WHAT", 0, "As data.actions", 0},
     {"chunk", 0, "STEPS", 0, "Steps of a chunk, as many as a training clip reads (default 8)", 0},
     {"compress", 0, "LEVEL", 0, "Shuffle and gzip at level 1 to 9 (default 0: none, the fastest to read)", 0},
+    {"trajectory", 0, "I", 0, "For xdmf: which trajectory, from 0 (default 0)", 0},
     {0}};
 
 const fwm_command fwm_command_convert = {
@@ -27,7 +31,8 @@ const fwm_command fwm_command_convert = {
         "Well, "
         "in bounded memory. Nothing stands under the new name before it is whole, and what is there already is never "
         "written over. The Well has room for a state on a regular grid (or frames alone), actions and parameters: "
-        "what else there is is left out, and said.",
+        "what else there is is left out, and said. XDMF takes the states of one trajectory on their mesh: channels "
+        "NAME_x, NAME_y are drawn as the vector NAME.",
     .options = options,
     .min_arguments = 1,
     .max_arguments = 1,
@@ -68,24 +73,42 @@ static fwm_status convert(fwm_call *call, ds_dataset *ds, const char *out, ds_co
                                     o->to, "out", out, "trajectories", (json_int_t)info->trajectories));
 }
 
+static fwm_status export_states(fwm_call *call, ds_dataset *ds, const char *out, int64_t trajectory)
+{
+    const ds_info *info = ds_get_info(ds);
+    FWM_TRY(ds_xdmf_trajectory(ds, trajectory, out));
+    if (!call->json)
+        return FWM_OK;
+    return fwm_print_json(json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "file", call->arguments[0], "layout", info->layout,
+                                    "to", "xdmf", "out", out, "trajectory", (json_int_t)trajectory, "steps",
+                                    (json_int_t)info->lengths[trajectory]));
+}
+
 fwm_status fwm_run_convert(fwm_call *call)
 {
     const char *to = fwm_call_text(call, "to", NULL), *out = fwm_call_text(call, "out", NULL);
     const ds_options choice = {.frames = fwm_call_text(call, "frames", NULL),
                                .state = fwm_call_text(call, "state", NULL),
                                .actions = fwm_call_text(call, "actions", NULL)};
-    int64_t chunk = 0, gzip = 0;
+    int64_t chunk = 0, gzip = 0, trajectory = 0;
+    const bool xdmf = to && strcmp(to, "xdmf") == 0;
     ds_dataset *ds = NULL;
-    if (!to || (strcmp(to, "fwm") != 0 && strcmp(to, "well") != 0))
-        return fwm_misuse(call, "--to: expected fwm or well, found %s%.60s%s", to ? "\"" : "", to ? to : "nothing",
-                          to ? "\"" : "");
+    if (!to || (!xdmf && strcmp(to, "fwm") != 0 && strcmp(to, "well") != 0))
+        return fwm_misuse(call, "--to: expected fwm, well or xdmf, found %s%.60s%s", to ? "\"" : "",
+                          to ? to : "nothing", to ? "\"" : "");
     if (!out)
         return fwm_misuse(call, "--out: expected where the new dataset goes, found nothing");
     FWM_TRY(fwm_call_int(call, "chunk", 1, CHUNK_MOST, &chunk));
     FWM_TRY(fwm_call_int(call, "compress", 0, GZIP_MOST, &gzip));
+    FWM_TRY(fwm_call_int(call, "trajectory", 0, INT32_MAX, &trajectory));
+    if (fwm_call_text(call, xdmf ? "chunk" : "trajectory", NULL) || (xdmf && fwm_call_text(call, "compress", NULL)))
+        return fwm_misuse(call, "--to %s has no use for --%s", to,
+                          !xdmf                                ? "trajectory"
+                          : fwm_call_text(call, "chunk", NULL) ? "chunk"
+                                                               : "compress");
     FWM_TRY(ds_open_with(&ds, call->arguments[0], fwm_call_text(call, "layout", "auto"), &choice));
     ds_convert_options o = {.to = to, .writer = {.gzip = (int)gzip, .chunk_steps = chunk}};
-    const fwm_status status = convert(call, ds, out, &o);
+    const fwm_status status = xdmf ? export_states(call, ds, out, trajectory) : convert(call, ds, out, &o);
     ds_close(&ds);
     return status;
 }

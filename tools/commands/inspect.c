@@ -3,6 +3,7 @@
 #include "tools/command.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/mesh_data.h"
 #include "train/true_law.h"
 
 #include <errno.h>
@@ -13,14 +14,15 @@
 
 const fwm_command fwm_command_inspect = {
     .name = "inspect",
-    .summary = "show what a dataset, a checkpoint or an export holds",
+    .summary = "show what a dataset, a checkpoint, an export or a mesh holds",
     .arguments = "FILE",
     .doc = "Recognises the file by its content; a folder is taken for a dataset of several files. Of a dataset: "
            "layout, shapes, units, statistics, how many values are "
            "not finite, how each field is stored and what would make it faster to read. Of a "
            "checkpoint: step, parameters, the whole configuration, every tensor with its checksum (all are verified), "
            "and a digest over "
-           "all that decides the run's future: two checkpoints with one digest go on alike.",
+           "all that decides the run's future: two checkpoints with one digest go on alike. "
+           "Of a mesh of gmsh's (format 2.2 or 4.1): cells, extent, regions and boundaries by name.",
     .min_arguments = 1,
     .max_arguments = 1,
 };
@@ -202,7 +204,9 @@ fwm_status fwm_run_inspect(fwm_call *call)
     json_t *report;
     bool dataset = false;
     /* A file that cannot be opened may be a checkpoint whose previous one is there. */
-    if (is_dataset(path, &dataset) == FWM_OK && dataset)
+    if (tr_mesh_file_is(path))
+        FWM_TRY(tr_mesh_file_json(&report, path));
+    else if (is_dataset(path, &dataset) == FWM_OK && dataset)
         FWM_TRY(inspect_dataset(path, &report));
     else
         FWM_TRY(inspect_tensors(path, &report));
