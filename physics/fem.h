@@ -42,10 +42,20 @@ typedef struct fem_equation {
     fem_parameter parameter[FEM_MAX_PARAMETERS];
     int n_ambient; /* trailing actions that the pointwise functions read; those before them are powers of sources */
     const char *ambient[4], *ambient_unit[4];
+    double about[FEM_MAX_FIELDS]; /* the uniform state at which the step's shared factor linearises the equation */
+    const char *source;           /* what a source is called: "heater"; NULL: "source" */
     /* True where R is affine in (u1,u0) for these scalar parameter values (one value a parameter; per-cell ones: the
      * first). */
     bool (*is_linear)(const double *theta);
+    /* How suddenly states [n,c] change between u0 and u1, dt apart [1/time]: the criterion of key states. NULL: the
+     * equation has none. */
+    double (*event_rate)(const fem_mesh *mesh, const float *u1, const float *u0, double dt);
+    const char *event_about;
+    /* The stable state that u [n,c] would relax to without control, where u tells: from 0, or FEM_BASIN_OPEN. NULL: the
+     * equation has none. */
+    int (*basin)(const fem_mesh *mesh, const double *u);
 } fem_equation;
+enum { FEM_BASIN_OPEN = -1 };
 
 /* By name. Errors: FWM_INVALID, listing what there is. */
 fwm_status fem_equation_find(const char *name, const fem_equation **equation) FWM_MUST_USE;

@@ -224,6 +224,8 @@ static fwm_status make_parts(fem_problem *p)
     p->ke = fwm_malloc((size_t)mesh->n_cells, dofs * dofs * sizeof *p->ke);
     p->zero = fwm_calloc((size_t)(p->dof + p->equation->n_ambient), sizeof *p->zero);
     FWM_CHECK(p->ke && p->zero, FWM_MEMORY, "out of memory for a problem on %lld cells", (long long)mesh->n_cells);
+    for (int64_t i = 0; i < p->dof; i++)
+        p->zero[i] = p->equation->about[i % p->equation->n_fields];
     FWM_TRY(fem_loads_create(p));
     FWM_TRY(fem_symbolic_create(&p->symbolic, mesh, p->equation->n_fields));
     FWM_TRY(make_riesz(p));

@@ -467,15 +467,17 @@ static json_t *value_schema(const tr_row *row)
     case TR_TYPE_REALS:
         return list_schema(number_schema(row, whole), row->at_least, row->count);
     case TR_TYPE_STRINGS:
-        return list_schema(words_schema(row->choices), row->at_least, row->count);
+        return list_schema(row->choices != NULL ? words_schema(row->choices) : json_pack("{s:s}", "type", "string"),
+                           row->at_least, row->count);
     case TR_TYPE_MATRIX:
         return list_schema(list_schema(number_schema(row, false), row->count, row->count), 0, 0);
     case TR_TYPE_MAP: {
         s = json_object();
         (void)json_object_set_new(s, "type", json_string("object"));
-        (void)json_object_set_new(s, "additionalProperties", json_false());
+        (void)json_object_set_new(s, "additionalProperties",
+                                  row->choices != NULL ? json_false() : number_schema(row, false));
         json_t *names = json_object();
-        for (int i = 0; row->choices[i] != NULL; i++)
+        for (int i = 0; row->choices != NULL && row->choices[i] != NULL; i++)
             (void)json_object_set_new(names, row->choices[i], number_schema(row, false));
         (void)json_object_set_new(s, "properties", names);
         return s;

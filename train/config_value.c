@@ -275,6 +275,23 @@ static void store_numbers(reading *r, const tr_node *node)
         *(tr_ints *)place_in(r->config, r->row) = (tr_ints){node->count, items};
 }
 
+/* One of the row's words or, where it has none, any word (the rules know which are meant); NULL after an error. */
+static const char *read_word(reading *r, const tr_node *node, const char *part)
+{
+    if (r->row->choices == NULL && node->kind != TR_NODE_SCALAR) {
+        refuse(r, node, part, "a name");
+        return NULL;
+    }
+    if (r->row->choices != NULL) {
+        const int choice = read_choice(r, node, part);
+        return choice >= 0 ? r->row->choices[choice] : NULL;
+    }
+    const char *copy = node->bad ? NULL : fwm_arena_strdup(r->arena, node->text);
+    r->failed = r->failed || copy == NULL;
+    r->no_memory = r->no_memory || (copy == NULL && !node->bad);
+    return copy;
+}
+
 static void store_strings(reading *r, const tr_node *node)
 {
     if (!is_list(r, node))
@@ -284,8 +301,8 @@ static void store_strings(reading *r, const tr_node *node)
     for (const tr_node *child = node->first; child != NULL && items != NULL; child = child->next, i++) {
         char at[32];
         (void)snprintf(at, sizeof at, "[%lld]", (long long)i);
-        const int choice = read_choice(r, child, at);
-        items[i] = choice >= 0 ? r->row->choices[choice] : "";
+        const char *word = read_word(r, child, at);
+        items[i] = word != NULL ? word : "";
     }
     if (!r->failed)
         *(tr_strings *)place_in(r->config, r->row) = (tr_strings){node->count, items};
@@ -321,9 +338,7 @@ static void store_map(reading *r, const tr_node *node)
         return;
     }
     const tr_map *before = place_in(r->config, r->row);
-    int64_t most = before->count;
-    for (int i = 0; r->row->choices[i] != NULL; i++)
-        most++;
+    const int64_t most = before->count + node->count;
     struct tr_named_real *items = take(r, most, sizeof *items);
     if (items == NULL)
         return;
@@ -341,16 +356,18 @@ static void store_map(reading *r, const tr_node *node)
                 r->failed = true;
                 break;
             }
-        const int choice = read_choice(r, child->key, "");
+        const char *name = read_word(r, child->key, "");
+        if (name == NULL)
+            continue;
         char part[TR_PATH_CAPACITY];
         (void)snprintf(part, sizeof part, ".%.64s", child->key->text);
-        const double value = choice >= 0 ? read_number(r, child, part) : 0;
+        const double value = read_number(r, child, part);
         int64_t i = 0;
-        while (i < count && choice >= 0 && strcmp(items[i].name, r->row->choices[choice]) != 0)
+        while (i < count && strcmp(items[i].name, name) != 0)
             i++;
-        if (choice >= 0 && i < most)
-            items[i] = (struct tr_named_real){r->row->choices[choice], value};
-        count += i == count && choice >= 0;
+        const tr_place at = child->key->place;
+        items[i] = (struct tr_named_real){name, value, at.file, at.line, at.column};
+        count += i == count;
     }
     if (!r->failed)
         *(tr_map *)place_in(r->config, r->row) = (tr_map){count, items};
@@ -441,10 +458,12 @@ fwm_status tr_value_copy(tr_config *to, fwm_arena *arena, const tr_config *from,
         good = (list->items = duplicate(arena, list->items, list->count, sizeof *list->items)) != NULL;
         break;
     }
-    case TR_TYPE_STRINGS: { /* the strings are the table's own words */
+    case TR_TYPE_STRINGS: {
         tr_strings *list = target;
         *list = *(const tr_strings *)source;
         good = (list->items = duplicate(arena, list->items, list->count, sizeof *list->items)) != NULL;
+        for (int64_t i = 0; good && i < list->count; i++)
+            good = (list->items[i] = fwm_arena_strdup(arena, list->items[i])) != NULL;
         break;
     }
     case TR_TYPE_MATRIX: {
@@ -458,6 +477,12 @@ fwm_status tr_value_copy(tr_config *to, fwm_arena *arena, const tr_config *from,
         tr_map *map = target;
         *map = *(const tr_map *)source;
         good = (map->items = duplicate(arena, map->items, map->count, sizeof *map->items)) != NULL;
+        for (int64_t i = 0; good && i < map->count; i++) {
+            struct tr_named_real *item = &map->items[i];
+            item->name = fwm_arena_strdup(arena, item->name);
+            item->file = item->file != NULL ? fwm_arena_strdup(arena, item->file) : "";
+            good = item->name != NULL && item->file != NULL;
+        }
         break;
     }
     }

@@ -33,37 +33,32 @@ const fwm_command fwm_command_simulate = {
 typedef struct sink_state {
     ds_writer *writer;
     fwm_progress bar;
-    int64_t first[FEM_SPLIT_COUNT], done;
+    int64_t first[FEM_SPLIT_COUNT], done, frames;
+    double *basin; /* [N,T], NULL where the equation has none */
 } sink_state;
 
 static fwm_status take(void *context, const fem_trajectory *t)
 {
     sink_state *s = context;
-    ds_trajectory out = {.frames = t->frame, .actions = t->actions, .state = t->state, .s_phy = t->cheap};
-    FWM_TRY(ds_writer_put(s->writer, s->first[t->split] + t->index, &out));
+    const int64_t at = s->first[t->split] + t->index;
+    ds_trajectory out = {
+        .frames = t->frame, .actions = t->actions, .state = t->state, .s_phy = t->cheap, .key_state = t->key_state};
+    FWM_TRY(ds_writer_put(s->writer, at, &out));
+    for (int64_t k = 0; t->basin && k < t->frames; k++)
+        s->basin[at * t->frames + k] = t->basin[k];
     fwm_progress_update(&s->bar, ++s->done, "");
     return FWM_OK;
 }
 
-static double named(const tr_map *map, const char *name, double otherwise)
+/* Values in the equation's order; a parameter that the map lacks is 0, or its preset where it cannot be. */
+static void parameters(const tr_map *map, const fem_equation *eq, double *value)
 {
-    for (int64_t i = 0; i < map->count; i++)
-        if (strcmp(map->items[i].name, name) == 0)
-            return map->items[i].value;
-    return otherwise;
-}
-
-static fwm_status known_names(const tr_map *map, const char *block)
-{
-    const fem_equation *eq;
-    FWM_TRY(fem_equation_find("heat", &eq));
-    for (int64_t i = 0; i < map->count; i++) {
-        int k;
-        fwm_status status = fem_parameter_find(eq, map->items[i].name, &k);
-        if (status != FWM_OK)
-            return fwm_fail_within(FWM_CONFIG, "%s", block);
+    for (int k = 0; k < eq->n_parameters; k++) {
+        value[k] = eq->parameter[k].lo > 0 ? eq->parameter[k].preset : 0;
+        for (int64_t i = 0; i < map->count; i++)
+            if (strcmp(map->items[i].name, eq->parameter[k].name) == 0)
+                value[k] = map->items[i].value;
     }
-    return FWM_OK;
 }
 
 static fem_range range(const double x[2])
@@ -74,15 +69,13 @@ static fem_range range(const double x[2])
 static fwm_status fill_spec(const tr_config *c, fem_simulate_spec *s)
 {
     fem_element element;
-    FWM_CHECK(c->physics.equation == TR_EQUATION_HEAT, FWM_CONFIG,
-              "physics.equation: simulate knows 'heat', found '%s'",
-              tr_config_word("physics.equation", c->physics.equation));
+    const fem_equation *eq;
+    FWM_TRY(fem_equation_find(tr_config_word("simulate.equation", c->simulate.equation), &eq));
     FWM_TRY(fem_element_parse(tr_config_word("simulate.cell", c->simulate.cell),
                               tr_config_word("simulate.space", c->simulate.space), &element));
-    FWM_TRY(known_names(&c->simulate.truth, "simulate.truth"));
-    FWM_TRY(known_names(&c->simulate.nominal, "simulate.nominal"));
     fem_simulate_defaults(s);
     s->seed = (uint64_t)c->seed;
+    s->equation = eq->name;
     s->mesh =
         (fem_mesh_spec){element, c->simulate.cells[0], c->simulate.cells[1], c->simulate.size[0], c->simulate.size[1]};
     s->coarse = (fem_mesh_spec){element, c->simulate.coarse_cells[0], c->simulate.coarse_cells[1], c->simulate.size[0],
@@ -96,30 +89,39 @@ static fwm_status fill_spec(const tr_config *c, fem_simulate_spec *s)
     s->width = c->simulate.frame[1];
     s->dt = c->simulate.dt;
     s->substeps = (int)c->simulate.substeps;
-    s->conductivity = named(&c->simulate.truth, "conductivity", s->conductivity);
-    s->loss = named(&c->simulate.truth, "loss", s->loss);
-    s->radiation = named(&c->simulate.truth, "radiation", s->radiation);
-    s->temperature = named(&c->simulate.truth, "temperature", s->temperature);
-    s->cheap_conductivity = named(&c->simulate.nominal, "conductivity", s->cheap_conductivity);
-    FWM_CHECK(c->simulate.inclusions.rows <= FEM_MAX_INCLUSIONS && c->simulate.heaters.rows < FEM_MAX_ACTIONS,
-              FWM_CONFIG, "simulate: at most %d inclusions and %d heaters, found %lld and %lld", FEM_MAX_INCLUSIONS,
-              FEM_MAX_ACTIONS - 1, (long long)c->simulate.inclusions.rows, (long long)c->simulate.heaters.rows);
+    parameters(&c->simulate.truth, eq, s->truth);
+    parameters(&c->simulate.nominal, eq, s->nominal);
+    FWM_CHECK(c->simulate.inclusions.rows <= FEM_MAX_INCLUSIONS &&
+                  c->simulate.sources.rows + eq->n_ambient <= FEM_MAX_ACTIONS,
+              FWM_CONFIG, "simulate: at most %d inclusions and %d sources, found %lld and %lld", FEM_MAX_INCLUSIONS,
+              FEM_MAX_ACTIONS - eq->n_ambient, (long long)c->simulate.inclusions.rows,
+              (long long)c->simulate.sources.rows);
     s->n_inclusions = (int)c->simulate.inclusions.rows;
+    s->inclusion_of = 0;
+    for (int k = eq->n_parameters - 1; k >= 0; k--) /* the first that may vary, or the one that is named */
+        if (c->simulate.inclusion_of[0] ? strcmp(eq->parameter[k].name, c->simulate.inclusion_of) == 0
+                                        : eq->parameter[k].per_cell)
+            s->inclusion_of = k;
     for (int k = 0; k < s->n_inclusions; k++) {
         const double *row = c->simulate.inclusions.items + 4 * k;
         s->inclusion[k] = (fem_inclusion){row[0], row[1], row[2], row[3]};
     }
-    s->n_heaters = (int)c->simulate.heaters.rows;
-    for (int k = 0; k < s->n_heaters; k++)
-        s->heater[k] = (fem_source){.x = c->simulate.heaters.items[2 * k],
-                                    .y = c->simulate.heaters.items[2 * k + 1],
-                                    .half_width = c->simulate.heater_half_width,
-                                    .power = c->simulate.heater_power};
+    s->n_sources = (int)c->simulate.sources.rows;
+    for (int k = 0; k < s->n_sources; k++)
+        s->source[k] = (fem_source){.x = c->simulate.sources.items[2 * k],
+                                    .y = c->simulate.sources.items[2 * k + 1],
+                                    .half_width = c->simulate.source_half_width,
+                                    .power = c->simulate.source_power};
     s->power_probability = c->simulate.on_probability;
+    s->control = (fem_control)(c->simulate.control + 1); /* constant is no choice for powers */
+    s->ambient_control = (fem_control)c->simulate.ambient_control;
+    s->power = range(c->simulate.power);
     s->power_ood = range(c->simulate.ood_power);
     s->hold_lo = c->simulate.hold[0];
     s->hold_hi = c->simulate.hold[1];
     s->ambient = range(c->simulate.ambient);
+    s->ambient_ood = range(c->simulate.ood_ambient);
+    s->key_rate = c->simulate.key_rate;
     s->correlation = range(c->simulate.correlation_length);
     s->deviation = range(c->simulate.deviation);
     s->offset = range(c->simulate.offset);
@@ -171,19 +173,19 @@ static fwm_status store_mesh(stored_mesh *s, const fem_mesh *m)
     return FWM_OK;
 }
 
-static fwm_status write_truths(ds_writer *w, const fem_simulation *sim)
+static fwm_status write_truths(ds_writer *w, const fem_simulation *sim, const sink_state *sink)
 {
-    const fem_equation *eq;
-    FWM_TRY(fem_equation_find("heat", &eq));
+    const fem_equation *eq = fem_simulation_equation(sim);
     const fem_theta *theta = fem_simulation_theta(sim);
     for (int k = 0; k < eq->n_parameters; k++)
         FWM_TRY(ds_writer_truth(w, eq->parameter[k].name, theta->count[k], theta->value[k]));
-    return FWM_OK;
+    return sink->basin ? ds_writer_truth(w, "basin", sink->done * sink->frames, sink->basin) : FWM_OK;
 }
 
 static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, const fem_simulation *sim,
                              const char *path, const char *text, sink_state *sink)
 {
+    const fem_equation *eq = fem_simulation_equation(sim);
     stored_mesh fine = {0}, coarse = {0};
     int64_t n = 0;
     for (int k = 0; k < FEM_SPLIT_COUNT; k++) {
@@ -194,22 +196,30 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
     FWM_CHECK(splits, FWM_MEMORY, "simulate: out of memory");
     for (int k = 0; k < FEM_SPLIT_COUNT; k++)
         memset(splits + sink->first[k], k, (size_t)spec->count[k]);
-    const char *names[FEM_MAX_ACTIONS], *units[FEM_MAX_ACTIONS],
-        *field[] = {"u"}, *unit[] = {"100 K"}, *rgb[] = {"red", "green", "blue"}, *none[] = {"", "", ""};
-    char heater[FEM_MAX_ACTIONS][24];
-    for (int k = 0; k < spec->n_heaters; k++) {
-        (void)snprintf(heater[k], sizeof heater[k], "heater%d", k);
-        names[k] = heater[k];
+    const char *names[FEM_MAX_ACTIONS], *units[FEM_MAX_ACTIONS], *rgb[] = {"red", "green", "blue"},
+               *none[] = {"", "", ""};
+    char source[FEM_MAX_ACTIONS][32];
+    for (int k = 0; k < spec->n_sources; k++) {
+        (void)snprintf(source[k], sizeof source[k], "%.20s%d", eq->source ? eq->source : "source", k);
+        names[k] = source[k];
         units[k] = "full power";
     }
-    names[spec->n_heaters] = "ambient";
-    units[spec->n_heaters] = "100 K";
-    fwm_status status = store_mesh(&fine, fem_simulation_mesh(sim));
+    for (int k = 0; k < eq->n_ambient; k++) {
+        names[spec->n_sources + k] = eq->ambient[k];
+        units[spec->n_sources + k] = eq->ambient_unit[k];
+    }
+    sink->frames = spec->frames;
+    sink->basin = eq->basin ? fwm_malloc((size_t)(n * spec->frames), sizeof *sink->basin) : NULL;
+    fwm_status status = FWM_OK;
+    if (eq->basin && !sink->basin)
+        status = fwm_fail(FWM_MEMORY, "simulate: out of memory");
+    if (status == FWM_OK)
+        status = store_mesh(&fine, fem_simulation_mesh(sim));
     if (status == FWM_OK)
         status = store_mesh(&coarse, fem_simulation_coarse_mesh(sim));
     if (status == FWM_OK) {
         ds_info info = {.name = c->experiment,
-                        .equation = "heat",
+                        .equation = eq->name,
                         .generator = "fwm " FWM_VERSION,
                         .config = text,
                         .dt = spec->dt,
@@ -220,14 +230,18 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
                         .height = spec->height,
                         .width = spec->width,
                         .frames_are_bytes = true,
+                        .has_key_state = eq->event_rate != NULL,
                         .mesh = &fine.mesh,
                         .coarse_mesh = &coarse.mesh};
         info.fields[DS_FRAMES] =
             (ds_field_info){.points = spec->height * spec->width, .channels = 3, .names = rgb, .units = none};
         info.fields[DS_ACTIONS] =
-            (ds_field_info){.points = 1, .channels = spec->n_heaters + 1, .names = names, .units = units};
-        info.fields[DS_STATE] = (ds_field_info){.points = fine.mesh.n, .channels = 1, .names = field, .units = unit};
-        info.fields[DS_S_PHY] = (ds_field_info){.points = coarse.mesh.n, .channels = 1, .names = field, .units = unit};
+            (ds_field_info){
+            .points = 1, .channels = spec->n_sources + eq->n_ambient, .names = names, .units = units};
+        info.fields[DS_STATE] = (ds_field_info){
+            .points = fine.mesh.n, .channels = eq->n_fields, .names = eq->field, .units = eq->field_unit};
+        info.fields[DS_S_PHY] = (ds_field_info){
+            .points = coarse.mesh.n, .channels = eq->n_fields, .names = eq->field, .units = eq->field_unit};
         ds_writer_options writing = {.gzip = c->simulate.compress ? 1 : 0};
         status = ds_writer_create(&sink->writer, path, &info, &writing);
     }
@@ -253,10 +267,11 @@ fwm_status fwm_simulate_dataset(const tr_config *c, const char *path, const char
         fwm_progress_finish(&sink.bar, sink.done, "trajectories");
     }
     if (status == FWM_OK)
-        status = write_truths(sink.writer, sim);
+        status = write_truths(sink.writer, sim, &sink);
     if (status == FWM_OK)
         status = ds_writer_finish(&sink.writer);
     ds_writer_abort(&sink.writer);
+    fwm_free(sink.basin);
     fem_simulation_destroy(&sim);
     return status;
 }

@@ -1,0 +1,96 @@
+/* The Allen-Cahn equation with control (edges insulated): phase separation between the stable states u = -1 and u = 1,
+ *
+ *     u_t = D lap u + r (u - u^3) + a + sources,
+ *
+ * a a uniform field, by implicit Euler: f0 = (u1-u0)/dt - r (u1 - u1^3) - a,  f1 = D grad u1 (Allen & Cahn 1979).
+ * Transpose, with s = r (1 - 3 u1^2) and the cotangent v,
+ *     u1: (1/dt - s) v0   grad u1: D v1   u0: -v0/dt   a: -v0   D: grad u1 . v1   r: -(u1 - u1^3) v0.
+ *
+ * A flat interface is tanh(x / w) with w = sqrt(2 D / r); under a field a it travels at about 3 sqrt(D / (2 r)) a. A
+ * uniform state tips by itself where |a| > 2 r / sqrt(27). The step's matrix is positive definite at every state, and its
+ * solution unique, where r dt < 1; beyond, Newton's method may meet a state where it is not, and says so.
+ *
+ * Sudden changes: the share of the area whose phase (sign of u) changes, for unit time. Basins: by the comparison
+ * principle a state of one sign relaxes to the stable state of that sign. */
+#define FEM_NAME allen_cahn
+#define FEM_FIELDS 1
+#define FEM_PARAMETERS 2
+#define FEM_AMBIENT 1
+#define FEM_GRADIENT_OF_U0 0
+#include "physics/form.h"
+
+enum { DIFFUSIVITY, REACTION };
+
+FEM_INLINE void qf(int dim, const fem_point *p, fem_flux *f)
+{
+    vec u = p->u1[0];
+    f->f0[0] = (u - p->u0[0]) * (1 / p->dt) - p->theta[REACTION] * (u - u * u * u) - p->a[0];
+    for (int d = 0; d < dim; d++)
+        f->f1[0][d] = p->theta[DIFFUSIVITY] * p->g1[0][d];
+}
+
+FEM_INLINE void qb(int dim, const fem_point *p, const fem_flux *v, fem_point_bars *b)
+{
+    vec u = p->u1[0], square = u * u;
+    b->u1[0] = (1 / p->dt - p->theta[REACTION] * (1 - 3 * square)) * v->f0[0];
+    b->u0[0] = v->f0[0] * (-1 / p->dt);
+    b->a[0] = -v->f0[0];
+    b->theta[REACTION] = -(u - u * square) * v->f0[0];
+    b->theta[DIFFUSIVITY] = p->g1[0][0] * v->f1[0][0];
+    for (int d = 1; d < dim; d++)
+        b->theta[DIFFUSIVITY] += p->g1[0][d] * v->f1[0][d];
+    for (int d = 0; d < dim; d++)
+        b->g1[0][d] = p->theta[DIFFUSIVITY] * v->f1[0][d];
+}
+
+FEM_FORM_KERNELS(qf, qb)
+
+#ifdef FWM_DEFINITION
+static bool is_linear(const double *theta)
+{
+    return theta[REACTION] == 0;
+}
+
+static double event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
+{
+    double changed = 0;
+    for (int64_t i = 0; i < mesh->n_nodes; i++)
+        if ((u1[i] > 0) != (u0[i] > 0))
+            changed += mesh->lumped[i];
+    return changed / (mesh->area * dt);
+}
+
+static int basin(const fem_mesh *mesh, const double *u)
+{
+    bool above = false, below = false;
+    for (int64_t i = 0; i < mesh->n_nodes; i++) {
+        above = above || u[i] >= 0;
+        below = below || u[i] <= 0;
+    }
+    return above && below ? FEM_BASIN_OPEN : above ? 1 : 0;
+}
+
+extern const fem_equation fem_equation_allen_cahn;
+const fem_equation fem_equation_allen_cahn = {
+    .name = "allen_cahn",
+    .about = "phase separation between two stable states, with control, edges insulated",
+    .n_fields = 1,
+    .n_parameters = FEM_PARAMETERS,
+    .field = {"phase"},
+    .field_unit = {"-"},
+    .parameter =
+        {
+            [DIFFUSIVITY] = {"diffusivity", "L^2/time", "D: spreading of the phase", 0.01, 1e-10, 1e8, 0.01, true},
+            [REACTION] = {"reaction", "1/time", "r: rate of separation", 1, 0, 1e8, 0, true},
+        },
+    .about = {0.85}, /* 3 u^2 = 2.17: midway between the slopes at u = 0 and |u| = 1.2 */
+    .n_ambient = FEM_AMBIENT,
+    .ambient = {"field"},
+    .ambient_unit = {"1/time"},
+    .source = "spot",
+    .is_linear = is_linear,
+    .event_rate = event_rate,
+    .event_about = "share of the area whose phase (sign) changes, for unit time",
+    .basin = basin,
+};
+#endif
