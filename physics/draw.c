@@ -69,8 +69,8 @@ static void draw_schedule(const fem_simulate_spec *spec, const schedule *d, bool
     int64_t t = 0;
     for (uint32_t piece = 0; t < spec->frames; piece++) {
         int64_t span = spec->hold_hi - spec->hold_lo + 1;
-        int64_t length = spec->hold_lo +
-                         (int64_t)(fwm_random_uniform(d->key, d->step, d->base | piece << 2) * (double)span);
+        int64_t length =
+            spec->hold_lo + (int64_t)(fwm_random_uniform(d->key, d->step, d->base | piece << 2) * (double)span);
         double value = value_of_piece(spec, d, piece), next = smooth ? value_of_piece(spec, d, piece + 1) : value;
         for (int64_t k = 0; k < length && t < spec->frames; k++, t++) {
             double way = (1 - cos(M_PI * (double)k / (double)length)) / 2;

@@ -42,7 +42,7 @@ typedef struct fem_equation {
     fem_parameter parameter[FEM_MAX_PARAMETERS];
     int n_ambient; /* trailing actions that the pointwise functions read; those before them are powers of sources */
     const char *ambient[4], *ambient_unit[4];
-    double about[FEM_MAX_FIELDS]; /* the uniform state at which the step's shared factor linearises the equation */
+    double around[FEM_MAX_FIELDS]; /* the uniform state at which the step's shared factor linearises the equation */
     const char *source;           /* what a source is called: "heater"; NULL: "source" */
     /* True where R is affine in (u1,u0) for these scalar parameter values (one value a parameter; per-cell ones: the
      * first). */
@@ -69,7 +69,7 @@ fwm_status fem_parameter_find(const fem_equation *equation, const char *name, in
 typedef struct fem_source {
     double x, y, half_width; /* [L] */
     double power;            /* Q [unit of u / time] */
-    double (*density)(const double point[FEM_DIM],
+    double (*density)(const double point[FEM_MAX_DIM],
                       void *context); /* NULL: the square; else Q times this, by quadrature */
     void *context;
 } fem_source;

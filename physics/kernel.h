@@ -8,7 +8,8 @@
 
 #include "physics/fem.h"
 
-enum { FEM_MAX_LANES = 16, FEM_GEOMETRY = FEM_DIM * FEM_DIM + 1, FEM_MAX_POINTS = 9 };
+/* FEM_DIM: of the cells that the kernels are compiled for. */
+enum { FEM_DIM = 2, FEM_MAX_LANES = 16, FEM_GEOMETRY = FEM_DIM * FEM_DIM + 1, FEM_MAX_POINTS = 27 };
 
 /* Tables of one mesh in one number type. */
 typedef struct fem_tables {
@@ -18,10 +19,27 @@ typedef struct fem_tables {
     const void *dbasis;        /* [point, node, dim] along reference axes */
     const void *weight;        /* [point] of the reference quadrature */
     int geometry_points;       /* per cell: 1 where the map is affine, else one a quadrature point */
-    const void *geometry;      /* [n_cells, geometry_points, FEM_GEOMETRY]: d xi_d / d x_e at [d*dim+e], then det J */
+    const void *geometry;      /* [n_cells, geometry_points, dim*dim+1]: d xi_d / d x_e at [d*dim+e], then det J */
     const void *point;         /* [n_cells, points, dim] physical coordinates */
-    const void *size;          /* [n_cells] square root of the cell's area */
+    const void *size;          /* [n_cells] edge of the square or cube of the cell's measure */
 } fem_tables;
+
+/* Tables of one mesh's boundary faces in one number type. A face's basis is its cell's, so that gradients are whole. */
+typedef struct fem_face_tables {
+    int64_t n_faces;
+    int n_points;              /* of a face */
+    const int32_t *cell;       /* [n_faces] the cell it bounds: its nodes are cell_nodes' row */
+    const int32_t *local;      /* [n_faces] which of the cell's faces */
+    const int32_t *label;      /* [n_faces] */
+    const int32_t *cell_nodes; /* [n_cells, nodes of the element] */
+    const void *basis;         /* [local face, point, node] */
+    const void *dbasis;        /* [local face, point, node, dim] along reference axes of the cell */
+    const void *weight;        /* [point] of the reference face */
+    const void *geometry;      /* [n_faces, n_points, dim*dim+1]: d xi_d / d x_e, then the face's measure for one of the
+                                  reference face: weight times it is the surface element */
+    const void *normal;        /* [n_faces, n_points, dim] outward, of length 1 */
+    const void *point;         /* [n_faces, n_points, dim] physical coordinates */
+} fem_face_tables;
 
 /* One sweep over the cells for one lane block. */
 typedef struct fem_sweep {

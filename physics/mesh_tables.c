@@ -11,44 +11,48 @@ typedef struct raw_tables {
     int geometry_points;
 } raw_tables;
 
+static fwm_status cell_geometry(const fem_mesh *m, raw_tables *t, int points, const double *at)
+{
+    int dim = m->dim, record = dim * dim + 1;
+    bool affine = true;
+    for (int64_t c = 0; c < m->n_cells; c++) {
+        double *first = t->geometry + c * points * record, scale = 0;
+        for (int q = 0; q < points; q++) {
+            double jacobian[FEM_MAX_DIM * FEM_MAX_DIM], *g = first + q * record;
+            fem_cell_map(m, c, at + q * dim, t->point + (c * points + q) * dim, jacobian);
+            g[dim * dim] = fem_invert(dim, jacobian, g);
+            FWM_CHECK(g[dim * dim] > 0, FWM_DATA, "mesh: cell %lld is folded over", (long long)c);
+            for (int i = 0; q == 0 && i < dim * dim; i++)
+                scale += fabs(g[i]);
+            for (int i = 0; i < dim * dim; i++)
+                affine = affine && fabs(g[i] - first[i]) <= 1e-12 * scale;
+            affine = affine && fabs(g[dim * dim] - first[dim * dim]) <= 1e-12 * first[dim * dim];
+        }
+    }
+    t->geometry_points = affine ? 1 : points;
+    for (int64_t c = 1; affine && c < m->n_cells; c++)
+        memmove(t->geometry + c * record, t->geometry + c * points * record, (size_t)record * sizeof *t->geometry);
+    return FWM_OK;
+}
+
 static fwm_status tabulate_cells(const fem_mesh *m, raw_tables *t)
 {
     const fem_element_sizes *e = &fem_element_table[m->element];
     struct fem_petsc_mesh *p = m->impl->petsc;
-    const PetscReal *weight;
+    const PetscReal *weight, *at;
     PetscInt points;
     PetscTabulation table;
-    FEM_PETSC(PetscQuadratureGetData(p->quadrature, NULL, NULL, &points, NULL, &weight));
+    FEM_PETSC(PetscQuadratureGetData(p->quadrature, NULL, NULL, &points, &at, &weight));
     FWM_CHECK(points == e->points, FWM_INTERNAL, "quadrature of %s has %d points, expected %d", e->space, (int)points,
               e->points);
     FEM_PETSC(PetscFEGetCellTabulation(p->fe, 1, &table));
     memcpy(t->weight, weight, (size_t)points * sizeof *weight);
     memcpy(t->basis, table->T[0], (size_t)(points * e->nodes) * sizeof(double));
-    memcpy(t->dbasis, table->T[1], (size_t)(points * e->nodes * FEM_DIM) * sizeof(double));
-    bool affine = true;
-    for (int64_t c = 0; c < m->n_cells; c++) {
-        PetscReal x[FEM_MAX_POINTS * FEM_DIM], j[FEM_MAX_POINTS * 4], inverse[FEM_MAX_POINTS * 4], det[FEM_MAX_POINTS];
-        FEM_PETSC(DMPlexComputeCellGeometryFEM(p->dm, (PetscInt)c, p->quadrature, x, j, inverse, det));
-        for (int q = 0; q < points; q++) {
-            FWM_CHECK(det[q] > 0, FWM_DATA, "mesh: cell %lld is folded over", (long long)c);
-            double *g = t->geometry + (c * points + q) * FEM_GEOMETRY;
-            memcpy(g, inverse + 4 * q, 4 * sizeof *g);
-            g[4] = det[q];
-            for (int i = 0; i < FEM_GEOMETRY; i++)
-                affine =
-                    affine && fabs(g[i] - g[i - q * FEM_GEOMETRY]) <= 1e-12 * (fabs(inverse[0]) + fabs(inverse[3]));
-        }
-        memcpy(t->point + c * points * FEM_DIM, x, (size_t)(points * FEM_DIM) * sizeof *x);
-    }
-    t->geometry_points = affine ? 1 : points;
-    for (int64_t c = 1; affine && c < m->n_cells; c++)
-        memmove(t->geometry + c * FEM_GEOMETRY, t->geometry + c * points * FEM_GEOMETRY,
-                FEM_GEOMETRY * sizeof *t->geometry);
-    return FWM_OK;
+    memcpy(t->dbasis, table->T[1], (size_t)(points * e->nodes * m->dim) * sizeof(double));
+    return cell_geometry(m, t, points, at);
 }
 
-/* A copy of n doubles in a number type. */
-static void *copy_as(ad_dtype dtype, const double *x, int64_t n)
+void *fem_copy_as(ad_dtype dtype, const double *x, int64_t n)
 {
     void *copy = fwm_malloc((size_t)n, fem_number_size(dtype));
     for (int64_t i = 0; copy && i < n; i++) {
@@ -67,13 +71,13 @@ static fwm_status keep_tables(fem_mesh *m, const raw_tables *t)
     for (int d = 0; d < 2; d++) {
         ad_dtype dtype = (ad_dtype)d;
         void **own = impl->owned[d];
-        own[0] = copy_as(dtype, t->basis, points * nodes);
-        own[1] = copy_as(dtype, t->dbasis, points * nodes * FEM_DIM);
-        own[2] = copy_as(dtype, t->weight, points);
-        own[3] = copy_as(dtype, t->geometry, m->n_cells * t->geometry_points * FEM_GEOMETRY);
-        own[4] = copy_as(dtype, t->point, m->n_cells * points * FEM_DIM);
-        own[5] = copy_as(dtype, impl->cell_size, m->n_cells);
-        for (int k = 0; k < 6; k++)
+        own[0] = fem_copy_as(dtype, t->basis, points * nodes);
+        own[1] = fem_copy_as(dtype, t->dbasis, points * nodes * m->dim);
+        own[2] = fem_copy_as(dtype, t->weight, points);
+        own[3] = fem_copy_as(dtype, t->geometry, m->n_cells * t->geometry_points * (m->dim * m->dim + 1));
+        own[4] = fem_copy_as(dtype, t->point, m->n_cells * points * m->dim);
+        own[5] = fem_copy_as(dtype, impl->cell_size, m->n_cells);
+        for (int k = 0; k < FEM_TABLE_ARRAYS; k++)
             FWM_CHECK(own[k], FWM_MEMORY, "out of memory for the tables of %lld cells", (long long)m->n_cells);
         impl->tables[d] = (fem_tables){.n_cells = m->n_cells,
                                        .cell_nodes = m->cell_nodes,
@@ -142,7 +146,7 @@ static void assemble_mass(fem_mesh *m)
     const fem_tables *t = &m->impl->tables[AD_F64];
     const double *basis = t->basis, *weight = t->weight, *geometry = t->geometry;
     fem_csr *mass = m->impl->mass;
-    int k = m->cell_node_count, points = m->impl->n_points;
+    int k = m->cell_node_count, points = m->impl->n_points, record = m->dim * m->dim + 1;
     for (int64_t c = 0; c < m->n_cells; c++) {
         double diagonal[FEM_MAX_CELL_NODES], trace = 0, area = 0;
         const int32_t *node = m->cell_nodes + c * k;
@@ -150,7 +154,7 @@ static void assemble_mass(fem_mesh *m)
             for (int j = 0; j < k; j++) {
                 double sum = 0;
                 for (int q = 0; q < points; q++) {
-                    double w = weight[q] * geometry[(t->geometry_points == 1 ? c : c * points + q) * FEM_GEOMETRY + 4];
+                    double w = weight[q] * geometry[((t->geometry_points == 1 ? c : c * points + q) + 1) * record - 1];
                     sum += w * basis[q * k + i] * basis[q * k + j];
                     area += i == 0 && j == 0 ? w : 0;
                 }
@@ -171,13 +175,13 @@ static void assemble_mass(fem_mesh *m)
 fwm_status fem_tables_create(fem_mesh *m)
 {
     const fem_element_sizes *e = &fem_element_table[m->element];
-    size_t points = (size_t)e->points, nodes = (size_t)e->nodes, cells = (size_t)m->n_cells;
+    size_t points = (size_t)e->points, nodes = (size_t)e->nodes, cells = (size_t)m->n_cells, dim = (size_t)m->dim;
     m->impl->n_points = e->points;
     raw_tables t = {.basis = fwm_malloc(points * nodes, sizeof(double)),
-                    .dbasis = fwm_malloc(points * nodes * FEM_DIM, sizeof(double)),
+                    .dbasis = fwm_malloc(points * nodes * dim, sizeof(double)),
                     .weight = fwm_malloc(points, sizeof(double)),
-                    .geometry = fwm_malloc(cells * points * FEM_GEOMETRY, sizeof(double)),
-                    .point = fwm_malloc(cells * points * FEM_DIM, sizeof(double))};
+                    .geometry = fwm_malloc(cells * points * (dim * dim + 1), sizeof(double)),
+                    .point = fwm_malloc(cells * points * dim, sizeof(double))};
     fwm_status status = FWM_OK;
     FWM_CHECK_GOTO(status, t.basis && t.dbasis && t.weight && t.geometry && t.point, FWM_MEMORY,
                    "out of memory for the tables of %zu cells", cells);
@@ -203,7 +207,7 @@ fwm_status fem_tabulate(const fem_mesh *mesh, int64_t m, const double *reference
     FEM_PETSC(PetscFECreateTabulation(mesh->impl->petsc->fe, 1, (PetscInt)m, reference, derivative ? 1 : 0, &table));
     memcpy(value, table->T[0], n * sizeof *value);
     if (derivative)
-        memcpy(derivative, table->T[1], n * FEM_DIM * sizeof *derivative);
+        memcpy(derivative, table->T[1], n * (size_t)mesh->dim * sizeof *derivative);
     FEM_PETSC(PetscTabulationDestroy(&table));
     return FWM_OK;
 }

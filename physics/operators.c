@@ -50,7 +50,7 @@ void fem_csr_apply(const fem_csr *m, const double *x, double *y)
 
 typedef struct bins {
     const fem_mesh *mesh;
-    int64_t n[FEM_DIM];
+    int64_t n[FEM_MAX_DIM]; /* 1 along axes that the mesh has not */
     int64_t *start;
     int32_t *cell;
 } bins;
@@ -62,13 +62,14 @@ static int64_t bin_of(const bins *b, int axis, double x)
     return t < 0 ? 0 : t >= (double)b->n[axis] ? b->n[axis] - 1 : (int64_t)t;
 }
 
-static void cell_bins(const bins *b, int64_t cell, int64_t lo[FEM_DIM], int64_t hi[FEM_DIM])
+static void cell_bins(const bins *b, int64_t cell, int64_t lo[FEM_MAX_DIM], int64_t hi[FEM_MAX_DIM])
 {
     const fem_mesh *m = b->mesh;
-    for (int d = 0; d < FEM_DIM; d++) {
+    lo[2] = hi[2] = 0;
+    for (int d = 0; d < m->dim; d++) {
         double least = INFINITY, most = -INFINITY, slack = 1e-9 * (m->upper[d] - m->lower[d]);
         for (int k = 0; k < m->cell_vertices; k++) {
-            double x = m->vertices[FEM_DIM * (int64_t)m->cells[cell * m->cell_vertices + k] + d];
+            double x = m->vertices[m->dim * (int64_t)m->cells[cell * m->cell_vertices + k] + d];
             least = fmin(least, x);
             most = fmax(most, x);
         }
@@ -83,45 +84,55 @@ static void bins_free(bins *b)
     fwm_free(b->cell);
 }
 
-static fwm_status bins_make(bins *b, const fem_mesh *mesh)
+/* Counts the cells of each bin, or writes them. */
+static void bins_pass(bins *b, bool write)
 {
-    int64_t side = (int64_t)ceil(sqrt((double)mesh->n_cells)), lo[FEM_DIM], hi[FEM_DIM];
-    *b = (bins){.mesh = mesh, .n = {side, side}};
-    b->start = fwm_calloc((size_t)(side * side) + 2, sizeof *b->start);
-    FWM_CHECK(b->start, FWM_MEMORY, "out of memory while locating points");
-    for (int pass = 0; pass < 2; pass++) {
-        for (int64_t c = 0; c < mesh->n_cells; c++) {
-            cell_bins(b, c, lo, hi);
+    int64_t lo[FEM_MAX_DIM], hi[FEM_MAX_DIM];
+    for (int64_t c = 0; c < b->mesh->n_cells; c++) {
+        cell_bins(b, c, lo, hi);
+        for (int64_t k = lo[2]; k <= hi[2]; k++)
             for (int64_t j = lo[1]; j <= hi[1]; j++)
                 for (int64_t i = lo[0]; i <= hi[0]; i++) {
-                    if (pass == 0)
-                        b->start[j * side + i + 2]++;
+                    int64_t bin = (k * b->n[1] + j) * b->n[0] + i;
+                    if (write)
+                        b->cell[b->start[bin + 1]++] = (int32_t)c;
                     else
-                        b->cell[b->start[j * side + i + 1]++] = (int32_t)c;
+                        b->start[bin + 2]++;
                 }
-        }
-        if (pass == 0) {
-            for (int64_t k = 0; k <= side * side; k++)
-                b->start[k + 1] += b->start[k];
-            b->cell = fwm_malloc((size_t)b->start[side * side + 1], sizeof *b->cell);
-            if (!b->cell) {
-                bins_free(b);
-                return fwm_fail(FWM_MEMORY, "out of memory while locating points");
-            }
-        }
     }
+}
+
+static fwm_status bins_make(bins *b, const fem_mesh *mesh)
+{
+    int64_t side = (int64_t)ceil(pow((double)mesh->n_cells, 1.0 / mesh->dim)), count = 1;
+    *b = (bins){.mesh = mesh};
+    for (int d = 0; d < FEM_MAX_DIM; d++)
+        count *= b->n[d] = d < mesh->dim ? side : 1;
+    b->start = fwm_calloc((size_t)count + 2, sizeof *b->start);
+    FWM_CHECK(b->start, FWM_MEMORY, "out of memory while locating points");
+    bins_pass(b, false);
+    for (int64_t k = 0; k <= count; k++)
+        b->start[k + 1] += b->start[k];
+    b->cell = fwm_malloc((size_t)b->start[count + 1], sizeof *b->cell);
+    if (!b->cell) {
+        bins_free(b);
+        return fwm_fail(FWM_MEMORY, "out of memory while locating points");
+    }
+    bins_pass(b, true);
     return FWM_OK;
 }
 
 /* The cell of lowest index that holds x, or -1. */
-static int64_t locate(const bins *b, const double x[FEM_DIM], double reference[FEM_DIM])
+static int64_t locate(const bins *b, const double *x, double *reference)
 {
-    for (int d = 0; d < FEM_DIM; d++) {
+    int64_t at[FEM_MAX_DIM] = {0};
+    for (int d = 0; d < b->mesh->dim; d++) {
         double slack = SLACK * (b->mesh->upper[d] - b->mesh->lower[d]);
         if (!(x[d] >= b->mesh->lower[d] - slack && x[d] <= b->mesh->upper[d] + slack))
             return -1;
+        at[d] = bin_of(b, d, x[d]);
     }
-    int64_t bin = bin_of(b, 1, x[1]) * b->n[0] + bin_of(b, 0, x[0]);
+    int64_t bin = (at[2] * b->n[1] + at[1]) * b->n[0] + at[0];
     for (int64_t e = b->start[bin]; e < b->start[bin + 1]; e++)
         if (fem_cell_inverse(b->mesh, b->cell[e], x, SLACK, reference))
             return b->cell[e];
@@ -139,17 +150,18 @@ typedef struct located {
 static fwm_status locate_all(located *l, const fem_mesh *mesh, int64_t m, const double *points, bool derivatives)
 {
     size_t n = (size_t)m, k = (size_t)mesh->cell_node_count;
-    *l = (located){.cell = fwm_malloc(n, sizeof *l->cell), .reference = fwm_malloc(n * FEM_DIM, sizeof *l->reference)};
+    *l = (located){.cell = fwm_malloc(n, sizeof *l->cell),
+                   .reference = fwm_malloc(n * (size_t)mesh->dim, sizeof *l->reference)};
     FWM_CHECK(l->cell && l->reference, FWM_MEMORY, "out of memory for %zu points", n);
     bins b;
     FWM_TRY(bins_make(&b, mesh));
     for (int64_t i = 0; i < m; i++) {
-        l->cell[i] = locate(&b, points + FEM_DIM * i, l->reference + FEM_DIM * l->found);
+        l->cell[i] = locate(&b, points + mesh->dim * i, l->reference + mesh->dim * l->found);
         l->found += l->cell[i] >= 0;
     }
     bins_free(&b);
     l->value = fwm_malloc((size_t)l->found * k, sizeof *l->value);
-    l->slope = derivatives ? fwm_malloc((size_t)l->found * k * FEM_DIM, sizeof *l->slope) : NULL;
+    l->slope = derivatives ? fwm_malloc((size_t)l->found * k * (size_t)mesh->dim, sizeof *l->slope) : NULL;
     FWM_CHECK(l->value && (l->slope || !derivatives), FWM_MEMORY, "out of memory for %zu points", n);
     return fem_tabulate(mesh, l->found, l->reference, l->value, l->slope);
 }
@@ -158,12 +170,15 @@ static fwm_status locate_all(located *l, const fem_mesh *mesh, int64_t m, const 
 static void physical_slopes(const fem_mesh *mesh, int64_t cell, const double *reference, const double *slope, int axis,
                             double *out)
 {
-    double x[FEM_DIM], j[FEM_DIM * FEM_DIM];
+    double x[FEM_MAX_DIM], j[FEM_MAX_DIM * FEM_MAX_DIM], inverse[FEM_MAX_DIM * FEM_MAX_DIM];
+    int dim = mesh->dim;
     fem_cell_map(mesh, cell, reference, x, j);
-    double det = j[0] * j[3] - j[1] * j[2];
-    double xi = axis == 0 ? j[3] / det : -j[1] / det, eta = axis == 0 ? -j[2] / det : j[0] / det;
-    for (int i = 0; i < mesh->cell_node_count; i++)
-        out[i] = slope[FEM_DIM * i] * xi + slope[FEM_DIM * i + 1] * eta;
+    (void)fem_invert(dim, j, inverse);
+    for (int i = 0; i < mesh->cell_node_count; i++) {
+        out[i] = 0;
+        for (int d = 0; d < dim; d++)
+            out[i] += slope[dim * i + d] * inverse[d * dim + axis];
+    }
 }
 
 /* Writes a row with rising columns; weights under the rounding of the tables are left out. */
@@ -187,8 +202,8 @@ static int64_t write_row(fem_csr *m, int64_t at, int n, const int32_t *column, c
 fwm_status fem_evaluate(fem_csr **out, const fem_mesh *mesh, int64_t m, const double *points, int axis, bool *found)
 {
     *out = NULL;
-    FWM_CHECK(axis >= -1 && axis < FEM_DIM, FWM_INVALID,
-              "derivative: expected axis 0 or 1, or -1 for the value, found %d", axis);
+    FWM_CHECK(axis >= -1 && axis < mesh->dim, FWM_INVALID,
+              "derivative: expected axis 0 to %d, or -1 for the value, found %d", mesh->dim - 1, axis);
     FWM_CHECK(m >= 0 && m < (INT64_C(1) << 28), FWM_INVALID, "expected 0 to 2^28 points, found %lld", (long long)m);
     located l;
     fem_csr *matrix = NULL;
@@ -207,7 +222,7 @@ fwm_status fem_evaluate(fem_csr **out, const fem_mesh *mesh, int64_t m, const do
             double slope[FEM_MAX_CELL_NODES], smallest = 1e-14;
             const double *weight = l.value + p * k;
             if (axis >= 0) {
-                physical_slopes(mesh, cell, l.reference + FEM_DIM * p, l.slope + p * k * FEM_DIM, axis, slope);
+                physical_slopes(mesh, cell, l.reference + mesh->dim * p, l.slope + p * k * mesh->dim, axis, slope);
                 weight = slope;
                 smallest /= mesh->impl->cell_size[cell];
             }
@@ -237,20 +252,23 @@ static fwm_status check_picture(int64_t kh, int64_t kw)
     return FWM_OK;
 }
 
-static fwm_status evaluate_pixels(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t kw, int axis, double *mask)
+static fwm_status evaluate_pixels(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t kw, double z, int axis,
+                                  double *mask)
 {
     *out = NULL;
     FWM_TRY(check_picture(kh, kw));
-    double *points = fwm_malloc((size_t)(kh * kw) * FEM_DIM, sizeof *points);
+    double *points = fwm_malloc((size_t)(kh * kw * mesh->dim), sizeof *points);
     bool *found = fwm_malloc((size_t)(kh * kw), sizeof *found);
     fwm_status status = FWM_OK;
     FWM_CHECK_GOTO(status, points && found, FWM_MEMORY, "out of memory for %lldx%lld pixels", (long long)kh,
                    (long long)kw);
     for (int64_t i = 0; i < kh; i++)
         for (int64_t j = 0; j < kw; j++) {
-            double *x = points + FEM_DIM * (i * kw + j);
+            double *x = points + mesh->dim * (i * kw + j);
             x[0] = mesh->lower[0] + ((double)j + 0.5) * (mesh->upper[0] - mesh->lower[0]) / (double)kw;
             x[1] = mesh->upper[1] - ((double)i + 0.5) * (mesh->upper[1] - mesh->lower[1]) / (double)kh;
+            if (mesh->dim == 3)
+                x[2] = z;
         }
     FWM_TRY_GOTO(status, fem_evaluate(out, mesh, kh * kw, points, axis, found));
     for (int64_t i = 0; mask && i < kh * kw; i++)
@@ -261,16 +279,30 @@ done:
     return status;
 }
 
+static double middle(const fem_mesh *mesh)
+{
+    return 0.5 * (mesh->lower[2] + mesh->upper[2]);
+}
+
 fwm_status fem_render(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t kw, double *mask)
 {
-    return evaluate_pixels(out, mesh, kh, kw, -1, mask);
+    return evaluate_pixels(out, mesh, kh, kw, middle(mesh), -1, mask);
+}
+
+fwm_status fem_render_slice(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t kw, double z, int axis,
+                            double *mask)
+{
+    *out = NULL;
+    FWM_CHECK(mesh->dim == 3, FWM_INVALID, "slice: expected a mesh in space, found one in the plane");
+    return evaluate_pixels(out, mesh, kh, kw, z, axis, mask);
 }
 
 fwm_status fem_render_gradient(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t kw, int axis)
 {
     *out = NULL;
-    FWM_CHECK(axis == 0 || axis == 1, FWM_INVALID, "gradient: expected axis 0 (x) or 1 (y), found %d", axis);
-    return evaluate_pixels(out, mesh, kh, kw, axis, NULL);
+    FWM_CHECK(axis >= 0 && axis < mesh->dim, FWM_INVALID, "gradient: expected axis 0 to %d, found %d", mesh->dim - 1,
+              axis);
+    return evaluate_pixels(out, mesh, kh, kw, middle(mesh), axis, NULL);
 }
 
 /* Position along a row of k pixel centres: the lower pixel and the weight of the next. */
@@ -292,7 +324,7 @@ fwm_status fem_sample(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t k
     FWM_CHECK(m, FWM_MEMORY, "out of memory for %lld nodes", (long long)mesh->n_nodes);
     int64_t at = 0;
     for (int64_t n = 0; n < mesh->n_nodes; n++) {
-        const double *x = mesh->nodes + FEM_DIM * n;
+        const double *x = mesh->nodes + mesh->dim * n;
         int64_t i, j;
         double wi, wj;
         between((mesh->upper[1] - x[1]) / (mesh->upper[1] - mesh->lower[1]), kh, &i, &wi);
@@ -312,13 +344,15 @@ fwm_status fem_sample(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t k
 fwm_status fem_prolong(fem_csr **out, const fem_mesh *from, const fem_mesh *to)
 {
     *out = NULL;
+    FWM_CHECK(from->dim == to->dim, FWM_INVALID, "prolong: one mesh has %d dimensions, the other %d", from->dim,
+              to->dim);
     bool *found = fwm_malloc((size_t)to->n_nodes, sizeof *found);
     FWM_CHECK(found, FWM_MEMORY, "out of memory for %lld nodes", (long long)to->n_nodes);
     fwm_status status = fem_evaluate(out, from, to->n_nodes, to->nodes, -1, found);
     for (int64_t i = 0; status == FWM_OK && i < to->n_nodes; i++)
         if (!found[i])
-            status = fwm_fail(FWM_INVALID, "prolong: node %lld at (%g,%g) lies outside the other mesh", (long long)i,
-                              to->nodes[FEM_DIM * i], to->nodes[FEM_DIM * i + 1]);
+            status = fwm_fail(FWM_INVALID, "prolong: node %lld at (%g,%g%s) lies outside the other mesh", (long long)i,
+                              to->nodes[to->dim * i], to->nodes[to->dim * i + 1], to->dim == 3 ? ",..." : "");
     if (status != FWM_OK)
         fem_csr_destroy(out);
     fwm_free(found);

@@ -13,6 +13,8 @@
 static fwm_status check_spec(const fem_problem_spec *spec)
 {
     FWM_CHECK(spec->mesh, FWM_INVALID, "problem: a mesh is needed");
+    FWM_CHECK(spec->mesh->dim == FEM_DIM, FWM_INVALID, "problem: expected a mesh in the plane, found %d dimensions",
+              spec->mesh->dim);
     FWM_CHECK(isfinite(spec->dt) && spec->dt > 0, FWM_INVALID, "problem: expected a positive time step dt, found %g",
               spec->dt);
     FWM_CHECK(spec->substeps >= 0 && spec->substeps <= FEM_MAX_SUBSTEPS, FWM_INVALID,
@@ -225,7 +227,7 @@ static fwm_status make_parts(fem_problem *p)
     p->zero = fwm_calloc((size_t)(p->dof + p->equation->n_ambient), sizeof *p->zero);
     FWM_CHECK(p->ke && p->zero, FWM_MEMORY, "out of memory for a problem on %lld cells", (long long)mesh->n_cells);
     for (int64_t i = 0; i < p->dof; i++)
-        p->zero[i] = p->equation->about[i % p->equation->n_fields];
+        p->zero[i] = p->equation->around[i % p->equation->n_fields];
     FWM_TRY(fem_loads_create(p));
     FWM_TRY(fem_symbolic_create(&p->symbolic, mesh, p->equation->n_fields));
     FWM_TRY(make_riesz(p));

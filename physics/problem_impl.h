@@ -41,7 +41,7 @@ struct fem_problem {
 
     fem_symbolic *symbolic;
     double *ke;   /* element matrices */
-    double *zero; /* [dof + n_ambient] the state of the shared factors: the equation's `about`, no ambient action */
+    double *zero; /* [dof + n_ambient] the state of the shared factors: the equation's `around`, no ambient action */
     fem_factor *riesz;
     double *reference_theta; /* [n_parameters] */
 

@@ -70,8 +70,8 @@ static fwm_status check_law(const fem_simulate_spec *s, const fem_equation *e)
               "simulate: expected at most %d sources, found %d", FEM_MAX_ACTIONS - e->n_ambient, s->n_sources);
     FWM_CHECK(s->n_inclusions >= 0 && s->n_inclusions <= FEM_MAX_INCLUSIONS, FWM_INVALID,
               "simulate: expected at most %d inclusions, found %d", FEM_MAX_INCLUSIONS, s->n_inclusions);
-    FWM_CHECK(s->n_inclusions == 0 || (s->inclusion_of >= 0 && s->inclusion_of < e->n_parameters &&
-                                       e->parameter[s->inclusion_of].per_cell),
+    FWM_CHECK(s->n_inclusions == 0 ||
+                  (s->inclusion_of >= 0 && s->inclusion_of < e->n_parameters && e->parameter[s->inclusion_of].per_cell),
               FWM_INVALID, "simulate: inclusions: expected a parameter of %s that varies in space, found %d", e->name,
               s->inclusion_of);
     for (int k = 0; k < s->n_inclusions; k++) {
@@ -122,8 +122,8 @@ static fwm_status check_spec(const fem_simulate_spec *s)
     FWM_TRY(check_range("deviation", s->deviation, 0));
     FWM_TRY(check_range("offset", s->offset, -INFINITY));
     FWM_TRY(check_range("shown", s->shown, -INFINITY));
-    FWM_CHECK(s->shown.hi > s->shown.lo, FWM_INVALID,
-              "simulate: shown: expected two different values, found %g twice", s->shown.lo);
+    FWM_CHECK(s->shown.hi > s->shown.lo, FWM_INVALID, "simulate: shown: expected two different values, found %g twice",
+              s->shown.lo);
     return FWM_OK;
 }
 
@@ -193,8 +193,8 @@ static fwm_status make_room(fem_simulation *s)
     s->key_state = fwm_malloc(all, sizeof *s->key_state);
     s->basin = fwm_malloc(all, sizeof *s->basin);
     s->open = fwm_malloc(room, sizeof *s->open);
-    FWM_CHECK(s->u && s->u_next && s->v && s->v_next && s->a && s->state && s->cheap_state && s->actions &&
-                  s->frame && s->key_state && s->basin && s->open,
+    FWM_CHECK(s->u && s->u_next && s->v && s->v_next && s->a && s->state && s->cheap_state && s->actions && s->frame &&
+                  s->key_state && s->basin && s->open,
               FWM_MEMORY, "out of memory for %lld trajectories of %lld frames", (long long)s->room, (long long)frames);
     return FWM_OK;
 }
@@ -238,7 +238,7 @@ void fem_simulation_destroy(fem_simulation **simulation)
     fem_csr_destroy(&s->restriction);
     fem_mesh_destroy(&s->mesh);
     fem_mesh_destroy(&s->coarse);
-    void *arrays[] = {s->varying, s->mask,  s->light,       s->u,       s->u_next, s->v,         s->v_next, s->a,
+    void *arrays[] = {s->varying, s->mask,        s->light,   s->u,     s->u_next,    s->v,     s->v_next, s->a,
                       s->state,   s->cheap_state, s->actions, s->frame, s->key_state, s->basin, s->open};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
         fwm_free(arrays[k]);

@@ -12,8 +12,8 @@
  *
  * Key states, where the equation has a criterion: frames t > 0 reached from t - 1 by a change faster than `key_rate`
  * (fem_equation.event_rate). Basins, where it has stable states: the one that each frame's state would relax to with
- * all actions off, by running the true law (two steps a frame, which is enough for where it ends) until the equation can
- * tell (fem_equation.basin), for at most FEM_RELAX_FRAMES frames or until the state stands still.
+ * all actions off, by running the true law (two steps a frame, which is enough for where it ends) until the equation
+ * can tell (fem_equation.basin), for at most FEM_RELAX_FRAMES frames or until the state stands still.
  *
  * Owner: the arrays given to the sink are the simulator's, valid during the call. Calls come in order of split and
  * index, on the calling thread.
@@ -43,11 +43,11 @@ typedef struct fem_simulate_spec {
     uint64_t seed;
     const char *equation;
     fem_mesh_spec mesh, coarse;
-    int64_t count[FEM_SPLIT_COUNT]; /* trajectories of each split */
-    int64_t frames;                 /* T */
-    int64_t height, width;          /* of a frame, in pixels */
-    double dt;                      /* between frames [time] */
-    int substeps;                   /* of the truth */
+    int64_t count[FEM_SPLIT_COUNT];                                /* trajectories of each split */
+    int64_t frames;                                                /* T */
+    int64_t height, width;                                         /* of a frame, in pixels */
+    double dt;                                                     /* between frames [time] */
+    int substeps;                                                  /* of the truth */
     double truth[FEM_MAX_PARAMETERS], nominal[FEM_MAX_PARAMETERS]; /* in the equation's order */
     int inclusion_of;                                              /* the parameter that inclusions change */
     int n_inclusions;

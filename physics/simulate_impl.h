@@ -11,7 +11,7 @@ struct fem_simulation {
     fem_mesh *mesh, *coarse;
     fem_problem *truth, *cheap;
     fem_problem *relax; /* the truth with long steps, for basins; NULL where there are none */
-    double *varying; /* [n_cells] the parameter with inclusions, NULL without */
+    double *varying;    /* [n_cells] the parameter with inclusions, NULL without */
     fem_theta truth_theta, cheap_theta;
     fem_csr *render, *restriction; /* nodes -> pixels, nodes -> coarse nodes */
     double *mask;                  /* [H,W] */
@@ -28,7 +28,13 @@ struct fem_simulation {
 };
 
 /* Names of draws: each consumer has its own stream of the run's seed. */
-enum fem_stream { FEM_STREAM_START = 0x5101, FEM_STREAM_FEATURES, FEM_STREAM_POWER, FEM_STREAM_NOISE, FEM_STREAM_AMBIENT };
+enum fem_stream {
+    FEM_STREAM_START = 0x5101,
+    FEM_STREAM_FEATURES,
+    FEM_STREAM_POWER,
+    FEM_STREAM_NOISE,
+    FEM_STREAM_AMBIENT
+};
 
 static inline uint64_t fem_trajectory_key(int split, int64_t index)
 {

@@ -1,10 +1,10 @@
 /* The differentiable implicit step.
  *
- * The factor of the Jacobian at the equation's `about` (u = 0 for most) is shared by all samples, and by the adjoint. Where R is affine one solve is the
- * answer; else chord iterations u <- u - J0^-1 R(u) converge at the rate |1 - J0^-1 J(u)|, which is dt times the change
- * of the reaction's slope: 3 to 5 of them reach 1e-11 for radiating plates. A sample that does not contract by a half
- * each time goes to Newton with its own factor. A lane stops moving when it has converged, so its bits do not depend on
- * its neighbours.
+ * The factor of the Jacobian at the equation's `around` (u = 0 for most) is shared by all samples, and by the adjoint.
+ * Where R is affine one solve is the answer; else chord iterations u <- u - J0^-1 R(u) converge at the rate |1 - J0^-1
+ * J(u)|, which is dt times the change of the reaction's slope: 3 to 5 of them reach 1e-11 for radiating plates. A
+ * sample that does not contract by a half each time goes to Newton with its own factor. A lane stops moving when it has
+ * converged, so its bits do not depend on its neighbours.
  *
  * Adjoint of R(u1,u0,a;theta) = 0: J^T l = u1bar (the same iteration), then bars = -(dR/dx)^T l in one transposed
  * sweep. */

@@ -55,7 +55,7 @@ enum tr_layout {
     TR_LAYOUT_GENERIC
 };
 enum tr_equation { /* as in physics/forms, after none */
-    TR_EQUATION_NONE,
+                   TR_EQUATION_NONE,
 #define X(name) TR_EQUATION_##name,
 #include "forms.def"
 #undef X
@@ -85,7 +85,7 @@ typedef struct tr_config {
         int64_t cells[2]; /* x, y */
         double size[2];
         int64_t coarse_cells[2], frame[2]; /* frame: height, width */
-        int equation; /* position in physics/forms */
+        int equation;                      /* position in physics/forms */
         tr_map truth, nominal;
         tr_matrix inclusions;     /* value, x, y, radius */
         const char *inclusion_of; /* a parameter; "": the first that may vary */

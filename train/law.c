@@ -281,7 +281,7 @@ double tr_law_initial(const tr_law *law, int k)
 static fwm_status mesh_from_dataset(fem_mesh **mesh, const ds_mesh *from, const char *path, const char *place)
 {
     FWM_CHECK(from, FWM_DATA, "%s: %s: expected a mesh, found none; the fused model needs one", path, place);
-    FWM_CHECK(from->dim == FEM_DIM, FWM_DATA, "%s: %s: expected 2 dimensions, found %lld", path, place,
+    FWM_CHECK(from->dim >= 2, FWM_DATA, "%s: %s: expected 2 or 3 dimensions, found %lld", path, place,
               (long long)from->dim);
     fem_element element;
     FWM_TRY(fem_element_parse(from->cell, from->space, &element));

@@ -34,7 +34,7 @@ static int mesh_tensors(const tr_run *run, tr_tensor t[MESH_TENSORS])
         t[n++] = (tr_tensor){.name = names[k][0],
                              .dtype = TR_F64,
                              .rank = 2,
-                             .shape = {mesh[k]->n_vertices, FEM_DIM},
+                             .shape = {mesh[k]->n_vertices, mesh[k]->dim},
                              .data = mesh[k]->vertices};
         t[n++] = (tr_tensor){.name = names[k][1],
                              .dtype = TR_I32,

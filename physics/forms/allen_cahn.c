@@ -7,8 +7,8 @@
  *     u1: (1/dt - s) v0   grad u1: D v1   u0: -v0/dt   a: -v0   D: grad u1 . v1   r: -(u1 - u1^3) v0.
  *
  * A flat interface is tanh(x / w) with w = sqrt(2 D / r); under a field a it travels at about 3 sqrt(D / (2 r)) a. A
- * uniform state tips by itself where |a| > 2 r / sqrt(27). The step's matrix is positive definite at every state, and its
- * solution unique, where r dt < 1; beyond, Newton's method may meet a state where it is not, and says so.
+ * uniform state tips by itself where |a| > 2 r / sqrt(27). The step's matrix is positive definite at every state, and
+ * its solution unique, where r dt < 1; beyond, Newton's method may meet a state where it is not, and says so.
  *
  * Sudden changes: the share of the area whose phase (sign of u) changes, for unit time. Basins: by the comparison
  * principle a state of one sign relaxes to the stable state of that sign. */
@@ -83,7 +83,7 @@ const fem_equation fem_equation_allen_cahn = {
             [DIFFUSIVITY] = {"diffusivity", "L^2/time", "D: spreading of the phase", 0.01, 1e-10, 1e8, 0.01, true},
             [REACTION] = {"reaction", "1/time", "r: rate of separation", 1, 0, 1e8, 0, true},
         },
-    .about = {0.85}, /* 3 u^2 = 2.17: midway between the slopes at u = 0 and |u| = 1.2 */
+    .around = {0.85}, /* 3 u^2 = 2.17: midway between the slopes at u = 0 and |u| = 1.2 */
     .n_ambient = FEM_AMBIENT,
     .ambient = {"field"},
     .ambient_unit = {"1/time"},

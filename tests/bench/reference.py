@@ -36,9 +36,9 @@ class S(nn.Module):
         super().__init__()
         widths = [3, 32, 64, 128, 256]
         self.encoder = nn.Sequential(*[block(widths[k], widths[k + 1], 4, 2) for k in range(4)])
-        self.state = nn.Linear(STATE, HIDDEN)
+        self.state = nn.Sequential(nn.Linear(STATE, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, HIDDEN), nn.SiLU())
         self.fuse = nn.Linear(4096 + HIDDEN, FUSED)
-        self.posterior = nn.Linear(HIDDEN + FUSED, 2 * LATENT)
+        self.posterior = nn.Sequential(nn.Linear(HIDDEN + FUSED, FUSED), nn.SiLU(), nn.Linear(FUSED, 2 * LATENT))
         self.prior = nn.Linear(HIDDEN, 2 * LATENT)
         self.gru = nn.GRUCell(FUSED + LATENT, HIDDEN)
         self.change = nn.Sequential(nn.Linear(HIDDEN, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, HIDDEN), nn.SiLU(),
@@ -51,7 +51,7 @@ class S(nn.Module):
 
     def forward(self, frames, states):
         features = self.encoder(frames).flatten(1)
-        e = self.fuse(torch.cat([features, F.silu(self.state(states))], 1))
+        e = self.fuse(torch.cat([features, self.state(states)], 1))
         h = torch.zeros(BATCH, HIDDEN)
         seen, qs, nexts = [], [], []
         for t in range(CLIP):

@@ -47,7 +47,7 @@ static inline plate plate_make(fem_element element, int64_t nx, int64_t ny, doub
     plate p = {.actions = 3, .scalar = malloc(3 * sizeof(double))};
     memcpy(p.scalar, (double[]){3, radiation, temperature}, 3 * sizeof(double));
     MUST(fwm_threads_init(2));
-    MUST(fem_mesh_create(&p.mesh, &(fem_mesh_spec){element, nx, ny, 1.2, 0.9}));
+    MUST(fem_mesh_create(&p.mesh, &(fem_mesh_spec){.element = element, .nx = nx, .ny = ny, .lx = 1.2, .ly = 0.9}));
     MUST(fem_problem_create(&p.problem, &(fem_problem_spec){.equation = "heat",
                                                             .mesh = p.mesh,
                                                             .dt = dt,

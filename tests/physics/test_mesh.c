@@ -6,7 +6,7 @@ static fem_mesh *box(fem_element element, int64_t nx, int64_t ny)
 {
     fem_mesh *mesh = NULL;
     MUST(fwm_threads_init(2));
-    MUST(fem_mesh_create(&mesh, &(fem_mesh_spec){element, nx, ny, 2, 1}));
+    MUST(fem_mesh_create(&mesh, &(fem_mesh_spec){.element = element, .nx = nx, .ny = ny, .lx = 2, .ly = 1}));
     return mesh;
 }
 
@@ -74,9 +74,11 @@ Test(mesh, bad_meshes_are_refused_by_name)
 {
     fem_mesh *m = NULL;
     MUST(fwm_threads_init(1));
-    cr_assert_eq(fem_mesh_create(&m, &(fem_mesh_spec){FEM_P1, 0, 4, 1, 1}), FWM_INVALID);
+    cr_assert_eq(fem_mesh_create(&m, &(fem_mesh_spec){.element = FEM_P1, .nx = 0, .ny = 4, .lx = 1, .ly = 1}),
+                 FWM_INVALID);
     cr_assert(strstr(fwm_error_message(), "nx") && !m);
-    cr_assert_eq(fem_mesh_create(&m, &(fem_mesh_spec){FEM_P1, 4, 4, -1, 1}), FWM_INVALID);
+    cr_assert_eq(fem_mesh_create(&m, &(fem_mesh_spec){.element = FEM_P1, .nx = 4, .ny = 4, .lx = -1, .ly = 1}),
+                 FWM_INVALID);
     cr_assert(strstr(fwm_error_message(), "lx"));
     const double square[] = {0, 0, 1, 0, 1, 1, 0, 1};
     const int32_t beyond[] = {0, 1, 9}, flat[] = {0, 1, 1}, fine[] = {0, 1, 2};

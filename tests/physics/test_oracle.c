@@ -110,7 +110,7 @@ static fem_mesh *crooked(fem_element element)
 {
     fem_mesh *box = NULL, *mesh = NULL;
     fem_element linear = element == FEM_P2 ? FEM_P1 : element == FEM_Q2 ? FEM_Q1 : element;
-    MUST(fem_mesh_create(&box, &(fem_mesh_spec){linear, 6, 5, 1.2, 0.9}));
+    MUST(fem_mesh_create(&box, &(fem_mesh_spec){.element = linear, .nx = 6, .ny = 5, .lx = 1.2, .ly = 0.9}));
     for (int64_t i = 0; i < box->n_vertices; i++) {
         double *x = box->vertices + 2 * i, s = 0.06 * sin(M_PI * x[0] / 1.2) * sin(M_PI * x[1] / 0.9);
         x[0] += s * cos(5.0 * (double)i);
@@ -129,7 +129,7 @@ static void compare_all(const char *isa)
     enum { BATCH = 9 };
     setenv("FWM_ISA", isa, 1);
     MUST(fwm_threads_init(2));
-    for (int e = 0; e < FEM_ELEMENT_COUNT; e++) {
+    for (int e = 0; e <= FEM_Q2; e++) {
         fem_mesh *mesh = crooked((fem_element)e);
         fem_problem *p;
         int64_t n = mesh->n_nodes;

@@ -155,7 +155,7 @@ Test(simulate, trajectories_obey_the_true_law_and_not_the_nominal)
     fem_problem *p;
     MUST(fem_problem_create(
         &p,
-        &(fem_problem_spec){.equation = "heat", .mesh = mesh, .dt = spec.dt, .n_sources = 4, .source = spec.heater}));
+        &(fem_problem_spec){.equation = "heat", .mesh = mesh, .dt = spec.dt, .n_sources = 4, .source = spec.source}));
     double truth[12], nominal[12];
     const double k = 1, none = 0, t0 = 3;
     fem_theta wrong = {{&k, &none, &none, &t0}, {1, 1, 1, 1}};
@@ -232,7 +232,7 @@ Test(simulate, bad_specifications_and_sinks_are_reported)
     cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
     cr_assert(strstr(fwm_error_message(), "dt"));
     spec = small();
-    spec.inclusion[1].conductivity = -2;
+    spec.inclusion[1].value = -2;
     cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
     cr_assert(strstr(fwm_error_message(), "inclusion 1"));
     spec = small();

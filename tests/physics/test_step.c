@@ -217,7 +217,8 @@ Test(step, the_dual_norm_does_not_depend_on_the_mesh)
     for (int m = 0; m < 3; m++) {
         fem_mesh *mesh;
         fem_problem *p;
-        MUST(fem_mesh_create(&mesh, &(fem_mesh_spec){FEM_Q1, 16 << m, 16 << m, 1, 1}));
+        MUST(fem_mesh_create(&mesh,
+                             &(fem_mesh_spec){.element = FEM_Q1, .nx = 16 << m, .ny = 16 << m, .lx = 1, .ly = 1}));
         MUST(fem_problem_create(&p, &(fem_problem_spec){.equation = "heat", .mesh = mesh, .dt = 5e-4, .scale = 2}));
         double *u1 = malloc((size_t)mesh->n_nodes * 8), *u0 = calloc((size_t)mesh->n_nodes, 8);
         for (int64_t i = 0; i < mesh->n_nodes; i++)

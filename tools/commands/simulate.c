@@ -76,10 +76,14 @@ static fwm_status fill_spec(const tr_config *c, fem_simulate_spec *s)
     fem_simulate_defaults(s);
     s->seed = (uint64_t)c->seed;
     s->equation = eq->name;
-    s->mesh =
-        (fem_mesh_spec){element, c->simulate.cells[0], c->simulate.cells[1], c->simulate.size[0], c->simulate.size[1]};
-    s->coarse = (fem_mesh_spec){element, c->simulate.coarse_cells[0], c->simulate.coarse_cells[1], c->simulate.size[0],
-                                c->simulate.size[1]};
+    s->mesh = (fem_mesh_spec){.element = element,
+                              .nx = c->simulate.cells[0],
+                              .ny = c->simulate.cells[1],
+                              .lx = c->simulate.size[0],
+                              .ly = c->simulate.size[1]};
+    s->coarse = s->mesh;
+    s->coarse.nx = c->simulate.coarse_cells[0];
+    s->coarse.ny = c->simulate.coarse_cells[1];
     s->count[FEM_TRAIN] = c->simulate.train;
     s->count[FEM_VALIDATION] = c->simulate.validation;
     s->count[FEM_TEST] = c->simulate.test;
@@ -134,29 +138,30 @@ static fwm_status fill_spec(const tr_config *c, fem_simulate_spec *s)
 /* A mesh of physics/ as data/ stores it. Boundary faces are grouped by label into `faces`. */
 typedef struct stored_mesh {
     ds_mesh mesh;
-    ds_boundary boundary[FEM_BOUNDARY_COUNT];
+    ds_boundary boundary[FEM_MAX_NAMES];
     int32_t *faces;
 } stored_mesh;
 
 static fwm_status store_mesh(stored_mesh *s, const fem_mesh *m)
 {
-    s->faces = fwm_malloc((size_t)m->n_faces * 2 + 1, sizeof *s->faces);
+    int k = m->face_vertices;
+    s->faces = fwm_malloc((size_t)(m->n_faces * k) + 1, sizeof *s->faces);
     FWM_CHECK(s->faces, FWM_MEMORY, "simulate: out of memory");
     int64_t at = 0;
     int labels = 0;
-    for (int label = 0; label < FEM_BOUNDARY_COUNT; label++) {
+    for (int label = 0; label < m->n_labels; label++) {
         int64_t first = at;
         for (int64_t f = 0; f < m->n_faces; f++)
             if (m->face_label[f] == label) {
-                memcpy(s->faces + 2 * at, m->faces + 2 * f, 2 * sizeof *s->faces);
+                memcpy(s->faces + k * at, m->faces + k * f, (size_t)k * sizeof *s->faces);
                 at++;
             }
         if (at > first)
-            s->boundary[labels++] = (ds_boundary){
-                .name = fem_boundary_name(label), .count = at - first, .k = 2, .faces = s->faces + 2 * first};
+            s->boundary[labels++] =
+                (ds_boundary){.name = m->label_name[label], .count = at - first, .k = k, .faces = s->faces + k * first};
     }
     bool own_nodes = m->n_nodes != m->n_vertices;
-    s->mesh = (ds_mesh){.dim = FEM_DIM,
+    s->mesh = (ds_mesh){.dim = m->dim,
                         .nv = m->n_vertices,
                         .ncell = m->n_cells,
                         .k = m->cell_vertices,
@@ -197,7 +202,7 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
     for (int k = 0; k < FEM_SPLIT_COUNT; k++)
         memset(splits + sink->first[k], k, (size_t)spec->count[k]);
     const char *names[FEM_MAX_ACTIONS], *units[FEM_MAX_ACTIONS], *rgb[] = {"red", "green", "blue"},
-               *none[] = {"", "", ""};
+                                                                 *none[] = {"", "", ""};
     char source[FEM_MAX_ACTIONS][32];
     for (int k = 0; k < spec->n_sources; k++) {
         (void)snprintf(source[k], sizeof source[k], "%.20s%d", eq->source ? eq->source : "source", k);
@@ -236,8 +241,7 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
         info.fields[DS_FRAMES] =
             (ds_field_info){.points = spec->height * spec->width, .channels = 3, .names = rgb, .units = none};
         info.fields[DS_ACTIONS] =
-            (ds_field_info){
-            .points = 1, .channels = spec->n_sources + eq->n_ambient, .names = names, .units = units};
+            (ds_field_info){.points = 1, .channels = spec->n_sources + eq->n_ambient, .names = names, .units = units};
         info.fields[DS_STATE] = (ds_field_info){
             .points = fine.mesh.n, .channels = eq->n_fields, .names = eq->field, .units = eq->field_unit};
         info.fields[DS_S_PHY] = (ds_field_info){
