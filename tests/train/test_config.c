@@ -139,8 +139,9 @@ Test(config, parameters_of_the_equation)
     refuses(MINIMAL "simulate: {equation: allen_cahn, inclusion_of: conductivity}\n",
             "t.yaml:4:48: simulate.inclusion_of: expected a parameter of allen_cahn that may vary in space, found "
             "conductivity");
-    refuses(MINIMAL "simulate: {inclusions: [[1, 0, 0, 1], [0, 0, 0, 1]]}\n",
-            "t.yaml:4:24: simulate.inclusions: expected conductivity from 1e-08 to 1e+08 and a radius above 0 in row 1");
+    refuses(
+        MINIMAL "simulate: {inclusions: [[1, 0, 0, 1], [0, 0, 0, 1]]}\n",
+        "t.yaml:4:24: simulate.inclusions: expected conductivity from 1e-08 to 1e+08 and a radius above 0 in row 1");
 }
 
 Test(config, forbidden_yaml)
