@@ -43,7 +43,7 @@ typedef struct fem_equation {
     int n_ambient; /* trailing actions that the pointwise functions read; those before them are powers of sources */
     const char *ambient[4], *ambient_unit[4];
     double around[FEM_MAX_FIELDS]; /* the uniform state at which the step's shared factor linearises the equation */
-    const char *source;           /* what a source is called: "heater"; NULL: "source" */
+    const char *source;            /* what a source is called: "heater"; NULL: "source" */
     /* True where R is affine in (u1,u0) for these scalar parameter values (one value a parameter; per-cell ones: the
      * first). */
     bool (*is_linear)(const double *theta);
