@@ -64,8 +64,9 @@ TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/o/%.o)
 TEST_PROGRAMS := $(TEST_PROGRAM_SRC:%.c=$(BUILD)/%)
 
 # Folders whose files register themselves: the build lists them as X(name), one a file.
-LISTS := $(BUILD)/gen/ops.def $(BUILD)/gen/forms.def $(BUILD)/gen/layouts.def $(BUILD)/gen/exports.def $(BUILD)/gen/commands.def $(BUILD)/gen/benchmarks.def
+LISTS := $(BUILD)/gen/ops.def $(BUILD)/gen/passes.def $(BUILD)/gen/forms.def $(BUILD)/gen/layouts.def $(BUILD)/gen/exports.def $(BUILD)/gen/commands.def $(BUILD)/gen/benchmarks.def
 LIST_DIR_ops := model/autodiff/ops
+LIST_DIR_passes := model/autodiff/passes
 LIST_DIR_forms := physics/forms
 LIST_DIR_layouts := data/layouts
 LIST_DIR_exports := tools/export

@@ -6,7 +6,7 @@
 
 static void label_key_states(const fem_simulation *s, int64_t batch)
 {
-    const int64_t frames = s->spec.frames, size = s->mesh->n_nodes * s->equation->n_fields;
+    const int64_t frames = s->spec.frames, size = s->mesh->n_nodes * s->components;
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < batch; b++) {
         const float *state = s->state + b * frames * size;
@@ -32,7 +32,7 @@ static double movement(const double *x, const double *y, int64_t n)
 /* Relaxes the `count` frames listed in s->open, all actions off, until each has a basin. */
 static fwm_status relax(fem_simulation *s, int64_t count)
 {
-    const int64_t size = s->mesh->n_nodes * s->equation->n_fields;
+    const int64_t size = s->mesh->n_nodes * s->components;
     for (int64_t k = 0; k < count; k++)
         for (int64_t i = 0; i < size; i++)
             s->u[k * size + i] = (double)s->state[s->open[k] * size + i];
@@ -56,7 +56,7 @@ static fwm_status relax(fem_simulation *s, int64_t count)
 
 static fwm_status label_basins(fem_simulation *s, int64_t batch)
 {
-    const int64_t frames = s->spec.frames, size = s->mesh->n_nodes * s->equation->n_fields;
+    const int64_t frames = s->spec.frames, size = s->mesh->n_nodes * s->components;
     int64_t waiting = 0;
     for (int64_t f = 0; f < batch * frames; f++) {
         for (int64_t i = 0; i < size; i++)

@@ -177,8 +177,7 @@ static fwm_status make_laws(fem_simulation *s)
 
 static fwm_status make_room(fem_simulation *s)
 {
-    const int64_t c = s->equation->n_fields, n = s->mesh->n_nodes * c, m = s->coarse->n_nodes * c,
-                  frames = s->spec.frames;
+    const int64_t c = s->components, n = s->mesh->n_nodes * c, m = s->coarse->n_nodes * c, frames = s->spec.frames;
     s->room = (int64_t)fem_lane_kernels_find(AD_F64)->lanes * fwm_threads_count();
     size_t room = (size_t)s->room, all = (size_t)(s->room * frames);
     s->u = fwm_malloc(room * (size_t)n, sizeof *s->u);
@@ -210,6 +209,7 @@ fwm_status fem_simulation_create(fem_simulation **simulation, const fem_simulate
     FWM_CHECK(s, FWM_MEMORY, "out of memory for the simulator");
     s->spec = *spec;
     s->equation = equation;
+    s->components = fem_equation_components(equation, fem_element_dim(spec->mesh.element));
     s->n_actions = spec->n_sources + equation->n_ambient;
     fwm_status status;
     FWM_TRY_GOTO(status, fem_mesh_create(&s->mesh, &spec->mesh));
@@ -267,7 +267,7 @@ const fem_theta *fem_simulation_theta(const fem_simulation *s)
 
 fwm_status fem_simulation_picture(const fem_simulation *s, const float *state, uint8_t *frame)
 {
-    const int64_t fields = s->equation->n_fields;
+    const int64_t fields = s->components;
     for (int64_t i = 0; i < s->mesh->n_nodes * fields; i++)
         FWM_CHECK(isfinite(state[i]), FWM_NUMERIC, "picture: the state at node %lld is not finite",
                   (long long)(i / fields));
@@ -306,8 +306,8 @@ static void swap(double **a, double **b)
 
 static fwm_status march(fem_simulation *s, int64_t batch)
 {
-    const int64_t c = s->equation->n_fields, n = s->mesh->n_nodes * c, m = s->coarse->n_nodes * c,
-                  frames = s->spec.frames, actions = s->n_actions;
+    const int64_t c = s->components, n = s->mesh->n_nodes * c, m = s->coarse->n_nodes * c, frames = s->spec.frames,
+                  actions = s->n_actions;
     for (int64_t t = 0; t < frames; t++) {
         keep(s->state, s->u, batch, n, t, frames);
         keep(s->cheap_state, s->v, batch, m, t, frames);
@@ -334,7 +334,7 @@ static fwm_status film(fem_simulation *s, fem_split split, int64_t first, int64_
     for (int64_t k = 0; k < batch * frames; k++) {
         float *own = noise + values * omp_get_thread_num();
         fwm_random_normal_f32(key, fem_trajectory_key(split, first + k / frames) + (uint64_t)(k % frames), values, own);
-        fem_camera_shoot(s, s->state + k * s->mesh->n_nodes * s->equation->n_fields, own, s->frame + k * values);
+        fem_camera_shoot(s, s->state + k * s->mesh->n_nodes * s->components, own, s->frame + k * values);
     }
     fwm_free(noise);
     return FWM_OK;
@@ -343,7 +343,7 @@ static fwm_status film(fem_simulation *s, fem_split split, int64_t first, int64_
 static fwm_status deliver(fem_simulation *s, fem_split split, int64_t first, int64_t batch, fem_sink sink,
                           void *context)
 {
-    const int64_t c = s->equation->n_fields, n = s->mesh->n_nodes, m = s->coarse->n_nodes, frames = s->spec.frames,
+    const int64_t c = s->components, n = s->mesh->n_nodes, m = s->coarse->n_nodes, frames = s->spec.frames,
                   values = s->spec.height * s->spec.width * CHANNELS;
     for (int64_t b = 0; b < batch; b++) {
         fem_trajectory t = {.split = split,
@@ -354,7 +354,7 @@ static fwm_status deliver(fem_simulation *s, fem_split split, int64_t first, int
                             .width = s->spec.width,
                             .nodes = n,
                             .coarse_nodes = m,
-                            .fields = c,
+                            .components = c,
                             .actions_count = s->n_actions,
                             .frame = s->frame + b * frames * values,
                             .state = s->state + b * frames * n * c,

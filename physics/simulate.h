@@ -73,7 +73,7 @@ void fem_simulate_defaults(fem_simulate_spec *spec);
 typedef struct fem_trajectory {
     fem_split split;
     int64_t index, count; /* within its split, of that many */
-    int64_t frames, height, width, nodes, coarse_nodes, fields, actions_count;
+    int64_t frames, height, width, nodes, coarse_nodes, components, actions_count;
     const uint8_t *frame;     /* [T,H,W,3] sRGB */
     const float *state;       /* [T,n,c] */
     const float *cheap;       /* [T,m,c] */

@@ -8,6 +8,7 @@
 struct fem_simulation {
     fem_simulate_spec spec;
     const fem_equation *equation;
+    int components;
     fem_mesh *mesh, *coarse;
     fem_problem *truth, *cheap;
     fem_problem *relax; /* the truth with long steps, for basins; NULL where there are none */
@@ -56,7 +57,7 @@ fwm_status fem_label(fem_simulation *s, int64_t batch) FWM_MUST_USE;
 /* ---- camera.c ---- */
 
 fwm_status fem_camera_create(fem_simulation *s) FWM_MUST_USE;
-/* frame [H,W,3] of a state [n,c], its first field; noise [H*W*3] normals, or NULL. */
+/* frame [H,W,3] of a state [n,c], its first component; noise [H*W*3] normals, or NULL. */
 void fem_camera_shoot(const fem_simulation *s, const float *field, const float *noise, uint8_t *frame);
 
 #endif

@@ -312,9 +312,10 @@ static fwm_status evaluate(scene *s, const float *flat, ds_sequence **sequence)
               (long long)s->w->model.state.count, (long long)s->w->model.s_phy.count);
     /* The data's equation, also for a model that knows none. */
     if (fem_equation_find(s->w->info->equation, &s->equation) == FWM_OK)
-        s->e->has_key_states = s->equation->event_rate != NULL && s->w->info->dt > 0 &&
-                               s->w->model.state.count == s->equation->n_fields &&
-                               s->w->model.nodes == tr_law_mesh(s->w->law)->n_nodes;
+        s->e->has_key_states =
+            s->equation->event_rate != NULL && s->w->info->dt > 0 &&
+            s->w->model.state.count == fem_equation_components(s->equation, tr_law_mesh(s->w->law)->dim) &&
+            s->w->model.nodes == tr_law_mesh(s->w->law)->n_nodes;
     if (o->residual)
         FWM_TRY(tr_true_law_create(&s->truth, s->w->law, s->w->config, s->w->ds, s->w->model.state.std[0], &s->known));
     FWM_TRY(allocate(s, batch));

@@ -2,9 +2,8 @@
  *
  *     u_t = D lap u + r (u - u^3) + a + sources,
  *
- * a a uniform field, by implicit Euler: f0 = (u1-u0)/dt - r (u1 - u1^3) - a,  f1 = D grad u1 (Allen & Cahn 1979).
- * Transpose, with s = r (1 - 3 u1^2) and the cotangent v,
- *     u1: (1/dt - s) v0   grad u1: D v1   u0: -v0/dt   a: -v0   D: grad u1 . v1   r: -(u1 - u1^3) v0.
+ * a a uniform field (Allen & Cahn 1979). f0 = u_t - r (u - u^3) - a,  f1 = D grad u. Transpose with the cotangent v:
+ *     u_t: v0   u: -r (1 - 3 u^2) v0   grad u: D v1   a: -v0   D: grad u . v1   r: -(u - u^3) v0.
  *
  * A flat interface is tanh(x / w) with w = sqrt(2 D / r); under a field a it travels at about 3 sqrt(D / (2 r)) a. A
  * uniform state tips by itself where |a| > 2 r / sqrt(27). The step's matrix is positive definite at every state, and
@@ -13,34 +12,32 @@
  * Sudden changes: the share of the area whose phase (sign of u) changes, for unit time. Basins: by the comparison
  * principle a state of one sign relaxes to the stable state of that sign. */
 #define FEM_NAME allen_cahn
-#define FEM_FIELDS 1
+#define FEM_COMPONENTS(dim) 1
 #define FEM_PARAMETERS 2
 #define FEM_AMBIENT 1
-#define FEM_GRADIENT_OF_U0 0
 #include "physics/form.h"
 
 enum { DIFFUSIVITY, REACTION };
 
 FEM_INLINE void qf(int dim, const fem_point *p, fem_flux *f)
 {
-    vec u = p->u1[0];
-    f->f0[0] = (u - p->u0[0]) * (1 / p->dt) - p->theta[REACTION] * (u - u * u * u) - p->a[0];
+    vec u = p->u[0];
+    f->f0[0] = p->ut[0] - p->theta[REACTION] * (u - u * u * u) - p->a[0];
     for (int d = 0; d < dim; d++)
-        f->f1[0][d] = p->theta[DIFFUSIVITY] * p->g1[0][d];
+        f->f1[0][d] = p->theta[DIFFUSIVITY] * p->g[0][d];
 }
 
 FEM_INLINE void qb(int dim, const fem_point *p, const fem_flux *v, fem_point_bars *b)
 {
-    vec u = p->u1[0], square = u * u;
-    b->u1[0] = (1 / p->dt - p->theta[REACTION] * (1 - 3 * square)) * v->f0[0];
-    b->u0[0] = v->f0[0] * (-1 / p->dt);
+    vec u = p->u[0], square = u * u;
+    b->ut[0] = v->f0[0];
+    b->u[0] = -p->theta[REACTION] * (1 - 3 * square) * v->f0[0];
     b->a[0] = -v->f0[0];
     b->theta[REACTION] = -(u - u * square) * v->f0[0];
-    b->theta[DIFFUSIVITY] = p->g1[0][0] * v->f1[0][0];
-    for (int d = 1; d < dim; d++)
-        b->theta[DIFFUSIVITY] += p->g1[0][d] * v->f1[0][d];
-    for (int d = 0; d < dim; d++)
-        b->g1[0][d] = p->theta[DIFFUSIVITY] * v->f1[0][d];
+    for (int d = 0; d < dim; d++) {
+        b->g[0][d] = p->theta[DIFFUSIVITY] * v->f1[0][d];
+        b->theta[DIFFUSIVITY] += p->g[0][d] * v->f1[0][d];
+    }
 }
 
 FEM_FORM_KERNELS(qf, qb)

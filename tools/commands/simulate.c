@@ -187,12 +187,34 @@ static fwm_status write_truths(ds_writer *w, const fem_simulation *sim, const si
     return sink->basin ? ds_writer_truth(w, "basin", sink->done * sink->frames, sink->basin) : FWM_OK;
 }
 
+/* Names and units of the components of all fields: "velocity.x" where a field is a vector. */
+typedef struct component_names {
+    char name[FEM_MAX_COMPONENTS][48];
+    const char *names[FEM_MAX_COMPONENTS], *units[FEM_MAX_COMPONENTS];
+    int count;
+} component_names;
+
+static void name_components(component_names *c, const fem_equation *eq, int dim)
+{
+    c->count = 0;
+    for (int f = 0; f < eq->n_fields; f++) {
+        const bool vector = (eq->field_kind[f] & FEM_FIELD_VECTOR) != 0;
+        for (int d = 0; d < (vector ? dim : 1) && c->count < FEM_MAX_COMPONENTS; d++) {
+            (void)snprintf(c->name[c->count], sizeof c->name[0], vector ? "%.40s.%c" : "%.40s", eq->field[f], "xyz"[d]);
+            c->names[c->count] = c->name[c->count];
+            c->units[c->count++] = eq->field_unit[f];
+        }
+    }
+}
+
 static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, const fem_simulation *sim,
                              const char *path, const char *text, sink_state *sink)
 {
     const fem_equation *eq = fem_simulation_equation(sim);
     stored_mesh fine = {0}, coarse = {0};
+    component_names field;
     int64_t n = 0;
+    name_components(&field, eq, fem_simulation_mesh(sim)->dim);
     for (int k = 0; k < FEM_SPLIT_COUNT; k++) {
         sink->first[k] = n;
         n += spec->count[k];
@@ -242,10 +264,10 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
             (ds_field_info){.points = spec->height * spec->width, .channels = 3, .names = rgb, .units = none};
         info.fields[DS_ACTIONS] =
             (ds_field_info){.points = 1, .channels = spec->n_sources + eq->n_ambient, .names = names, .units = units};
-        info.fields[DS_STATE] = (ds_field_info){
-            .points = fine.mesh.n, .channels = eq->n_fields, .names = eq->field, .units = eq->field_unit};
+        info.fields[DS_STATE] =
+            (ds_field_info){.points = fine.mesh.n, .channels = field.count, .names = field.names, .units = field.units};
         info.fields[DS_S_PHY] = (ds_field_info){
-            .points = coarse.mesh.n, .channels = eq->n_fields, .names = eq->field, .units = eq->field_unit};
+            .points = coarse.mesh.n, .channels = field.count, .names = field.names, .units = field.units};
         ds_writer_options writing = {.gzip = c->simulate.compress ? 1 : 0};
         status = ds_writer_create(&sink->writer, path, &info, &writing);
     }
