@@ -260,6 +260,11 @@ const fem_equation *fem_simulation_equation(const fem_simulation *s)
     return s->equation;
 }
 
+int64_t fem_simulation_room(const fem_simulation *s)
+{
+    return s->room;
+}
+
 const fem_theta *fem_simulation_theta(const fem_simulation *s)
 {
     return &s->truth_theta;

@@ -90,6 +90,8 @@ void fem_simulation_destroy(fem_simulation **simulation);
 const fem_mesh *fem_simulation_mesh(const fem_simulation *s);
 const fem_mesh *fem_simulation_coarse_mesh(const fem_simulation *s);
 const fem_equation *fem_simulation_equation(const fem_simulation *s);
+/* Trajectories that fill lanes and threads: what is best asked for at once. */
+int64_t fem_simulation_room(const fem_simulation *s);
 /* True parameters in float64: one value, or one a cell where there are inclusions. */
 const fem_theta *fem_simulation_theta(const fem_simulation *s);
 
