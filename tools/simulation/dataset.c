@@ -1,52 +1,10 @@
 /* What is simulated, as a dataset in the native layout. */
 #include "model/base/arena.h"
 #include "tools/simulation/simulation.h"
+#include "train/mesh_data.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* A mesh of physics/ as data/ stores it. Boundary faces are grouped by label into `faces`. */
-typedef struct stored_mesh {
-    ds_mesh mesh;
-    ds_boundary boundary[FEM_MAX_NAMES];
-    int32_t *faces;
-} stored_mesh;
-
-static fwm_status store_mesh(stored_mesh *s, const fem_mesh *m)
-{
-    int k = m->face_vertices;
-    s->faces = fwm_malloc((size_t)(m->n_faces * k) + 1, sizeof *s->faces);
-    FWM_CHECK(s->faces, FWM_MEMORY, "simulate: out of memory");
-    int64_t at = 0;
-    int labels = 0;
-    for (int label = 0; label < m->n_labels; label++) {
-        int64_t first = at;
-        for (int64_t f = 0; f < m->n_faces; f++)
-            if (m->face_label[f] == label) {
-                memcpy(s->faces + k * at, m->faces + k * f, (size_t)k * sizeof *s->faces);
-                at++;
-            }
-        if (at > first)
-            s->boundary[labels++] =
-                (ds_boundary){.name = m->label_name[label], .count = at - first, .k = k, .faces = s->faces + k * first};
-    }
-    bool own_nodes = m->n_nodes != m->n_vertices;
-    s->mesh = (ds_mesh){.dim = m->dim,
-                        .nv = m->n_vertices,
-                        .ncell = m->n_cells,
-                        .k = m->cell_vertices,
-                        .cell = fem_element_cell(m->element),
-                        .space = fem_element_space(m->element),
-                        .vertices = m->vertices,
-                        .cells = m->cells,
-                        .nboundary = labels,
-                        .boundary = s->boundary,
-                        .n = m->n_nodes,
-                        .kn = m->cell_node_count,
-                        .nodes = own_nodes ? m->nodes : NULL,
-                        .cell_nodes = own_nodes ? m->cell_nodes : NULL};
-    return FWM_OK;
-}
 
 static fwm_status write_truths(ds_writer *w, const fem_simulation *sim, const fwm_simulated_file *file)
 {
@@ -81,7 +39,8 @@ fwm_status fwm_simulated_begin(fwm_simulated_file *file, const tr_config *c, con
                                const fem_simulation *sim, const char *path, const char *text)
 {
     const fem_equation *eq = fem_simulation_equation(sim);
-    stored_mesh fine = {0}, coarse = {0};
+    ds_mesh fine, coarse;
+    fwm_arena *arena = fwm_arena_create();
     component_names field;
     int64_t n = 0;
     name_components(&field, eq, fem_simulation_mesh(sim)->dim);
@@ -89,8 +48,11 @@ fwm_status fwm_simulated_begin(fwm_simulated_file *file, const tr_config *c, con
         file->first[k] = n;
         n += spec->count[k];
     }
-    uint8_t *splits = fwm_malloc((size_t)n + 1, 1);
-    FWM_CHECK(splits, FWM_MEMORY, "simulate: out of memory");
+    uint8_t *splits = arena ? fwm_arena_alloc(arena, (size_t)n + 1) : NULL;
+    if (!splits) {
+        fwm_arena_destroy(arena);
+        return fwm_fail(FWM_MEMORY, "simulate: out of memory");
+    }
     for (int k = 0; k < FEM_SPLIT_COUNT; k++)
         memset(splits + file->first[k], k, (size_t)spec->count[k]);
     const char *names[FEM_MAX_ACTIONS], *units[FEM_MAX_ACTIONS], *rgb[] = {"red", "green", "blue"},
@@ -111,9 +73,9 @@ fwm_status fwm_simulated_begin(fwm_simulated_file *file, const tr_config *c, con
     if (eq->basin && !file->basin)
         status = fwm_fail(FWM_MEMORY, "simulate: out of memory");
     if (status == FWM_OK)
-        status = store_mesh(&fine, fem_simulation_mesh(sim));
+        status = tr_mesh_to_data(&fine, arena, fem_simulation_mesh(sim));
     if (status == FWM_OK)
-        status = store_mesh(&coarse, fem_simulation_coarse_mesh(sim));
+        status = tr_mesh_to_data(&coarse, arena, fem_simulation_coarse_mesh(sim));
     if (status == FWM_OK) {
         ds_info info = {.name = c->experiment,
                         .equation = eq->name,
@@ -128,22 +90,20 @@ fwm_status fwm_simulated_begin(fwm_simulated_file *file, const tr_config *c, con
                         .width = spec->width,
                         .frames_are_bytes = true,
                         .has_key_state = eq->event_rate != NULL,
-                        .mesh = &fine.mesh,
-                        .coarse_mesh = &coarse.mesh};
+                        .mesh = &fine,
+                        .coarse_mesh = &coarse};
         info.fields[DS_FRAMES] =
             (ds_field_info){.points = spec->height * spec->width, .channels = 3, .names = rgb, .units = none};
         info.fields[DS_ACTIONS] =
             (ds_field_info){.points = 1, .channels = spec->n_sources + eq->n_ambient, .names = names, .units = units};
         info.fields[DS_STATE] =
-            (ds_field_info){.points = fine.mesh.n, .channels = field.count, .names = field.names, .units = field.units};
-        info.fields[DS_S_PHY] = (ds_field_info){
-            .points = coarse.mesh.n, .channels = field.count, .names = field.names, .units = field.units};
+            (ds_field_info){.points = fine.n, .channels = field.count, .names = field.names, .units = field.units};
+        info.fields[DS_S_PHY] =
+            (ds_field_info){.points = coarse.n, .channels = field.count, .names = field.names, .units = field.units};
         ds_writer_options writing = {.gzip = c->simulate.compress ? 1 : 0};
         status = ds_writer_create(&file->writer, path, &info, &writing);
     }
-    fwm_free(splits);
-    fwm_free(fine.faces);
-    fwm_free(coarse.faces);
+    fwm_arena_destroy(arena);
     return status;
 }
 

@@ -1,4 +1,5 @@
 /* The run: which rank makes which parts, and rank 0's dataset of them. */
+#include "data/toys.h"
 #include "model/base/arena.h"
 #include "model/base/log.h"
 #include "physics/ranks.h"
@@ -100,10 +101,28 @@ static fwm_status finish(run *r)
     return FWM_OK;
 }
 
+/* Points in place of a simulation. */
+static fwm_status write_toy(const tr_config *c, const char *path, const char *text)
+{
+    static const ds_toy toys[] = {0, DS_TOY_DISCS, DS_TOY_MOONS, DS_TOY_GAUSSIANS, DS_TOY_LINE, DS_TOY_DUFFING};
+    const ds_toy_options o = {
+        .toy = toys[c->simulate.toy],
+        .count = {c->simulate.train, c->simulate.validation, c->simulate.test, c->simulate.test_ood},
+        .dimensions = c->simulate.toy_dimensions,
+        .share = c->simulate.toy_share,
+        .seed = (uint64_t)c->seed,
+        .name = c->experiment,
+        .config = text,
+        .generator = "fwm " FWM_VERSION};
+    return ds_toy_write(&o, path);
+}
+
 fwm_status fwm_simulate_dataset(const tr_config *c, const char *path, const char *recipe, bool show)
 {
     run r = {.show = show};
     FWM_TRY(fem_ranks(&r.rank, &r.ranks));
+    if (c->simulate.toy != TR_TOY_NONE)
+        return fem_ranks_agree(r.rank == 0 ? write_toy(c, path, recipe) : FWM_OK);
     r.show = show && r.rank == 0;
     fwm_status status = fwm_simulation_spec(c, &r.spec);
     if (status == FWM_OK)

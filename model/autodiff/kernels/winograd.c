@@ -68,6 +68,20 @@ static inline winograd_grid grid_of(const ad_winograd_lattice *l)
     return (winograd_grid){l->step * l->W * l->C, l->step * l->C};
 }
 
+/* Asks for the memory of one panel of the next tile in the row: rows and columns apart as `grid` says; the processor's
+ * own prefetching cannot follow tiles. Addresses past an image are only asked for. */
+LANES_INLINE void expect_tile(const real *next, int rows, int first_column, int columns, winograd_grid grid, int write)
+{
+#pragma GCC unroll 6
+    for (int u = 0; u < rows; u++)
+#pragma GCC unroll 6
+        for (int v = first_column; v < columns; v++)
+            if (write)
+                __builtin_prefetch(next + u * grid.row + v * grid.column, 1);
+            else
+                __builtin_prefetch(next + u * grid.row + v * grid.column, 0);
+}
+
 /* n x n samples of 16 channels, with zeros outside the image. */
 static inline void copy_in(const ad_winograd_lattice *l, const place *at, int n, const real *image, real *patch)
 {
@@ -94,6 +108,7 @@ LANES_INLINE void sample_tile(winograd_line line, int taps, int n, const ad_wino
     for (int64_t c = 0; c < l->C; c += PANEL, out += p->block * PANEL) {
         if (!inside)
             copy_in(l, &at, n, image + c, patch);
+        expect_tile(image + origin + c + WINOGRAD_OUTPUTS * from.column, n, n - WINOGRAD_OUTPUTS, n, from, 0);
         for (int v = 0; v < PANEL; v += LANES)
             winograd_both(line, taps, side, n, out + v, to, (inside ? image + origin + c : patch) + v,
                           inside ? from : packed);
@@ -179,7 +194,7 @@ static inline int64_t weights_units(const ad_winograd *p)
 static void multiply_block(const ad_winograd *p, int64_t rows, real *results, const real *samples, const real *weights)
 {
     int64_t K = p->parts * p->K;
-    const panel_walk walk = {.a_row = PANEL, .a_step = 1, .a_outer = p->block * PANEL};
+    const panel_walk walk = {.a_row = PANEL, .a_step = 1, .a_outer = p->block * PANEL, .b_row = PANEL, .c_row = PANEL};
     for (int64_t n = 0; n < p->N; n += PANEL)
         for (int64_t k = 0; k < K; k += K_CHUNK) {
             int64_t chunk = K - k < K_CHUNK ? K - k : K_CHUNK;
@@ -199,6 +214,7 @@ LANES_INLINE void result_tile(int taps, const ad_winograd *p, int64_t group, int
     const int64_t origin = ((at.image * l->H + at.row) * l->W + at.column) * l->C;
     real patch[WINOGRAD_OUTPUTS * WINOGRAD_OUTPUTS * PANEL];
     for (int64_t c = 0; c < l->C; c += PANEL, results += p->block * PANEL) {
+        expect_tile(image + origin + c + n * to.column, n, 0, n, to, 1);
         for (int v = 0; v < PANEL; v += LANES)
             winograd_both(winograd_outputs, taps, n, side, (inside ? image + origin + c : patch) + v,
                           inside ? to : packed, results + v, from);
@@ -238,7 +254,7 @@ LANES_INLINE void run_block(int taps, const ad_winograd *p, int64_t block, const
 static void multiply_weights(const ad_winograd *p, int64_t rows, real *u, const real *samples, const real *cotangents,
                              bool add)
 {
-    const panel_walk walk = {.a_row = 1, .a_step = PANEL};
+    const panel_walk walk = {.a_row = 1, .a_step = PANEL, .b_row = PANEL, .c_row = PANEL};
     for (int64_t n = 0; n < p->N; n += PANEL)
         panel_product(PANEL, u + n * PANEL, samples, cotangents + n * p->block, rows, 1, walk, add);
 }
@@ -387,7 +403,7 @@ static void place_phases(ad_winograd *p, int axis)
  * (gradients) many times before the next; shared evenly among the threads. */
 static int64_t block_of(const ad_winograd *p, int64_t rows_at_once)
 {
-    enum { IMAGES_BYTES = 1 << 20, WEIGHTS_BYTES = 4 << 20, LEAST = 24 };
+    enum { IMAGES_BYTES = 1 << 20, WEIGHTS_BYTES = 4 << 20, LEAST = 36 };
     bool weights = p->kind == AD_CONV_BACKWARD_WEIGHTS;
     int64_t each = p->points * (p->parts * p->K + p->N) * (int64_t)sizeof(float);
     int64_t block = (weights ? WEIGHTS_BYTES : IMAGES_BYTES) / each, share = weights ? 1 : p->threads;

@@ -11,7 +11,7 @@
  * As the source of a forward pass they are summed over like channels ("parts"); as the target of a backward pass each
  * is a convolution of its own ("groups").
  *
- * Error: 1.8 times that of a plain float32 sum of the products (root mean square, both r). tests/model/test_winograd.c
+ * Error: 1.8 times that of a plain float32 sum of the products (root mean square, both r). tests/model/test_own_conv.c
  * holds |error| <= 2^-24 100 sqrt(terms of the sum) max|x| max|w| over random data of up to 2400 terms: twice the
  * largest seen. */
 #ifndef FWM_AUTODIFF_WINOGRAD_H

@@ -1,5 +1,7 @@
-/* The reduced convolutions against sums written out from the definition: all kinds, number types, instruction sets, one
- * and two threads with equal bits; odd sizes, padding on one side, every tap count and stride that fits. */
+/* Our own convolutions, Winograd's and the narrow ones, against sums written out from the definition: all kinds, number
+ * types, instruction sets, one and two threads with equal bits; odd sizes, padding on one side, every tap count and
+ * stride that fits. */
+#include "model/autodiff/kernels/narrow.h"
 #include "model/autodiff/kernels/winograd.h"
 #include "model/autodiff/ops.h"
 #include "model/autodiff/plan.h"
@@ -82,12 +84,56 @@ static double number(ad_dtype dtype, const void *x, int64_t i)
     return dtype == AD_F64 ? ((const double *)x)[i] : (double)((const float *)x)[i];
 }
 
+/* A family of kernels seen alike. */
+typedef struct family {
+    bool (*fits)(ad_conv_kind kind, const ad_conv_geometry *s);
+    size_t (*scratch)(ad_conv_kind kind, const ad_conv_geometry *s, int threads, size_t size);
+    void (*run)(ad_conv_kind kind, const ad_conv_geometry *s, int threads, ad_dtype dtype, int isa, char *const *tensor,
+                void *work);
+    double error; /* largest in eps/2 sqrt(terms) with |x|, |w|, |y| <= 1: twice the largest seen, or more */
+} family;
+
+static bool winograd_fits(ad_conv_kind kind, const ad_conv_geometry *s)
+{
+    (void)kind;
+    return ad_winograd_fits(s);
+}
+
+static size_t winograd_scratch(ad_conv_kind kind, const ad_conv_geometry *s, int threads, size_t size)
+{
+    ad_winograd p = ad_winograd_plan(kind, s, threads);
+    return ad_winograd_scratch(&p, size);
+}
+
+static void winograd_run(ad_conv_kind kind, const ad_conv_geometry *s, int threads, ad_dtype dtype, int isa,
+                         char *const *tensor, void *work)
+{
+    ad_winograd p = ad_winograd_plan(kind, s, threads);
+    ad_winograd_find(dtype, isa)(&p, tensor[X], tensor[W], tensor[Y], work);
+}
+
+static size_t narrow_scratch(ad_conv_kind kind, const ad_conv_geometry *s, int threads, size_t size)
+{
+    ad_narrow p = ad_narrow_plan(kind, s, threads);
+    return ad_narrow_scratch(&p, size);
+}
+
+static void narrow_run(ad_conv_kind kind, const ad_conv_geometry *s, int threads, ad_dtype dtype, int isa,
+                       char *const *tensor, void *work)
+{
+    ad_narrow p = ad_narrow_plan(kind, s, threads);
+    ad_narrow_find(dtype, isa)(&p, tensor[X], tensor[W], tensor[Y], work);
+}
+
+/* Rounding errors add up like a random walk; a wrong term would be a thousand times larger than these bounds. */
+static const family winograd = {winograd_fits, winograd_scratch, winograd_run, 100};
+static const family narrow = {ad_narrow_fits, narrow_scratch, narrow_run, 20};
+
 /* The tensor of the kind, computed; the memory behind it, in the scratch too, is held to be left alone. */
-static void *compute(const problem *p, ad_conv_kind kind, ad_dtype dtype, int isa, int threads)
+static void *compute(const family *f, const problem *p, ad_conv_kind kind, ad_dtype dtype, int isa, int threads)
 {
     static const int target[] = {[AD_CONV_FORWARD] = Y, [AD_CONV_BACKWARD_DATA] = X, [AD_CONV_BACKWARD_WEIGHTS] = W};
-    ad_winograd plan = ad_winograd_plan(kind, &p->s, threads);
-    size_t size = ad_dtype_size(dtype), scratch = ad_winograd_scratch(&plan, size);
+    size_t size = ad_dtype_size(dtype), scratch = f->scratch(kind, &p->s, threads, size);
     char *tensor[TENSORS], *work = aligned_alloc(64, (scratch + 63 + GUARD) / 64 * 64);
     for (int k = 0; k < TENSORS; k++) {
         tensor[k] = malloc((size_t)p->n[k] * size + GUARD);
@@ -101,7 +147,7 @@ static void *compute(const problem *p, ad_conv_kind kind, ad_dtype dtype, int is
     memset(tensor[target[kind]], 0xff, (size_t)p->n[target[kind]] * size); /* NaN: every element must be written */
     memset(work, 0xff, scratch);
     memset(work + scratch, 0x5a, GUARD);
-    ad_winograd_find(dtype, isa)(&plan, tensor[X], tensor[W], tensor[Y], work);
+    f->run(kind, &p->s, threads, dtype, isa, tensor, work);
     for (int i = 0; i < GUARD; i++) {
         cr_assert(work[scratch + (size_t)i] == 0x5a, "kind %d writes behind its scratch", kind);
         for (int k = 0; k < TENSORS; k++)
@@ -115,11 +161,10 @@ static void *compute(const problem *p, ad_conv_kind kind, ad_dtype dtype, int is
     return tensor[target[kind]];
 }
 
-/* Rounding errors of the terms add up like a random walk: |error| <= eps/2 100 sqrt(terms) with |x|, |w|, |y| <= 1,
- * twice the largest seen (a plain sum in float32 has 26). A wrong term would be 1e4 times larger. */
-static void check_values(const problem *p, ad_conv_kind kind, int t, ad_dtype dtype, const void *found)
+static void check_values(const family *f, const problem *p, ad_conv_kind kind, int t, ad_dtype dtype, const void *found)
 {
-    double eps = dtype == AD_F64 ? DBL_EPSILON : (double)FLT_EPSILON, bound = 50 * eps * sqrt((double)p->terms[t]);
+    double eps = dtype == AD_F64 ? DBL_EPSILON : (double)FLT_EPSILON,
+           bound = 0.5 * eps * f->error * sqrt((double)p->terms[t]);
     const ad_conv_geometry *s = &p->s;
     for (int64_t i = 0; i < p->n[t]; i++) {
         double error = fabs(number(dtype, found, i) - p->out[t][i]);
@@ -132,24 +177,29 @@ static void check_values(const problem *p, ad_conv_kind kind, int t, ad_dtype dt
     }
 }
 
-static void check_problem(const int64_t f[11])
+static void check_problem(const family *f, const int64_t shape[11])
 {
     static const int target[] = {[AD_CONV_FORWARD] = Y, [AD_CONV_BACKWARD_DATA] = X, [AD_CONV_BACKWARD_WEIGHTS] = W};
     const int levels[] = {1, 3, 4};
-    problem p = make_problem(f);
-    cr_assert(ad_winograd_fits(&p.s));
-    for (ad_conv_kind kind = AD_CONV_FORWARD; kind <= AD_CONV_BACKWARD_WEIGHTS; kind++)
+    problem p = make_problem(shape);
+    int fitting = 0;
+    for (ad_conv_kind kind = AD_CONV_FORWARD; kind <= AD_CONV_BACKWARD_WEIGHTS; kind++) {
+        if (!f->fits(kind, &p.s))
+            continue;
+        fitting++;
         for (ad_dtype dtype = AD_F32; dtype <= AD_F64; dtype++)
             for (int level = 0; level < 3 && levels[level] <= fwm_isa_level(); level++) {
                 int t = target[kind];
-                void *one = compute(&p, kind, dtype, levels[level], 1),
-                     *two = compute(&p, kind, dtype, levels[level], 2);
-                check_values(&p, kind, t, dtype, one);
+                void *one = compute(f, &p, kind, dtype, levels[level], 1),
+                     *two = compute(f, &p, kind, dtype, levels[level], 2);
+                check_values(f, &p, kind, t, dtype, one);
                 cr_assert(memcmp(one, two, (size_t)p.n[t] * ad_dtype_size(dtype)) == 0,
                           "kind %d f%d level %d: the bits depend on the threads", kind, dtype == AD_F64 ? 64 : 32,
                           levels[level]);
                 free(one), free(two);
             }
+    }
+    cr_assert(fitting == (f == &narrow ? 2 : 3), "%d kinds fit", fitting);
     for (int k = 0; k < TENSORS; k++)
         free(p.in[k]), free(p.out[k]);
 }
@@ -169,7 +219,18 @@ Test(winograd, agrees_with_the_definition)
         {6, 21, 18, 16, 16, 3, 1, 1, 1, 1, 1},
     };
     for (size_t k = 0; k < sizeof table / sizeof *table; k++)
-        check_problem(table[k]);
+        check_problem(&winograd, table[k]);
+}
+
+Test(narrow, agrees_with_the_definition)
+{
+    static const int64_t table[][11] = {
+        {3, 9, 7, 3, 16, 3, 1, 1, 1, 1, 1}, {2, 8, 6, 3, 32, 4, 2, 1, 1, 1, 1},   {20, 5, 6, 4, 16, 3, 1, 0, 2, 2, 0},
+        {2, 7, 8, 1, 48, 5, 3, 2, 0, 1, 3}, {1, 21, 18, 4, 16, 4, 1, 3, 0, 0, 2}, {2, 4, 4, 15, 32, 1, 2, 0, 0, 0, 0},
+        {2, 9, 7, 16, 4, 3, 1, 1, 1, 1, 1}, {3, 6, 11, 48, 3, 4, 1, 3, 1, 0, 2},  {17, 5, 5, 32, 1, 2, 1, 0, 1, 0, 0},
+    };
+    for (size_t k = 0; k < sizeof table / sizeof *table; k++)
+        check_problem(&narrow, table[k]);
 }
 
 /* The three operators inside a plan: chosen for a shape where it pays, named, and the same as in float64. */
@@ -224,6 +285,25 @@ Test(winograd, is_chosen_and_named_in_a_plan)
                       "kind %d [%lld] %g %g", kind, (long long)i, (double)found[i], exact[i]);
         free(exact), free(found);
     }
+}
+
+/* Shapes of first and last layers find the narrow kernels; what these are not made for does not fit. */
+Test(narrow, is_chosen_where_it_pays)
+{
+    const int64_t first[11] = {8, 16, 16, 3, 32, 4, 2, 1, 1, 1, 1}, last[11] = {8, 16, 16, 32, 3, 3, 1, 1, 1, 1, 1};
+    ad_conv_geometry s = geometry(first), t = geometry(last);
+    cr_expect(ad_narrow_pays(AD_CONV_BACKWARD_DATA, &s) && ad_narrow_pays(AD_CONV_BACKWARD_WEIGHTS, &s));
+    cr_expect(ad_narrow_pays(AD_CONV_FORWARD, &t) && ad_narrow_pays(AD_CONV_BACKWARD_WEIGHTS, &t));
+    cr_expect(!ad_narrow_pays(AD_CONV_FORWARD, &s) && !ad_narrow_pays(AD_CONV_BACKWARD_DATA, &t));
+    ad_conv_geometry other[] = {s, s, s, s, t, s};
+    other[0].Cin = 5;
+    other[1].Cout = 24;
+    other[2].groups = 3;
+    other[3].dilation[0] = 2;
+    other[4].stride[1] = 2;
+    other[5].H = other[5].W = 1024, other[5].h = other[5].w = 512;
+    for (size_t k = 0; k < sizeof other / sizeof *other; k++)
+        cr_expect(!ad_narrow_fits(AD_CONV_BACKWARD_WEIGHTS, &other[k]), "case %zu", k);
 }
 
 /* What the kernels are not made for must not be taken for what they are. */
