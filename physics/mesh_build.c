@@ -192,6 +192,27 @@ static fwm_status find_face_nodes(fem_mesh *m, double (*at)[FEM_MAX_DIM])
     return FWM_OK;
 }
 
+static fwm_status find_places(fem_mesh *m, double (*at)[FEM_MAX_DIM])
+{
+    const fem_cell_shape *shape = fem_shape(m);
+    for (int i = 0; i < m->cell_node_count; i++) {
+        int found = -1;
+        for (int p = 0; p < shape->places && found < 0; p++) {
+            double distance = 0;
+            for (int d = 0; d < shape->dim; d++) {
+                double mean = 0;
+                for (int v = 0; v < shape->vertices; v++)
+                    mean += shape->mean[p] >> v & 1 ? shape->corner[v][d] / __builtin_popcount(shape->mean[p]) : 0;
+                distance += fabs(at[i][d] - mean);
+            }
+            found = distance < 1e-9 ? p : -1;
+        }
+        FWM_CHECK(found >= 0, FWM_INTERNAL, "mesh: node %d of a cell lies at no vertex, edge, face or centre", i);
+        m->impl->node_place[i] = found;
+    }
+    return FWM_OK;
+}
+
 /* Nodes where the first cell has them; other cells must agree, or PETSc numbers a cell's vertices otherwise than the
  * tables of mesh_cell.c say. */
 static fwm_status place_nodes(fem_mesh *m, int64_t cell, double (*at)[FEM_MAX_DIM], bool *placed)
@@ -240,6 +261,7 @@ static fwm_status make_nodes(fem_mesh *m)
         memcpy(at[i], point, (size_t)m->dim * sizeof *point);
     }
     FWM_TRY_GOTO(status, find_face_nodes(m, at));
+    FWM_TRY_GOTO(status, find_places(m, at));
     for (int64_t c = 0; c < m->n_cells; c++) {
         PetscInt n, *index = NULL, cell = (PetscInt)c;
         FEM_PETSC_GOTO(status,

@@ -15,6 +15,8 @@ static const fem_cell_shape triangle = {
     .petsc = {0, 1, 2},
     .face = {{0, 1}, {1, 2}, {2, 0}},
     .turned = {0, 2, 1},
+    .places = 6,
+    .mean = {1, 2, 4, 3, 6, 5},
 };
 static const fem_cell_shape quadrilateral = {
     .name = "quadrilateral",
@@ -26,6 +28,8 @@ static const fem_cell_shape quadrilateral = {
     .petsc = {0, 1, 2, 3},
     .face = {{0, 1}, {1, 2}, {2, 3}, {3, 0}},
     .turned = {0, 3, 2, 1},
+    .places = 9,
+    .mean = {1, 2, 4, 8, 3, 6, 12, 9, 15},
 };
 /* PETSc's reference tetrahedron and hexahedron number the vertices of their bottoms clockwise from above. */
 static const fem_cell_shape tetrahedron = {
@@ -39,6 +43,8 @@ static const fem_cell_shape tetrahedron = {
     .petsc = {0, 2, 1, 3},
     .face = {{0, 2, 1}, {0, 3, 2}, {0, 1, 3}, {1, 2, 3}},
     .turned = {0, 2, 1, 3},
+    .places = 10,
+    .mean = {1, 2, 4, 8, 3, 6, 5, 9, 10, 12},
 };
 static const fem_cell_shape hexahedron = {
     .name = "hexahedron",
@@ -50,6 +56,9 @@ static const fem_cell_shape hexahedron = {
     .petsc = {0, 3, 2, 1, 4, 5, 6, 7},
     .face = {{0, 3, 2, 1}, {4, 5, 6, 7}, {0, 1, 5, 4}, {2, 3, 7, 6}, {1, 2, 6, 5}, {0, 4, 7, 3}},
     .turned = {0, 3, 2, 1, 4, 7, 6, 5},
+    .places = 27,
+    .mean = {1,   2,   4,  8,  16, 32,  64,  128, 3,  6,   12, 9,   48, 96,
+             192, 144, 17, 34, 68, 136, 153, 102, 51, 204, 15, 240, 255},
 };
 /* What a face's own coordinates refer to. */
 static const fem_cell_shape segment = {.dim = 1, .simplex = true, .vertices = 2, .corner = {{-1}, {1}}};

@@ -17,6 +17,7 @@ typedef struct fem_mesh_impl {
     void *owned[2][FEM_TABLE_ARRAYS];
     void *owned_faces[2][FEM_FACE_ARRAYS];
     int local_face_nodes[FEM_MAX_CELL_FACES][FEM_MAX_FACE_NODES]; /* a cell's nodes on each of its faces */
+    int node_place[FEM_MAX_CELL_NODES];                           /* the place of the shape where each node lies */
     double *cell_size;
     fem_csr *mass; /* consistent mass matrix [L^dim], whose pattern is that of every operator of one field */
 } fem_mesh_impl;
@@ -31,6 +32,10 @@ typedef struct fem_cell_shape {
     int petsc[FEM_MAX_CELL_VERTICES];                  /* PETSc's k-th vertex is ours of this number */
     int face[FEM_MAX_CELL_FACES][4];                   /* vertices of each face, in the order of PETSc's cone */
     int turned[FEM_MAX_CELL_VERTICES];                 /* the order that turns a mirrored cell */
+    /* Where nodes of degree 2 lie: the means of the vertices whose bits are set, vertices first, then edges, faces and
+     * the centre where the tensor product has them. */
+    int places;
+    uint8_t mean[FEM_MAX_CELL_NODES];
 } fem_cell_shape;
 
 /* An element: its cell, and the sizes that form.h compiles in. */

@@ -7,37 +7,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PLACES = 27, MAX_CHILDREN = 8, KEY = 4 };
+enum { MAX_CHILDREN = 8, KEY = 4 };
 
-/* The vertices of a cell's children: each is the mean of those of the cell's vertices whose bits are set. */
-typedef struct lattice {
-    int places, children;
-    uint8_t mean[MAX_PLACES];
+/* The children of a cell, by the places of its shape. */
+typedef struct cut {
+    int children;
     int8_t child[MAX_CHILDREN][FEM_MAX_CELL_VERTICES];
-} lattice;
+} cut;
 
-static const lattice triangle = {6, 4, {1, 2, 4, 3, 6, 5}, {{0, 3, 5}, {3, 1, 4}, {5, 4, 2}, {3, 4, 5}}};
-static const lattice quadrilateral = {
-    9, 4, {1, 2, 4, 8, 3, 6, 12, 9, 15}, {{0, 4, 8, 7}, {4, 1, 5, 8}, {8, 5, 2, 6}, {7, 8, 6, 3}}};
+static const cut triangle = {4, {{0, 3, 5}, {3, 1, 4}, {5, 4, 2}, {3, 4, 5}}};
+static const cut quadrilateral = {4, {{0, 4, 8, 7}, {4, 1, 5, 8}, {8, 5, 2, 6}, {7, 8, 6, 3}}};
 /* The last four children depend on the diagonal: see octahedra. */
-static const lattice tetrahedron = {
-    10, 8, {1, 2, 4, 8, 3, 6, 5, 9, 10, 12}, {{0, 4, 6, 7}, {4, 1, 5, 8}, {6, 5, 2, 9}, {7, 8, 9, 3}}};
-static const lattice hexahedron = {
-    27,
-    8,
-    {1, 2, 4, 8, 16, 32, 64, 128, 3, 6, 12, 9, 48, 96, 192, 144, 17, 34, 68, 136, 153, 102, 51, 204, 15, 240, 255},
-    {{0, 8, 24, 11, 16, 22, 26, 20},
-     {8, 1, 9, 24, 22, 17, 21, 26},
-     {24, 9, 2, 10, 26, 21, 18, 23},
-     {11, 24, 10, 3, 20, 26, 23, 19},
-     {16, 22, 26, 20, 4, 12, 25, 15},
-     {22, 17, 21, 26, 12, 5, 13, 25},
-     {26, 21, 18, 23, 25, 13, 6, 14},
-     {20, 26, 23, 19, 15, 25, 14, 7}}};
+static const cut tetrahedron = {8, {{0, 4, 6, 7}, {4, 1, 5, 8}, {6, 5, 2, 9}, {7, 8, 9, 3}}};
+static const cut hexahedron = {8,
+                               {{0, 8, 24, 11, 16, 22, 26, 20},
+                                {8, 1, 9, 24, 22, 17, 21, 26},
+                                {24, 9, 2, 10, 26, 21, 18, 23},
+                                {11, 24, 10, 3, 20, 26, 23, 19},
+                                {16, 22, 26, 20, 4, 12, 25, 15},
+                                {22, 17, 21, 26, 12, 5, 13, 25},
+                                {26, 21, 18, 23, 25, 13, 6, 14},
+                                {20, 26, 23, 19, 15, 25, 14, 7}}};
 /* A diagonal of the octahedron between a tetrahedron's edges, and the four other corners around it. */
 static const int8_t octahedra[3][6] = {{4, 9, 5, 6, 7, 8}, {5, 7, 4, 6, 9, 8}, {6, 8, 4, 5, 9, 7}};
 
-static const lattice *lattice_of(const fem_cell_shape *shape)
+static const cut *cut_of(const fem_cell_shape *shape)
 {
     if (shape->dim == 2)
         return shape->simplex ? &triangle : &quadrilateral;
@@ -72,7 +66,8 @@ static bool same_key(const place_key *a, const place_key *b)
 /* What is made for the fine mesh. */
 typedef struct refinement {
     const fem_mesh *coarse;
-    const lattice *lattice;
+    const fem_cell_shape *shape;
+    const cut *cut;
     int64_t n_vertices, n_cells;
     int32_t *place;  /* [coarse cells, places] vertex of the fine mesh */
     place_key *keys; /* [coarse cells, places], of which n_keys are used */
@@ -86,8 +81,8 @@ typedef struct refinement {
 static place_key key_of(const refinement *r, int64_t cell, int place)
 {
     const fem_mesh *m = r->coarse;
-    unsigned mean = r->lattice->mean[place];
-    place_key key = {{-1, -1, -1, -1}, cell * r->lattice->places + place};
+    unsigned mean = r->shape->mean[place];
+    place_key key = {{-1, -1, -1, -1}, cell * r->shape->places + place};
     int n = 0;
     if (mean == (1U << m->cell_vertices) - 1) {
         key.vertex[0] = -2;
@@ -104,7 +99,7 @@ static place_key key_of(const refinement *r, int64_t cell, int place)
 static void place_vertex(const refinement *r, int64_t cell, int place, int32_t number)
 {
     const fem_mesh *m = r->coarse;
-    unsigned mean = r->lattice->mean[place];
+    unsigned mean = r->shape->mean[place];
     double *x = r->vertices + m->dim * (int64_t)number;
     int n = __builtin_popcount(mean);
     for (int d = 0; d < m->dim; d++) {
@@ -120,7 +115,7 @@ static void place_vertex(const refinement *r, int64_t cell, int place, int32_t n
 static fwm_status number_places(refinement *r)
 {
     const fem_mesh *m = r->coarse;
-    int places = r->lattice->places;
+    int places = r->shape->places;
     size_t all = (size_t)(m->n_cells * places);
     r->place = fwm_malloc(all, sizeof *r->place);
     r->keys = fwm_malloc(all, sizeof *r->keys);
@@ -197,18 +192,18 @@ static int shortest_diagonal(const refinement *r, const int32_t *place)
 static fwm_status cut_cells(refinement *r)
 {
     const fem_mesh *m = r->coarse;
-    int n = m->cell_vertices, children = r->lattice->children;
+    int n = m->cell_vertices, children = r->cut->children;
     r->n_cells = m->n_cells * children;
     r->cells = fwm_malloc((size_t)(r->n_cells * n), sizeof *r->cells);
     r->region = fwm_malloc((size_t)r->n_cells, sizeof *r->region);
     FWM_CHECK(r->cells && r->region, FWM_MEMORY, "refine: out of memory for %lld cells", (long long)r->n_cells);
-    bool tetrahedra = r->lattice == &tetrahedron;
+    bool tetrahedra = r->cut == &tetrahedron;
     for (int64_t c = 0; c < m->n_cells; c++) {
-        const int32_t *place = r->place + c * r->lattice->places;
+        const int32_t *place = r->place + c * r->shape->places;
         const int8_t *around = tetrahedra ? octahedra[shortest_diagonal(r, place)] : NULL;
         for (int k = 0; k < children; k++) {
             int8_t inner[4] = {0};
-            const int8_t *child = r->lattice->child[k];
+            const int8_t *child = r->cut->child[k];
             if (tetrahedra && k >= 4) {
                 memcpy(inner, (int8_t[]){around[0], around[1], around[2 + k % 4], around[2 + (k + 1) % 4]}, 4);
                 child = inner;
@@ -224,9 +219,9 @@ static fwm_status cut_cells(refinement *r)
 static int32_t place_of(const refinement *r, int64_t cell, unsigned mean)
 {
     int p = 0;
-    while (r->lattice->mean[p] != mean)
+    while (r->shape->mean[p] != mean)
         p++;
-    return r->place[cell * r->lattice->places + p];
+    return r->place[cell * r->shape->places + p];
 }
 
 /* The parts of a face of a cell: each part has one of its vertices, or is the middle triangle. */
@@ -278,7 +273,7 @@ static fwm_status make_fine(fem_mesh **fine, refinement *r)
 {
     const fem_mesh *m = r->coarse;
     const char *names[FEM_MAX_NAMES];
-    FWM_CHECK(m->n_cells < (INT64_C(1) << 26) / r->lattice->places, FWM_OVERFLOW,
+    FWM_CHECK(m->n_cells < (INT64_C(1) << 26) / r->shape->places, FWM_OVERFLOW,
               "refine: %lld cells are too many to be refined", (long long)m->n_cells);
     FWM_TRY(number_places(r));
     FWM_TRY(merge_places(r));
@@ -302,7 +297,7 @@ static fwm_status make_fine(fem_mesh **fine, refinement *r)
 fwm_status fem_mesh_refine(fem_mesh **fine, const fem_mesh *coarse)
 {
     *fine = NULL;
-    refinement r = {.coarse = coarse, .lattice = lattice_of(fem_shape(coarse))};
+    refinement r = {.coarse = coarse, .shape = fem_shape(coarse), .cut = cut_of(fem_shape(coarse))};
     fwm_status status = make_fine(fine, &r);
     fwm_free(r.place);
     fwm_free(r.keys);

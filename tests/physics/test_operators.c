@@ -49,6 +49,70 @@ Test(operators, pictures_of_linear_fields_are_exact_with_row_zero_on_top)
     }
 }
 
+/* In space: values and derivatives of linear functions at scattered points, outside none; the slice that is drawn is
+ * halfway along z unless another is asked for. */
+Test(operators, fields_in_space_are_evaluated_and_drawn_in_slices)
+{
+    for (int e = FEM_TET_P1; e < FEM_ELEMENT_COUNT; e++) {
+        fem_mesh *m = NULL;
+        enum { POINTS = 60, H = 5, W = 6 };
+        MUST(fwm_threads_init(1));
+        MUST(fem_mesh_create(
+            &m, &(fem_mesh_spec){.element = (fem_element)e, .nx = 3, .ny = 4, .nz = 2, .lx = 2, .ly = 1, .lz = 3}));
+        double *u = malloc((size_t)m->n_nodes * sizeof *u), *x = noise(21, 3 * POINTS, -0.2, 1.2), y[POINTS];
+        bool found[POINTS];
+        fem_csr *value;
+        int inside = 0;
+        for (int64_t i = 0; i < m->n_nodes; i++)
+            u[i] = 0.3 + 2 * m->nodes[3 * i] - 5 * m->nodes[3 * i + 1] + m->nodes[3 * i + 2];
+        for (int axis = -1; axis < 3; axis++) {
+            MUST(fem_evaluate(&value, m, POINTS, x, axis, found));
+            fem_csr_apply(value, u, y);
+            for (int k = 0; k < POINTS; k++) {
+                const double *at = x + 3 * k, exact = 0.3 + 2 * at[0] - 5 * at[1] + at[2];
+                bool within = at[0] >= 0 && at[1] >= 0 && at[2] >= 0 && at[1] <= 1;
+                cr_assert_eq(found[k], within);
+                inside += within;
+                cr_assert_float_eq(y[k], !within ? 0 : axis < 0 ? exact : axis == 0 ? 2 : axis == 1 ? -5 : 1, 1e-11);
+            }
+            fem_csr_destroy(&value);
+        }
+        cr_assert_gt(inside, 4 * 10);
+        double picture[H * W], mask[H * W];
+        fem_csr *draw[3];
+        MUST(fem_render(&draw[0], m, H, W, mask));
+        MUST(fem_render_slice(&draw[1], m, H, W, 0.5, -1, mask));
+        MUST(fem_render_slice(&draw[2], m, H, W, 3.5, -1, mask));
+        for (int k = 0; k < 3; k++) {
+            fem_csr_apply(draw[k], u, picture);
+            for (int i = 0; i < H * W; i++) {
+                double px = (i % W + 0.5) * 2 / W, py = 1 - (i / W + 0.5) / H, z = k == 0 ? 1.5 : 0.5;
+                cr_assert_float_eq(picture[i], k == 2 ? 0 : 0.3 + 2 * px - 5 * py + z, 1e-11);
+                cr_assert_eq(mask[i], 0); /* of the last call: outside the mesh */
+            }
+            fem_csr_destroy(&draw[k]);
+        }
+        fem_csr *sample, *gradient;
+        double ones[H * W], *back = malloc((size_t)m->n_nodes * sizeof *back);
+        for (int i = 0; i < H * W; i++)
+            ones[i] = 1;
+        MUST(fem_sample(&sample, m, H, W));
+        fem_csr_apply(sample, ones, back);
+        for (int64_t i = 0; i < m->n_nodes; i++)
+            cr_assert_float_eq(back[i], 1, 1e-14);
+        MUST(fem_render_gradient(&gradient, m, H, W, 2));
+        fem_csr_apply(gradient, u, picture);
+        cr_assert_float_eq(picture[3], 1, 1e-11);
+        cr_assert_eq(fem_evaluate(&value, m, 1, x, 3, NULL), FWM_INVALID);
+        fem_csr_destroy(&sample);
+        fem_csr_destroy(&gradient);
+        free(back);
+        free(u);
+        free(x);
+        fem_mesh_destroy(&m);
+    }
+}
+
 Test(operators, pixels_outside_the_mesh_are_empty_rows)
 {
     /* A triangle fills half of its box. */
