@@ -65,8 +65,7 @@ typedef struct fem_equation {
     fem_parameter parameter[FEM_MAX_PARAMETERS];
     int n_ambient; /* trailing actions that the pointwise functions read; those before them are powers of sources */
     const char *ambient[4], *ambient_unit[4];
-    double around[FEM_MAX_COMPONENTS]; /* the uniform state at which the step's shared factor linearises the equation */
-    const char *source;                /* what a source is called: "heater"; NULL: "source" */
+    const char *source; /* what a source is called: "heater"; NULL: "source" */
     /* True where R is affine in (u1,u0) for these scalar parameter values (one value a parameter; per-cell ones: the
      * first). */
     bool (*is_linear)(const double *theta);
@@ -77,7 +76,8 @@ typedef struct fem_equation {
     /* P of the dual norm, component by component: P = mass[c] M + stiffness[c] K, with reference parameters. Needed
      * where there are several components or the matrix is general; NULL else: P is the Jacobian at u = 0. */
     void (*riesz)(int dim, const double *theta, double dt, double *mass, double *stiffness);
-<<<<<<< HEAD
+    /* The uniform state where the shared factor of nonlinear steps is taken; NULL: zero. */
+    void (*rest)(int dim, const double *theta, double *u);
     /* How suddenly states [n,c] change between u0 and u1, dt apart [1/time]: the criterion of key states. NULL: the
      * equation has none. */
     double (*event_rate)(const fem_mesh *mesh, const float *u1, const float *u0, double dt);
@@ -85,10 +85,6 @@ typedef struct fem_equation {
     /* The stable state that u [n,c] would relax to without control, where u tells: from 0, or FEM_BASIN_OPEN. NULL: the
      * equation has none. */
     int (*basin)(const fem_mesh *mesh, const double *u);
-=======
-    /* The uniform state where the shared factor of nonlinear steps is taken; NULL: zero. */
-    void (*rest)(int dim, const double *theta, double *u);
->>>>>>> main
 } fem_equation;
 enum { FEM_BASIN_OPEN = -1 };
 

@@ -330,12 +330,6 @@ static fwm_status make_parts(fem_problem *p)
         p->form[d] = fem_form_kernels_find(p->equation, (ad_dtype)d);
     }
     p->ke = fwm_malloc((size_t)mesh->n_cells, dofs * dofs * sizeof *p->ke);
-<<<<<<< HEAD
-    p->zero = fwm_calloc((size_t)(p->dof + p->equation->n_ambient), sizeof *p->zero);
-    FWM_CHECK(p->ke && p->zero, FWM_MEMORY, "out of memory for a problem on %lld cells", (long long)mesh->n_cells);
-    for (int64_t i = 0; i < p->dof; i++)
-        p->zero[i] = p->equation->around[i % p->components];
-=======
     p->rest = fwm_calloc((size_t)(p->dof + p->n_actions), sizeof *p->rest);
     p->broken_nodes = fwm_malloc((size_t)(mesh->n_cells * mesh->cell_node_count), sizeof *p->broken_nodes);
     FWM_CHECK(p->ke && p->rest && p->broken_nodes, FWM_MEMORY, "out of memory for a problem on %lld cells",
@@ -344,7 +338,6 @@ static fwm_status make_parts(fem_problem *p)
         p->broken_nodes[i] = (int32_t)i;
     FWM_TRY(fem_grow_threads(p, AD_F64, 1));
     FWM_TRY(fem_matrix_work_create(p, &p->work[AD_F64].thread[0]));
->>>>>>> main
     FWM_TRY(fem_loads_create(p));
     FWM_TRY(fem_conditions_create(p));
     FWM_TRY(make_patterns(p));

@@ -84,15 +84,10 @@ struct fem_problem {
     fem_natural natural[FEM_MAX_CONDITIONS];
 
     fem_symbolic *symbolic;
-<<<<<<< HEAD
-    double *ke;   /* element matrices */
-    double *zero; /* [dof + n_ambient] the state of the shared factors: the equation's `around`, no ambient action */
-=======
     int32_t *broken_nodes;        /* [n_cells, nodes]: 0, 1, 2, ... */
     double *ke;                   /* element matrices */
     double *rest;                 /* [dof + n_actions] the state of the shared factor, actions zero */
     fem_symbolic *riesz_symbolic; /* of P where components are apart; else NULL */
->>>>>>> main
     fem_factor *riesz;
     double *reference_theta; /* [n_parameters] */
 

@@ -48,6 +48,15 @@ static bool is_linear(const double *theta)
     return theta[REACTION] == 0;
 }
 
+/* 3 u^2 = 2.17: midway between the slopes at u = 0 and |u| = 1.2, so that the shared factor contracts for all of them.
+ */
+static void rest(int dim, const double *theta, double *u)
+{
+    (void)dim;
+    (void)theta;
+    u[0] = 0.85;
+}
+
 static double event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
 {
     double changed = 0;
@@ -80,12 +89,12 @@ const fem_equation fem_equation_allen_cahn = {
             [DIFFUSIVITY] = {"diffusivity", "L^2/time", "D: spreading of the phase", 0.01, 1e-10, 1e8, 0.01, true},
             [REACTION] = {"reaction", "1/time", "r: rate of separation", 1, 0, 1e8, 0, true},
         },
-    .around = {0.85}, /* 3 u^2 = 2.17: midway between the slopes at u = 0 and |u| = 1.2 */
     .n_ambient = FEM_AMBIENT,
     .ambient = {"field"},
     .ambient_unit = {"1/time"},
     .source = "spot",
     .is_linear = is_linear,
+    .rest = rest,
     .event_rate = event_rate,
     .event_about = "share of the area whose phase (sign) changes, for unit time",
     .basin = basin,
