@@ -10,7 +10,7 @@ JOBS := $(shell nproc)
 
 # ---- what is needed, and how it is installed ------------------------------------------------------------------------
 PACKAGES := gcc make pkg-config libc6-dev libgomp1 libdnnl-dev libopenblas-openmp-dev libfftw3-dev libhdf5-openmpi-dev \
-            libpetsc-real-dev libyaml-dev libjansson-dev libxxhash-dev librandom123-dev libpng-dev zlib1g-dev
+            libpetsc-real-dev libyaml-dev libjansson-dev libxxhash-dev librandom123-dev libpng-dev zlib1g-dev libdeflate-dev
 TEST_PACKAGES := libcriterion-dev python3 python3-venv openmpi-bin
 INTEROP_WHEELS := numpy==1.26.4 h5py==3.11.0 safetensors==0.4.5 scipy==1.11.4 POT==0.9.4 meshio==5.3.5
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -30,7 +30,7 @@ PREFIX ?= /usr/local
 VERSION := 0.1.0
 
 LIBDIR := /usr/lib/x86_64-linux-gnu
-PC := PETSc hdf5-openmpi yaml-0.1 ompi-c jansson libxxhash libpng fftw3 fftw3f
+PC := PETSc hdf5-openmpi yaml-0.1 ompi-c jansson libxxhash libpng libdeflate fftw3 fftw3f
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS := -std=c11 $(OPT) -fno-math-errno -fno-trapping-math -ffp-contract=fast -fopenmp -ffunction-sections -fdata-sections -pthread $(WARN)
 # Headers of libraries are system headers: their warnings are not ours.

@@ -26,22 +26,26 @@ static bool add_array(size_t *total, int64_t count, int64_t steps, int64_t width
            fwm_add_size(*total, bytes, total) && *total <= PTRDIFF_MAX;
 }
 
-/* Offsets of all arrays in one block: fields, parameters, key_state, trajectory, start. */
-static bool lay_out(const ds_clip_shape *shape, int64_t count, size_t at[DS_FIELDS + 4], size_t *total)
+enum { PARAMETERS = DS_FIELDS, KEY_STATE, TRAJECTORY, START, WEIGHT, ARRAYS };
+
+/* Offsets of all arrays in one block. */
+static bool lay_out(const ds_clip_shape *shape, int64_t count, size_t at[ARRAYS], size_t *total)
 {
     bool ok = true;
     *total = 0;
     for (int f = 0; f < DS_FIELDS; f++)
-        ok = ok && add_array(total, count, shape->steps, shape->width[f], sizeof(float), &at[f]);
-    return ok && add_array(total, count, 1, shape->parameters, sizeof(float), &at[DS_FIELDS]) &&
-           add_array(total, count, shape->steps, shape->key_state, 1, &at[DS_FIELDS + 1]) &&
-           add_array(total, count, 1, 1, sizeof(int64_t), &at[DS_FIELDS + 2]) &&
-           add_array(total, count, 1, 1, sizeof(int64_t), &at[DS_FIELDS + 3]);
+        ok = ok && add_array(total, count, shape->steps, shape->width[f],
+                             f == DS_FRAMES && shape->bytes ? 1 : sizeof(float), &at[f]);
+    return ok && add_array(total, count, 1, shape->parameters, sizeof(float), &at[PARAMETERS]) &&
+           add_array(total, count, shape->steps, shape->key_state, 1, &at[KEY_STATE]) &&
+           add_array(total, count, 1, 1, sizeof(int64_t), &at[TRAJECTORY]) &&
+           add_array(total, count, 1, 1, sizeof(int64_t), &at[START]) &&
+           add_array(total, count, 1, 1, sizeof(float), &at[WEIGHT]);
 }
 
 fwm_status ds_clip_size(const ds_clip_shape *shape, int64_t count, size_t *out)
 {
-    size_t at[DS_FIELDS + 4];
+    size_t at[ARRAYS];
     FWM_CHECK(lay_out(shape, count, at, out), FWM_OVERFLOW,
               "a batch of %lld clips of %lld steps has more bytes than can be addressed", (long long)count,
               (long long)shape->steps);
@@ -61,7 +65,7 @@ fwm_status ds_clip_check_memory(size_t size, const char *what)
 
 fwm_status ds_clip_room_create(ds_clip_room *room, const ds_clip_shape *shape, int64_t count)
 {
-    size_t at[DS_FIELDS + 4];
+    size_t at[ARRAYS];
     memset(room, 0, sizeof *room);
     FWM_CHECK(lay_out(shape, count, at, &room->size), FWM_OVERFLOW, "a batch of %lld clips cannot be addressed",
               (long long)count);
@@ -70,10 +74,15 @@ fwm_status ds_clip_room_create(ds_clip_room *room, const ds_clip_shape *shape, i
     ds_batch *batch = &room->batch;
     for (int f = 0; f < DS_FIELDS; f++)
         batch->clip.field[f] = shape->width[f] > 0 ? (float *)(void *)(base + at[f]) : NULL;
-    batch->clip.parameters = shape->parameters > 0 ? (float *)(void *)(base + at[DS_FIELDS]) : NULL;
-    batch->clip.key_state = shape->key_state ? (uint8_t *)(base + at[DS_FIELDS + 1]) : NULL;
-    batch->trajectory = (int64_t *)(void *)(base + at[DS_FIELDS + 2]);
-    batch->start = (int64_t *)(void *)(base + at[DS_FIELDS + 3]);
+    if (shape->bytes) {
+        batch->clip.frame_bytes = (uint8_t *)batch->clip.frames;
+        batch->clip.frames = NULL;
+    }
+    batch->clip.parameters = shape->parameters > 0 ? (float *)(void *)(base + at[PARAMETERS]) : NULL;
+    batch->clip.key_state = shape->key_state ? (uint8_t *)(base + at[KEY_STATE]) : NULL;
+    batch->trajectory = (int64_t *)(void *)(base + at[TRAJECTORY]);
+    batch->start = (int64_t *)(void *)(base + at[START]);
+    batch->weight = (float *)(void *)(base + at[WEIGHT]);
     batch->count = count;
     batch->length = shape->steps;
     return FWM_OK;
@@ -93,11 +102,14 @@ fwm_status ds_clip_read(ds_dataset *ds, const ds_clip_shape *shape, const ds_bat
     for (int f = 0; f < DS_FIELDS; f++)
         if (batch->clip.field[f])
             clip.field[f] = batch->clip.field[f] + row * shape->steps * shape->width[f];
+    if (batch->clip.frame_bytes)
+        clip.frame_bytes = batch->clip.frame_bytes + row * shape->steps * shape->width[DS_FRAMES];
     if (batch->clip.parameters)
         clip.parameters = batch->clip.parameters + row * shape->parameters;
     if (batch->clip.key_state)
         clip.key_state = batch->clip.key_state + row * shape->steps;
     batch->trajectory[row] = trajectory;
     batch->start[row] = start;
+    batch->weight[row] = 1.0F;
     return ds_read(ds, trajectory, start, shape->steps, &clip);
 }

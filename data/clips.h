@@ -10,6 +10,7 @@ typedef struct ds_clip_shape {
     int64_t width[DS_FIELDS]; /* values of a step; 0 where the field is not read */
     int64_t parameters;
     bool key_state;
+    bool bytes; /* frames come as bytes */
 } ds_clip_shape;
 
 /* Room for one batch: one block. */

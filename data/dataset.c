@@ -296,8 +296,13 @@ fwm_status ds_read(ds_dataset *ds, int64_t trajectory, int64_t start, int64_t le
         if (out->field[f]) {
             FWM_CHECK(info->fields[f].points > 0, FWM_INVALID, "%s: asked for %s, which this dataset lacks", ds->path,
                       ds_field_name(f));
-            FWM_TRY(ds->layout->read(ds, f, trajectory, start, length, out->field[f]));
+            FWM_TRY(ds->layout->read(ds, f, trajectory, start, length, DS_AS_FLOATS, out->field[f]));
         }
+    if (out->frame_bytes) {
+        FWM_CHECK(info->fields[DS_FRAMES].points > 0 && info->frames_are_bytes, FWM_INVALID,
+                  "%s: asked for frames as bytes, which this dataset lacks", ds->path);
+        FWM_TRY(ds->layout->read(ds, DS_FRAMES, trajectory, start, length, DS_AS_BYTES, out->frame_bytes));
+    }
     if (out->parameters) {
         FWM_CHECK(info->parameters > 0, FWM_INVALID, "%s: asked for parameters, which this dataset lacks", ds->path);
         FWM_TRY(ds->layout->read_parameters(ds, trajectory, out->parameters));
@@ -337,7 +342,7 @@ static fwm_status stream_trajectory(ds_dataset *ds, ds_field f, int64_t i, float
     int64_t points = field->points, channels = field->channels, steps = ds->info.lengths[i];
     for (int64_t t = 0; t == 0 || t < steps - 1; t += stretch - 1) {
         int64_t n = steps - t < stretch ? steps - t : stretch, seen = t > 0;
-        FWM_TRY(ds->layout->read(ds, f, i, t, n, x));
+        FWM_TRY(ds->layout->read(ds, f, i, t, n, DS_AS_FLOATS, x));
         ds_moments_add_values(value, x + seen * points * channels, n - seen, points, channels);
         ds_moments_add_deltas(delta, x, n, points, channels);
     }

@@ -15,7 +15,7 @@
  * Threads: HDF5 is used by one thread at a time, under a mutex of this room (see h5.h); any thread may call any
  * function here, but ds_close needs the dataset to itself.
  * Cost: opening reads names, meshes and statistics, never fields. Reading a clip costs one positioned read per chunk
- * it touches where the data is stored plainly, one HDF5 hyperslab otherwise. */
+ * it touches, and undoing its filters (array.h); what HDF5 alone can read, one hyperslab under its lock. */
 #ifndef FWM_DATA_DATASET_H
 #define FWM_DATA_DATASET_H
 
@@ -74,8 +74,9 @@ typedef struct ds_clip {
             float *s_phy;   /* [T,m,c'] */
         };
     };
-    float *parameters;  /* [P] */
-    uint8_t *key_state; /* [T] 1 where a sudden change is under way */
+    uint8_t *frame_bytes; /* [T,H,W,C] where frames_are_bytes: 255 times what frames holds */
+    float *parameters;    /* [P] */
+    uint8_t *key_state;   /* [T] 1 where a sudden change is under way */
 } ds_clip;
 
 typedef struct ds_dataset ds_dataset;

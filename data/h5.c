@@ -1,5 +1,6 @@
 #include "data/h5.h"
 
+#include "data/filters.h"
 #include "data/lzf.h"
 #include "model/base/checked.h"
 
@@ -151,6 +152,11 @@ void ds_h5_close(ds_h5 **file)
     if (!*file)
         return;
     (void)H5Fclose((*file)->id);
+    for (ds_undoer *u = (*file)->resting, *next; u; u = next) {
+        next = u->next;
+        ds_undoer_clear(u);
+        fwm_free(u);
+    }
     fwm_free((*file)->path);
     fwm_free(*file);
     *file = NULL;

@@ -1,7 +1,7 @@
-/* HDF5 for the files of this room: one lock, quiet errors, small typed readers, arrays read by position.
+/* HDF5 for the files of this room: one lock, quiet errors, small typed readers. Arrays are in array.h.
  *
  * Debian's parallel HDF5 is not thread-safe, so every call of it stands between ds_h5_lock and ds_h5_unlock. The
- * functions below expect the lock to be held, but for ds_array_read_steps, which takes it only where it needs HDF5.
+ * functions below expect the lock to be held.
  * Invariant: before anything is allocated for a part of a file, its size is compared with what the file could hold.
  * Messages name the file, the place in it, what was expected and what was found; HDF5's own stack is not printed, its
  * innermost entry is quoted. */
@@ -26,10 +26,11 @@ const char *ds_h5_reason(void);
 typedef struct ds_h5 {
     hid_t id;
     char *path;
-    int64_t size;     /* bytes */
-    int fd;           /* HDF5's own descriptor, for positioned reads; -1 where there is none */
-    int64_t base;     /* where HDF5's addresses begin in the file */
-    int offset_bytes; /* of an address */
+    int64_t size;              /* bytes */
+    int fd;                    /* HDF5's own descriptor, for positioned reads; -1 where there is none */
+    int64_t base;              /* where HDF5's addresses begin in the file */
+    int offset_bytes;          /* of an address */
+    struct ds_undoer *resting; /* buffers of readers, see boxes.h */
 } ds_h5;
 
 /* Opens for reading. What is not HDF5 (a git-lfs pointer, a web page, an archive) is named for what it is. */
@@ -73,47 +74,6 @@ fwm_status ds_h5_read_texts(const ds_h5 *file, const char *name, int64_t max, fw
  * name the place. */
 fwm_status ds_h5_heap_texts(const ds_h5 *file, hid_t holder, int64_t count, fwm_arena *arena,
                             const char **out) FWM_MUST_USE;
-
-typedef enum ds_number { DS_U8, DS_F32, DS_OTHER_NUMBER } ds_number;
-
-/* A dataset of numbers, open. Zeroed is closed. */
-typedef struct ds_array {
-    const ds_h5 *file;
-    char *name;
-    hid_t id;
-    int rank;
-    int64_t dims[DS_RANK_MAX];
-    ds_number number; /* as stored */
-    bool integer;     /* any integer, boolean or enumeration */
-    float divisor;    /* bytes are read as value / divisor; 1 unless the layout sets it */
-    /* Plain storage: values are at file offsets that we know. */
-    bool direct;
-    int axis;         /* steps run along this axis; the axes before it are indices, those after it are whole */
-    int64_t chunk[2]; /* extents of a chunk along the axes up to `axis`; inner axes are whole */
-    int64_t grid[2];  /* chunks along them */
-    int64_t *address; /* of each chunk, 0 where not looked up yet */
-} ds_array;
-
-/* Opens the dataset at `name`; checks that it holds numbers, that its rank is `rank` (0: any) and that the file could
- * hold its extents. `axis` (0 or 1) is the axis of time. Errors: FWM_DATA, FWM_MEMORY. */
-fwm_status ds_array_open(ds_array *array, const ds_h5 *file, const char *name, int rank, int axis) FWM_MUST_USE;
-void ds_array_close(ds_array *array);
-
-/* FWM_DATA unless extent `axis` is `expected`; `what` says what it stands for ("channels of /frames"). */
-fwm_status ds_array_check_extent(const ds_array *array, int axis, int64_t expected, const char *what) FWM_MUST_USE;
-/* Elements of the array from `axis` on. */
-int64_t ds_array_width(const ds_array *array, int axis);
-
-/* Steps [start, start+length) along the axis of time (of member `index` where the axis is 1), as float32, bytes
- * divided by the divisor. out [length, inner extents]. Takes the lock itself: not to be called with it held. Errors:
- * FWM_INVALID (outside the extents), FWM_IO, FWM_DATA. */
-fwm_status ds_array_read_steps(ds_array *array, int64_t index, int64_t start, int64_t length, float *out) FWM_MUST_USE;
-/* The box [at, at + count) over all axes, in the array's own order, as float32, bytes divided by the divisor. Takes the
- * lock itself. Errors: FWM_INVALID, FWM_DATA. */
-fwm_status ds_array_read_box(const ds_array *array, const int64_t *at, const int64_t *count, float *out) FWM_MUST_USE;
-/* The same as ds_array_read_steps for arrays of bytes (any integers; those over 255 become 255). */
-fwm_status ds_array_read_bytes(ds_array *array, int64_t index, int64_t start, int64_t length,
-                               uint8_t *out) FWM_MUST_USE;
 
 /* A whole small dataset of any rank, a scalar too. */
 fwm_status ds_h5_read_f64_any(const ds_h5 *file, const char *name, fwm_arena *arena, int *rank,

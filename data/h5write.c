@@ -1,5 +1,13 @@
 #include "data/h5write.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 fwm_status ds_h5_put_group(const ds_h5_sink *sink, const char *group)
 {
     hid_t create = H5Pcreate(H5P_GROUP_CREATE);
@@ -106,22 +114,106 @@ fwm_status ds_h5_put_array(const ds_h5_sink *sink, const char *name, hid_t store
     return status;
 }
 
-fwm_status ds_h5_put_slab(const ds_h5_sink *sink, const char *name, hid_t array, hid_t memory, int rank,
-                          const int64_t *dims, int64_t index, const void *values)
+fwm_status ds_h5_put_box(const ds_h5_sink *sink, const char *name, hid_t array, hid_t memory, int rank,
+                         const int64_t *at, const int64_t *count, const void *values)
 {
-    hsize_t at[DS_RANK_MAX] = {0}, count[DS_RANK_MAX];
-    for (int i = 0; i < rank; i++)
-        count[i] = i == 0 ? 1 : (hsize_t)dims[i];
-    at[0] = (hsize_t)index;
+    hsize_t from[DS_RANK_MAX] = {0}, extent[DS_RANK_MAX];
+    for (int i = 0; i < rank; i++) {
+        from[i] = (hsize_t)at[i];
+        extent[i] = (hsize_t)count[i];
+    }
     fwm_status status = FWM_OK;
-    hid_t space = H5Dget_space(array), from = H5Screate_simple(rank, count, NULL);
-    if (space < 0 || from < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, count, NULL) < 0 ||
-        H5Dwrite(array, memory, from, space, H5P_DEFAULT, values) < 0)
+    hid_t space = H5Dget_space(array), room = H5Screate_simple(rank, extent, NULL);
+    if (space < 0 || room < 0 || H5Sselect_hyperslab(space, H5S_SELECT_SET, from, NULL, extent, NULL) < 0 ||
+        H5Dwrite(array, memory, room, space, H5P_DEFAULT, values) < 0)
         status = fwm_fail(FWM_IO, "%s: %s: trajectory %lld cannot be written, HDF5 says: %s", sink->path, name,
-                          (long long)index, ds_h5_reason());
-    if (from >= 0)
-        H5Sclose(from);
+                          (long long)at[0], ds_h5_reason());
+    if (room >= 0)
+        H5Sclose(room);
     if (space >= 0)
         H5Sclose(space);
     return status;
+}
+
+fwm_status ds_h5_put_slab(const ds_h5_sink *sink, const char *name, hid_t array, hid_t memory, int rank,
+                          const int64_t *dims, int64_t index, const void *values)
+{
+    int64_t at[DS_RANK_MAX] = {index}, count[DS_RANK_MAX] = {1};
+    memcpy(count + 1, dims + 1, (size_t)(rank - 1) * sizeof *dims);
+    return ds_h5_put_box(sink, name, array, memory, rank, at, count, values);
+}
+
+/* ---- booleans --------------------------------------------------------------------------------------------------- */
+
+static hid_t boolean_type(void)
+{
+    const int8_t no = 0, yes = 1;
+    hid_t type = H5Tenum_create(H5T_STD_I8LE);
+    if (type >= 0 && (H5Tenum_insert(type, "FALSE", &no) < 0 || H5Tenum_insert(type, "TRUE", &yes) < 0)) {
+        H5Tclose(type);
+        return -1;
+    }
+    return type;
+}
+
+fwm_status ds_h5_put_flags(const ds_h5_sink *sink, const char *object, const char *name, int64_t count,
+                           const bool *values)
+{
+    int8_t bytes[DS_RANK_MAX] = {0};
+    FWM_CHECK(count <= DS_RANK_MAX, FWM_INVALID, "%s: %s@%s: more flags than axes", sink->path, object, name);
+    for (int64_t i = 0; i < (count < 0 ? 1 : count); i++)
+        bytes[i] = values[i];
+    hid_t type = boolean_type();
+    FWM_CHECK(type >= 0, FWM_LIBRARY, "%s: %s@%s: no type, HDF5 says: %s", sink->path, object, name, ds_h5_reason());
+    const fwm_status status = put_attribute(sink, object, name, type, count, bytes);
+    H5Tclose(type);
+    return status;
+}
+
+fwm_status ds_h5_put_booleans(const ds_h5_sink *sink, const char *name, int rank, const int64_t *dims,
+                              const uint8_t *values)
+{
+    hid_t type = boolean_type();
+    FWM_CHECK(type >= 0, FWM_LIBRARY, "%s: %s: no type, HDF5 says: %s", sink->path, name, ds_h5_reason());
+    const fwm_status status = ds_h5_put_array(sink, name, type, type, rank, dims, values);
+    H5Tclose(type);
+    return status;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------ */
+
+static fwm_status sync_path(const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+    FWM_CHECK(fd >= 0, FWM_IO, "%s: cannot be opened for syncing: %s", path, strerror(errno));
+    int result = fsync(fd), error = errno;
+    close(fd);
+    /* Some file systems cannot sync a folder; that is not a failure of the data. */
+    FWM_CHECK(result == 0 || (flags & O_DIRECTORY), FWM_IO, "%s: cannot be synced: %s", path, strerror(error));
+    return FWM_OK;
+}
+
+fwm_status ds_file_publish(const char *temporary, const char *target)
+{
+    FWM_TRY(sync_path(temporary, O_RDONLY));
+    FWM_CHECK(rename(temporary, target) == 0, FWM_IO, "%s: cannot be renamed to %s: %s", temporary, target,
+              strerror(errno));
+    char *copy = fwm_strdup(target);
+    FWM_CHECK(copy, FWM_MEMORY, "%s: out of memory", target);
+    fwm_status status = sync_path(dirname(copy), O_RDONLY | O_DIRECTORY);
+    fwm_free(copy);
+    return status;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st, (void)kind, (void)where;
+    (void)remove(path);
+    return 0;
+}
+
+void ds_folder_remove(const char *path)
+{
+    enum { HANDLES = 8 };
+    (void)nftw(path, remove_one, HANDLES, FTW_DEPTH | FTW_PHYS);
 }

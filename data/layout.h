@@ -5,6 +5,7 @@
 #ifndef FWM_DATA_LAYOUT_H
 #define FWM_DATA_LAYOUT_H
 
+#include "data/array.h"
 #include "data/dataset.h"
 #include "data/h5.h"
 
@@ -20,8 +21,9 @@ typedef struct ds_layout {
     fwm_status (*open)(ds_dataset *ds);
     void (*close)(ds_dataset *ds);
 
-    /* A field that exists, within the trajectory: out [length, points, channels]. */
-    fwm_status (*read)(ds_dataset *ds, ds_field field, int64_t trajectory, int64_t start, int64_t length, float *out);
+    /* A field that exists, within the trajectory: out [length, points, channels]. As bytes only frames that are. */
+    fwm_status (*read)(ds_dataset *ds, ds_field field, int64_t trajectory, int64_t start, int64_t length, ds_as as,
+                       void *out);
     fwm_status (*read_parameters)(ds_dataset *ds, int64_t trajectory, float *out);
     fwm_status (*read_key_state)(ds_dataset *ds, int64_t trajectory, int64_t start, int64_t length, uint8_t *out);
 

@@ -1,13 +1,14 @@
-/* Batches of clips for training, read ahead by a thread; whole trajectories in order for evaluation.
+/* Batches of clips for training, read ahead by threads; whole trajectories in order for evaluation.
  *
- * A clip is (trajectory, start). The clips of a split are numbered; epoch e visits them in the keyed permutation
- * fwm_random_permute((seed), e), each once. Row b of batch k is the clip at position k * ranks * batch + rank * batch
- * + b of the endless sequence of epochs, so batch k is a function of (data, options, k) alone: not of the prefetch
- * depth, of timing, or of what was read before. A resumed run seeks.
+ * A clip is (trajectory, start). The clips of a split are numbered, and sampler.h says which of them is row b of batch
+ * k: in the simplest case epoch e visits all of them, each once, in a permutation keyed by (seed, e). So batch k is a
+ * function of (data, options, scores, k) alone: not of the prefetch depth, of threads, of timing, or of what was read
+ * before. A resumed run seeks. Of ranks each takes its own rows of the same global batch.
  *
  * Ownership: a batch's arrays belong to the loader until the next call of ds_loader_next, _seek or _destroy on it.
  * The dataset must outlive the loader. One thread consumes. Memory is allocated at creation, all of it, and then no
- * more. With MPI, initialise it with MPI_THREAD_MULTIPLE before (HDF5 may be reading in the loader's thread). */
+ * more (but for two chunks a thread where the file is compressed). With MPI, initialise it with MPI_THREAD_MULTIPLE
+ * before (HDF5 may be reading in a thread of the loader). */
 #ifndef FWM_DATA_LOADER_H
 #define FWM_DATA_LOADER_H
 
@@ -20,11 +21,15 @@ typedef struct ds_loader_options {
     int64_t limit; /* only the split's first so many trajectories; 0: all */
     uint64_t seed;
     int depth;       /* batches in memory, 1 to 64; 0: 3. One is the consumer's, the others are read ahead */
+    int threads;     /* that read ahead, 1 to 16; 0: 2. They share the rows of a batch */
     int rank, ranks; /* this process among those that share the data; ranks 0 means 1 */
     /* Deviation of noise added to the state, in units of the channel's own deviation [-]. It belongs to the data (a
      * function of seed, trajectory, step and node): a second visit sees the same noise. */
     double state_noise;
     bool skip[DS_FIELDS]; /* fields that are not wanted */
+    bool bytes;           /* frames that are stored as bytes come as such: clip.frame_bytes, and clip.frames is NULL */
+    /* Clips with a key state are drawn this many times as often as others [-], 0 (or 1): all alike. */
+    double key_state_weight;
 } ds_loader_options;
 
 typedef struct ds_batch {
@@ -35,6 +40,8 @@ typedef struct ds_batch {
                        NULL where the dataset lacks them or they were skipped */
     int64_t *trajectory; /* [B] */
     int64_t *start;      /* [B] */
+    float *weight;       /* [B] of each clip in a mean over the batch, so that it estimates the mean over all clips; 1
+                            unless some are drawn more often */
 } ds_batch;
 
 typedef struct ds_loader ds_loader;
@@ -43,6 +50,13 @@ typedef struct ds_loader ds_loader;
  * FWM_MEMORY (the ring would not fit: says its size and what to lower), FWM_LIBRARY (no thread). */
 fwm_status ds_loader_create(ds_loader **out, ds_dataset *ds, const ds_loader_options *options) FWM_MUST_USE;
 void ds_loader_destroy(ds_loader **loader);
+
+/* Clips of this split are drawn in proportion to scores [clips] (times what key_state_weight says), from the next batch
+ * on; their weights undo it in the mean. NULL: all alike. The scores are copied. They are part of what decides a batch:
+ * a resumed run sets the same. Errors: FWM_INVALID (one below 0 or not finite, a sum of 0), FWM_MEMORY. */
+fwm_status ds_loader_set_scores(ds_loader *loader, const double *scores) FWM_MUST_USE;
+/* Clip i of ds_loader_clips. */
+void ds_loader_clip(const ds_loader *loader, int64_t i, int64_t *trajectory, int64_t *start);
 
 /* The next batch is batch `step`. */
 fwm_status ds_loader_seek(ds_loader *loader, int64_t step) FWM_MUST_USE;

@@ -2,6 +2,7 @@
 #ifndef FWM_DATA_MESH_IO_H
 #define FWM_DATA_MESH_IO_H
 
+#include "data/grid.h"
 #include "data/h5write.h"
 #include "data/mesh.h"
 
@@ -13,5 +14,10 @@ fwm_status ds_mesh_check(const ds_mesh *mesh) FWM_MUST_USE;
 fwm_status ds_mesh_read(const ds_h5 *file, const char *group, fwm_arena *arena, const ds_mesh **out) FWM_MUST_USE;
 
 fwm_status ds_mesh_write(const ds_h5_sink *sink, const char *group, const ds_mesh *mesh) FWM_MUST_USE;
+
+/* The same for grids: names of the axes, points and coordinates of each, what holds at its two ends. Conditions over
+ * parts of the grid are not kept. *out is NULL where there is no such group. */
+fwm_status ds_grid_read(const ds_h5 *file, const char *group, fwm_arena *arena, const ds_grid **out) FWM_MUST_USE;
+fwm_status ds_grid_write(const ds_h5_sink *sink, const char *group, const ds_grid *grid) FWM_MUST_USE;
 
 #endif

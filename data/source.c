@@ -11,28 +11,9 @@ ds_source ds_source_make(const ds_h5 *file, const char *name)
 
 /* ---- opening --------------------------------------------------------------------------------------------------- */
 
-/* The axis for ds_array_open: along which steps can be read with all that follows being one run. */
-static int run_axis(const ds_source *s)
-{
-    return s->sample == 0 && s->time == 1 ? 1 : 0;
-}
-
-/* Whether ds_array_read_steps can read it: trajectories and steps come first. */
-static bool runs(const ds_source *s)
-{
-    return (s->sample == 0 && (s->time == 1 || s->time < 0)) || (s->sample < 0 && s->time == 0);
-}
-
 static bool is_component(const ds_source *s, int axis)
 {
     return axis != s->sample && axis != s->time && axis != s->space[0] && axis != s->space[1] && axis != s->space[2];
-}
-
-static fwm_status open_array(const ds_source *s, ds_array *array)
-{
-    FWM_TRY(ds_array_open(array, s->file, s->name, 0, run_axis(s)));
-    array->divisor = s->divisor > 0 ? s->divisor : array->number == DS_U8 ? 255.0F : 1.0F;
-    return FWM_OK;
 }
 
 static fwm_status check_axis(const ds_source *s, const ds_array *a, int axis, int64_t expected, const char *what)
@@ -42,31 +23,37 @@ static fwm_status check_axis(const ds_source *s, const ds_array *a, int axis, in
     return axis >= 0 && expected > 0 ? ds_array_check_extent(a, axis, expected, what) : FWM_OK;
 }
 
+static fwm_status check_axes(const ds_source *s, const ds_array *a, int64_t samples, int64_t steps, const ds_grid *grid)
+{
+    FWM_TRY(check_axis(s, a, s->sample, samples, "trajectories"));
+    FWM_TRY(check_axis(s, a, s->time, steps, "steps"));
+    for (int d = 0; d < grid->dims; d++)
+        FWM_TRY(check_axis(s, a, s->space[d], grid->n[d], grid->names[d] ? grid->names[d] : "points"));
+    FWM_CHECK(ds_array_width(a, 0) > 0, FWM_DATA, "%s: %s: expected values, found an axis of extent 0", s->file->path,
+              s->name);
+    return FWM_OK;
+}
+
 fwm_status ds_source_open(ds_source *s, int64_t samples, int64_t steps, const ds_grid *grid)
 {
-    ds_array a;
-    FWM_TRY(open_array(s, &a));
-    fwm_status status = check_axis(s, &a, s->sample, samples, "trajectories");
-    if (status == FWM_OK)
-        status = check_axis(s, &a, s->time, steps, "steps");
-    for (int d = 0; d < grid->dims && status == FWM_OK; d++)
-        status = check_axis(s, &a, s->space[d], grid->n[d], grid->names[d] ? grid->names[d] : "points");
-    if (status == FWM_OK && ds_array_width(&a, 0) == 0)
-        status = fwm_fail(FWM_DATA, "%s: %s: expected values, found an axis of extent 0", s->file->path, s->name);
-    s->rank = a.rank;
-    s->channels = 1;
-    for (int i = 0; i < a.rank; i++) {
-        s->dims[i] = a.dims[i];
-        if (is_component(s, i))
-            s->channels *= a.dims[i]; /* a part of a product that was checked */
+    ds_array *a = &s->array;
+    FWM_TRY(ds_array_open(a, s->file, s->name, 0, 0));
+    a->divisor = s->divisor > 0 ? s->divisor : a->number == DS_U8 ? DS_BRIGHTEST : 1.0F;
+    const fwm_status status = check_axes(s, a, samples, steps, grid);
+    if (status != FWM_OK) {
+        ds_array_close(a);
+        return status;
     }
-    s->bytes = a.number == DS_U8;
-    s->integer = a.integer;
-    if (status == FWM_OK && s->keep)
-        s->array = a;
-    else
-        ds_array_close(&a);
-    return status;
+    s->rank = a->rank;
+    s->channels = 1;
+    for (int i = 0; i < a->rank; i++) {
+        s->dims[i] = a->dims[i];
+        if (is_component(s, i))
+            s->channels *= a->dims[i]; /* a part of a product that was checked */
+    }
+    s->bytes = a->number == DS_U8;
+    s->integer = a->integer;
+    return FWM_OK;
 }
 
 void ds_source_close(ds_source *s)
@@ -130,8 +117,9 @@ static int64_t component_offset(const ds_source *s, const ds_box *b, int64_t k)
     return offset;
 }
 
+/* Values of `size` bytes, 1 or 4. */
 static void scatter(const ds_source *s, const ds_box *b, const ds_grid *grid, int64_t length, int64_t width,
-                    const float *from, float *out)
+                    int64_t size, const char *from, char *out)
 {
     int64_t n[DS_GRID_MAX] = {1, 1, 1}, stride[DS_GRID_MAX] = {0, 0, 0}, time = stride_of(b, s->time);
     for (int d = 0; d < grid->dims; d++) {
@@ -139,59 +127,38 @@ static void scatter(const ds_source *s, const ds_box *b, const ds_grid *grid, in
         stride[d] = stride_of(b, s->space[d]);
     }
     for (int64_t c = 0; c < s->channels; c++) {
-        const float *component = from + component_offset(s, b, c);
-        float *to = out + s->channel + c;
+        const char *component = from + component_offset(s, b, c) * size;
+        char *to = out + (s->channel + c) * size;
         for (int64_t t = 0; t < length; t++)
             for (int64_t i = 0; i < n[0]; i++)
-                for (int64_t j = 0; j < n[1]; j++)
-                    for (int64_t k = 0; k < n[2]; k++, to += width)
-                        *to = component[t * time + i * stride[0] + j * stride[1] + k * stride[2]];
+                for (int64_t j = 0; j < n[1]; j++) {
+                    const char *row = component + (t * time + i * stride[0] + j * stride[1]) * size;
+                    if (size == 1)
+                        for (int64_t k = 0; k < n[2]; k++)
+                            to[k * width] = row[k * stride[2]];
+                    else
+                        for (int64_t k = 0; k < n[2]; k++)
+                            memcpy(to + k * width * 4, row + k * stride[2] * 4, 4);
+                    to += n[2] * width * size;
+                }
     }
 }
 
-static fwm_status read_box(const ds_source *s, ds_array *a, const ds_box *b, int64_t sample, int64_t start,
-                           int64_t length, float *out)
-{
-    if (!runs(s) || s->rank == 0)
-        return ds_array_read_box(a, b->at, b->count, out);
-    if (s->time < 0) /* trajectories take the place of steps */
-        return ds_array_read_steps(a, 0, sample, 1, out);
-    return ds_array_read_steps(a, s->sample < 0 ? 0 : sample, start, length, out);
-}
-
-static fwm_status read_open(const ds_source *s, ds_array *a, const ds_grid *grid, int64_t sample, int64_t start,
-                            int64_t length, int64_t width, float *out)
-{
-    ds_box b = box_of(s, sample, start, length);
-    if (is_straight(s, grid, width))
-        return read_box(s, a, &b, sample, start, length, out);
-    float *buffer = fwm_malloc((size_t)b.elements + 1, sizeof *buffer);
-    FWM_CHECK(buffer, FWM_MEMORY, "%s: %s: out of memory for %lld values", s->file->path, s->name,
-              (long long)b.elements);
-    fwm_status status = read_box(s, a, &b, sample, start, length, buffer);
-    if (status == FWM_OK)
-        scatter(s, &b, grid, length, width, buffer, out);
-    fwm_free(buffer);
-    return status;
-}
-
 fwm_status ds_source_read(ds_source *s, const ds_grid *grid, int64_t sample, int64_t start, int64_t length,
-                          int64_t width, float *out)
+                          int64_t width, ds_as as, void *out)
 {
-    ds_array a;
     if (length == 0)
         return FWM_OK;
-    if (s->keep)
-        return read_open(s, &s->array, grid, sample, start, length, width, out);
-    ds_h5_lock();
-    fwm_status status = open_array(s, &a);
-    ds_h5_unlock();
-    FWM_TRY(status);
-    status = a.rank == s->rank && memcmp(a.dims, s->dims, sizeof a.dims) == 0
-                 ? read_open(s, &a, grid, sample, start, length, width, out)
-                 : fwm_fail(FWM_DATA, "%s: %s: its extents changed while the file was open", s->file->path, s->name);
-    ds_h5_lock();
-    ds_array_close(&a);
-    ds_h5_unlock();
+    const ds_box b = box_of(s, sample, start, length);
+    if (is_straight(s, grid, width))
+        return ds_array_read_box(&s->array, b.at, b.count, as, out);
+    const int64_t size = as == DS_AS_BYTES ? 1 : (int64_t)sizeof(float);
+    char *buffer = fwm_malloc((size_t)b.elements + 1, (size_t)size);
+    FWM_CHECK(buffer, FWM_MEMORY, "%s: %s: out of memory for %lld values", s->file->path, s->name,
+              (long long)b.elements);
+    const fwm_status status = ds_array_read_box(&s->array, b.at, b.count, as, buffer);
+    if (status == FWM_OK)
+        scatter(s, &b, grid, length, width, size, buffer, out);
+    fwm_free(buffer);
     return status;
 }

@@ -3,21 +3,19 @@
  * for all of it (constant in time, the same along an axis, the same for all trajectories) and is repeated.
  *
  * Ownership: the layout opens and closes its sources; names live in the dataset's arena.
- * Cost: where the array's order is the field's, it is read straight into place, by position where it is stored plainly;
- * else through a buffer as large as the part that is read. A source that is not kept open costs an opening each time:
- * for datasets of thousands of small arrays, each of which would hold a chunk cache of a megabyte. */
+ * Cost: where the array's order is the field's, it is read straight into place; else through a buffer as large as the
+ * part that is read. */
 #ifndef FWM_DATA_SOURCE_H
 #define FWM_DATA_SOURCE_H
 
+#include "data/array.h"
 #include "data/grid.h"
-#include "data/h5.h"
 
 typedef struct ds_source {
     /* Set by the layout before ds_source_open. */
     const ds_h5 *file;
     const char *name;
     int sample, time, space[DS_GRID_MAX]; /* axes of the array, -1 where it has none */
-    bool keep;                            /* stay open between reads */
     float divisor;                        /* as in ds_array; 0: 255 for bytes, 1 for all else */
     int64_t channel;                      /* of the field, at which its components begin */
     /* Known after it. */
@@ -25,7 +23,7 @@ typedef struct ds_source {
     int rank;
     int64_t dims[DS_RANK_MAX];
     bool bytes, integer;
-    ds_array array; /* open where `keep` */
+    ds_array array;
 } ds_source;
 
 /* A source without any axis: the layout sets those it has. */
@@ -37,8 +35,8 @@ fwm_status ds_source_open(ds_source *source, int64_t samples, int64_t steps, con
 void ds_source_close(ds_source *source);
 
 /* Steps [start, start+length) of one trajectory into channels [channel, channel+channels) of out [length, points,
- * width]. Lock not held. */
+ * width]; as bytes only where `bytes`. Lock not held. */
 fwm_status ds_source_read(ds_source *source, const ds_grid *grid, int64_t sample, int64_t start, int64_t length,
-                          int64_t width, float *out) FWM_MUST_USE;
+                          int64_t width, ds_as as, void *out) FWM_MUST_USE;
 
 #endif

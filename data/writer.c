@@ -2,14 +2,12 @@
 
 #include "data/h5write.h"
 #include "data/mesh_io.h"
+#include "data/numbers.h"
 #include "model/base/checked.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CHUNK_STEPS = 8, PATH_BYTES = 512, RANK = 5 };
@@ -28,11 +26,14 @@ struct ds_writer {
     int64_t trajectories, steps;
     int64_t points[DS_FIELDS], channels[DS_FIELDS], parameters;
     bool frames_are_bytes, has_key_state, has_truth;
-    uint8_t *splits; /* [N] */
-    bool *written;   /* [N] */
+    uint8_t *splits;  /* [N] */
+    int64_t *lengths; /* [N] steps of each */
+    int64_t *written; /* [N] steps that were put */
+    bool uneven;      /* lengths differ */
     field_sink fields[DS_FIELDS];
     hid_t parameter_array, key_array; /* 0 where there are none */
-    float *scratch;                   /* a trajectory's frames as floats */
+    float *scratch;                   /* frames of a put as floats */
+    size_t scratch_values;
 };
 
 /* ---- description ----------------------------------------------------------------------------------------------- */
@@ -91,9 +92,17 @@ static fwm_status allocate(ds_writer *w, const char *path, const ds_info *info)
     w->temporary = fwm_malloc(length, 1);
     w->splits = fwm_calloc(n, 1);
     w->written = fwm_calloc(n, sizeof *w->written);
-    bool ok = w->target && w->temporary && w->splits && w->written;
+    w->lengths = fwm_calloc(n, sizeof *w->lengths);
+    bool ok = w->target && w->temporary && w->splits && w->written && w->lengths;
     if (ok)
         (void)snprintf(w->temporary, length, "%s.writing.%ld", path, (long)getpid());
+    for (int64_t i = 0; ok && i < info->trajectories; i++) {
+        w->lengths[i] = info->lengths ? info->lengths[i] : info->steps;
+        FWM_CHECK(w->lengths[i] >= 1 && w->lengths[i] <= info->steps, FWM_INVALID,
+                  "%s: /lengths: expected 1 to %lld steps, found %lld at %lld", path, (long long)info->steps,
+                  (long long)w->lengths[i], (long long)i);
+        w->uneven |= w->lengths[i] != info->steps;
+    }
     for (int64_t i = 0; ok && info->splits && i < info->trajectories; i++) {
         FWM_CHECK(info->splits[i] < DS_SPLITS, FWM_INVALID, "%s: /split: expected 0 to 3, found %d at %lld", path,
                   info->splits[i], (long long)i);
@@ -108,10 +117,6 @@ static fwm_status allocate(ds_writer *w, const char *path, const ds_info *info)
         w->fields[f].delta = fwm_calloc(n, (size_t)w->channels[f] * sizeof(ds_moments));
         ok = w->fields[f].value && w->fields[f].delta;
     }
-    if (ok && w->points[DS_FRAMES] > 0 && w->frames_are_bytes) {
-        w->scratch = fwm_malloc((size_t)(w->steps * w->points[DS_FRAMES] * w->channels[DS_FRAMES]), sizeof(float));
-        ok = w->scratch != NULL;
-    }
     FWM_CHECK(ok, FWM_MEMORY, "%s: out of memory for the description of %zu trajectories", path, n);
     return FWM_OK;
 }
@@ -123,7 +128,7 @@ static fwm_status write_header(const ds_writer *w, const ds_info *info)
     static const char *const labels[4] = {"name", "equation", "generator", "config"};
     const char *texts[4] = {info->name, info->equation, info->generator, info->config};
     const ds_h5_sink *sink = &w->sink;
-    int64_t version = 1, n = w->trajectories;
+    int64_t version = w->uneven ? 2 : 1, n = w->trajectories; /* the second has /lengths */
     FWM_TRY(ds_h5_put_text(sink, "/", "format", "fwm-dataset"));
     FWM_TRY(ds_h5_put_number(sink, "/", "version", H5T_NATIVE_INT64, &version));
     for (int i = 0; i < 4; i++)
@@ -131,6 +136,10 @@ static fwm_status write_header(const ds_writer *w, const ds_info *info)
     FWM_TRY(ds_h5_put_number(sink, "/", "dt", H5T_NATIVE_DOUBLE, &info->dt));
     FWM_TRY(ds_h5_put_number(sink, "/", "seed", H5T_NATIVE_INT64, &info->seed));
     FWM_TRY(ds_h5_put_array(sink, "/split", H5T_STD_U8LE, H5T_NATIVE_UINT8, 1, &n, w->splits));
+    if (w->uneven)
+        FWM_TRY(ds_h5_put_array(sink, "/lengths", H5T_STD_I64LE, H5T_NATIVE_INT64, 1, &n, w->lengths));
+    if (info->grid)
+        FWM_TRY(ds_grid_write(sink, "/grid", info->grid));
     if (info->mesh)
         FWM_TRY(ds_mesh_write(sink, "/mesh", info->mesh));
     if (info->coarse_mesh)
@@ -233,11 +242,16 @@ fwm_status ds_writer_create(ds_writer **out, const char *path, const ds_info *in
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
-static fwm_status check_trajectory(const ds_writer *w, int64_t i, const ds_trajectory *t)
+static fwm_status check_part(const ds_writer *w, int64_t i, int64_t start, int64_t length, const ds_trajectory *t)
 {
     FWM_CHECK(i >= 0 && i < w->trajectories, FWM_INVALID, "%s: expected a trajectory from 0 to %lld, found %lld",
               w->target, (long long)w->trajectories - 1, (long long)i);
-    FWM_CHECK(!w->written[i], FWM_INVALID, "%s: trajectory %lld was written before", w->target, (long long)i);
+    FWM_CHECK(start == w->written[i] && length > 0 && length <= w->lengths[i] - start, FWM_INVALID,
+              start == 0 && w->written[i] == w->lengths[i]
+                  ? "%s: trajectory %lld was written before (%lld of %lld steps; %lld more from %lld on)"
+                  : "%s: trajectory %lld: expected steps in order, %lld of %lld are there, found %lld from %lld on",
+              w->target, (long long)i, (long long)w->written[i], (long long)w->lengths[i], (long long)length,
+              (long long)start);
     const void *given[DS_FIELDS] = {w->frames_are_bytes ? (const void *)t->frames : (const void *)t->frames_f32,
                                     t->actions, t->state, t->s_phy};
     for (ds_field f = 0; f < DS_FIELDS; f++)
@@ -248,49 +262,81 @@ static fwm_status check_trajectory(const ds_writer *w, int64_t i, const ds_traje
     return FWM_OK;
 }
 
-static fwm_status write_trajectory(ds_writer *w, int64_t i, const void *const data[DS_FIELDS], const ds_trajectory *t)
+/* Steps [start, start + length); before the first come `again` that were written before. */
+static fwm_status write_part(ds_writer *w, int64_t i, int64_t start, int64_t length, int64_t again,
+                             const void *const data[DS_FIELDS], const ds_trajectory *t)
 {
-    for (ds_field f = 0; f < DS_FIELDS; f++)
-        if (w->points[f] > 0)
-            FWM_TRY(ds_h5_put_slab(&w->sink, ds_field_name(f), w->fields[f].array, w->fields[f].memory,
-                                   w->fields[f].rank, w->fields[f].dims, i, data[f]));
-    if (w->parameters > 0) {
+    int64_t at[RANK] = {i, start}, count[RANK];
+    for (ds_field f = 0; f < DS_FIELDS; f++) {
+        const field_sink *field = &w->fields[f];
+        if (w->points[f] == 0)
+            continue;
+        memcpy(count, field->dims, sizeof count);
+        count[0] = 1;
+        count[1] = length;
+        const int64_t skip = again * w->points[f] * w->channels[f];
+        const void *from = field->memory == H5T_NATIVE_UINT8 ? (const void *)((const uint8_t *)data[f] + skip)
+                                                             : (const void *)((const float *)data[f] + skip);
+        FWM_TRY(ds_h5_put_box(&w->sink, ds_field_name(f), field->array, field->memory, field->rank, at, count, from));
+    }
+    if (w->parameters > 0 && start == 0) {
         int64_t dims[2] = {w->trajectories, w->parameters};
         FWM_TRY(
             ds_h5_put_slab(&w->sink, "parameters", w->parameter_array, H5T_NATIVE_FLOAT, 2, dims, i, t->parameters));
     }
-    if (w->has_key_state) {
-        int64_t dims[2] = {w->trajectories, w->steps};
-        FWM_TRY(ds_h5_put_slab(&w->sink, "key_state", w->key_array, H5T_NATIVE_UINT8, 2, dims, i, t->key_state));
-    }
-    return FWM_OK;
+    return w->has_key_state ? ds_h5_put_box(&w->sink, "key_state", w->key_array, H5T_NATIVE_UINT8, 2, at,
+                                            (const int64_t[]){1, length}, t->key_state + again)
+                            : FWM_OK;
 }
 
 /* Kept per trajectory, also of those that are not for training: where none is, all of them count. */
-static void add_moments(ds_writer *w, int64_t i, ds_field f, const float *x)
+static void add_moments(ds_writer *w, int64_t i, ds_field f, int64_t length, int64_t again, const float *x)
 {
     ds_moments *value = w->fields[f].value + i * w->channels[f], *delta = w->fields[f].delta + i * w->channels[f];
-    ds_moments_add_values(value, x, w->steps, w->points[f], w->channels[f]);
-    ds_moments_add_deltas(delta, x, w->steps, w->points[f], w->channels[f]);
+    ds_moments_add_values(value, x + again * w->points[f] * w->channels[f], length, w->points[f], w->channels[f]);
+    ds_moments_add_deltas(delta, x, again + length, w->points[f], w->channels[f]);
+}
+
+/* The frames of a put as floats. */
+static fwm_status scratch_frames(ds_writer *w, const uint8_t *frames, int64_t steps)
+{
+    const size_t n = (size_t)(steps * w->points[DS_FRAMES] * w->channels[DS_FRAMES]);
+    if (n > w->scratch_values) {
+        fwm_free(w->scratch);
+        w->scratch = fwm_malloc(n, sizeof *w->scratch);
+        w->scratch_values = w->scratch ? n : 0;
+    }
+    FWM_CHECK(w->scratch, FWM_MEMORY, "%s: out of memory for %lld frames", w->target, (long long)steps);
+    ds_bytes_to_floats(w->scratch, frames, (int64_t)n, DS_BRIGHTEST);
+    return FWM_OK;
+}
+
+fwm_status ds_writer_put_steps(ds_writer *w, int64_t i, int64_t start, int64_t length, int64_t again,
+                               const ds_trajectory *t)
+{
+    FWM_TRY(check_part(w, i, start, length, t));
+    FWM_CHECK(again >= 0 && again <= start, FWM_INVALID, "%s: trajectory %lld: no %lld steps before step %lld",
+              w->target, (long long)i, (long long)again, (long long)start);
+    const void *data[DS_FIELDS] = {w->frames_are_bytes ? (const void *)t->frames : (const void *)t->frames_f32,
+                                   t->actions, t->state, t->s_phy};
+    const bool bytes = w->frames_are_bytes && w->points[DS_FRAMES] > 0;
+    if (bytes)
+        FWM_TRY(scratch_frames(w, t->frames, again + length));
+    ds_h5_lock();
+    fwm_status status = write_part(w, i, start, length, again, data, t);
+    ds_h5_unlock();
+    FWM_TRY(status);
+    for (ds_field f = 0; f < DS_FIELDS; f++)
+        if (w->points[f] > 0)
+            add_moments(w, i, f, length, again, f == DS_FRAMES && bytes ? w->scratch : data[f]);
+    w->written[i] += length;
+    return FWM_OK;
 }
 
 fwm_status ds_writer_put(ds_writer *w, int64_t i, const ds_trajectory *t)
 {
-    FWM_TRY(check_trajectory(w, i, t));
-    const void *data[DS_FIELDS] = {w->frames_are_bytes ? (const void *)t->frames : (const void *)t->frames_f32,
-                                   t->actions, t->state, t->s_phy};
-    ds_h5_lock();
-    fwm_status status = write_trajectory(w, i, data, t);
-    ds_h5_unlock();
-    FWM_TRY(status);
-    if (w->scratch)
-        for (int64_t j = 0, n = w->steps * w->points[DS_FRAMES] * w->channels[DS_FRAMES]; j < n; j++)
-            w->scratch[j] = (float)t->frames[j] / 255.0F;
-    for (ds_field f = 0; f < DS_FIELDS; f++)
-        if (w->points[f] > 0)
-            add_moments(w, i, f, f == DS_FRAMES && w->scratch ? w->scratch : data[f]);
-    w->written[i] = true;
-    return FWM_OK;
+    const bool known = i >= 0 && i < w->trajectories;
+    return ds_writer_put_steps(w, i, 0, known ? w->lengths[i] : w->steps, 0, t);
 }
 
 fwm_status ds_writer_truth(ds_writer *w, const char *name, int64_t count, const double *values)
@@ -372,36 +418,14 @@ static bool close_handles(ds_writer *w)
     return ok;
 }
 
-static fwm_status sync_path(const char *path, int flags)
-{
-    int fd = open(path, flags | O_CLOEXEC);
-    FWM_CHECK(fd >= 0, FWM_IO, "%s: cannot be opened for syncing: %s", path, strerror(errno));
-    int result = fsync(fd), error = errno;
-    close(fd);
-    /* Some file systems cannot sync a folder; that is not a failure of the data. */
-    FWM_CHECK(result == 0 || (flags & O_DIRECTORY), FWM_IO, "%s: cannot be synced: %s", path, strerror(error));
-    return FWM_OK;
-}
-
-static fwm_status publish(ds_writer *w)
-{
-    FWM_TRY(sync_path(w->temporary, O_RDONLY));
-    FWM_CHECK(rename(w->temporary, w->target) == 0, FWM_IO, "%s: cannot be renamed to %s: %s", w->temporary, w->target,
-              strerror(errno));
-    char *copy = fwm_strdup(w->target);
-    FWM_CHECK(copy, FWM_MEMORY, "%s: out of memory", w->target);
-    fwm_status status = sync_path(dirname(copy), O_RDONLY | O_DIRECTORY);
-    fwm_free(copy);
-    return status;
-}
-
 fwm_status ds_writer_finish(ds_writer **out)
 {
     ds_writer *w = *out;
     fwm_status status = FWM_OK;
     for (int64_t i = 0; i < w->trajectories; i++)
-        FWM_CHECK_GOTO(status, w->written[i], FWM_INVALID, "%s: trajectory %lld of %lld was never written", w->target,
-                       (long long)i, (long long)w->trajectories);
+        FWM_CHECK_GOTO(status, w->written[i] == w->lengths[i], FWM_INVALID,
+                       "%s: trajectory %lld of %lld was never written", w->target, (long long)i,
+                       (long long)w->trajectories);
     ds_h5_lock();
     status = write_stats(w);
     if (status == FWM_OK && !close_handles(w))
@@ -409,7 +433,7 @@ fwm_status ds_writer_finish(ds_writer **out)
             fwm_fail(FWM_IO, "%s: cannot be closed, HDF5 says: %s (is the disk full?)", w->temporary, ds_h5_reason());
     ds_h5_unlock();
     if (status == FWM_OK)
-        status = publish(w);
+        status = ds_file_publish(w->temporary, w->target);
 done:
     ds_writer_abort(out);
     return status;
@@ -435,6 +459,7 @@ void ds_writer_abort(ds_writer **out)
     fwm_free(w->temporary);
     fwm_free(w->splits);
     fwm_free(w->written);
+    fwm_free(w->lengths);
     fwm_free(w->scratch);
     fwm_free(w);
     *out = NULL;

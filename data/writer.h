@@ -30,14 +30,21 @@ typedef struct ds_trajectory {
 } ds_trajectory;
 
 /* Begins a dataset as `info` describes it: texts, dt, seed, trajectories, steps, splits (NULL: all for training),
- * extents, names and units (NULL: numbered), meshes. Ignored: layout, lengths (all have T steps), statistics, truths.
- * `options` may be NULL. On error *out is NULL and no file is left.
- * Errors: FWM_INVALID (a description that contradicts itself), FWM_IO, FWM_MEMORY. */
+ * extents, names and units (NULL: numbered), meshes, the grid with its edges, lengths (NULL: all have T steps).
+ * Ignored: layout, statistics, truths. `options` may be NULL. On error *out is NULL and no file is left. Errors:
+ * FWM_INVALID (a description that contradicts itself), FWM_IO, FWM_MEMORY. */
 fwm_status ds_writer_create(ds_writer **out, const char *path, const ds_info *info,
                             const ds_writer_options *options) FWM_MUST_USE;
 
-/* Writes trajectory i. Errors: FWM_INVALID (out of range, written before, an array missing), FWM_IO. */
+/* Writes trajectory i, whole. Errors: FWM_INVALID (out of range, written before, an array missing), FWM_IO. */
 fwm_status ds_writer_put(ds_writer *writer, int64_t i, const ds_trajectory *trajectory) FWM_MUST_USE;
+
+/* Writes steps [start, start + length) of trajectory i, which come in order. The arrays begin `again` (0 or 1) steps
+ * before `start`, with what was written before, so that the increment across it is counted in the statistics.
+ * parameters are read when start is 0. Errors: FWM_INVALID (out of order, beyond the trajectory), FWM_IO, FWM_MEMORY.
+ */
+fwm_status ds_writer_put_steps(ds_writer *writer, int64_t i, int64_t start, int64_t length, int64_t again,
+                               const ds_trajectory *part) FWM_MUST_USE;
 
 /* Keeps an array for evaluation under /truth/<name>, values [count] f64. */
 fwm_status ds_writer_truth(ds_writer *writer, const char *name, int64_t count, const double *values) FWM_MUST_USE;

@@ -91,9 +91,9 @@ ad_value wm_latent_kl(const wm_model *m, const wm_gaussian *q, const wm_gaussian
 {
     ad_graph *g = m->nn.g;
     ad_value floor = ad_fill(g, ad_shape_make(1, 1), m->config->latent.free_nats);
-    ad_value to_prior = ad_maximum(g, kl_divergence(g, stopped(g, q), *p), floor);
-    ad_value to_posterior = ad_maximum(g, kl_divergence(g, *q, stopped(g, p)), floor);
-    *raw = ad_mean_all(g, kl_divergence(g, stopped(g, q), stopped(g, p)));
+    ad_value to_prior = wm_weigh_clips(m, ad_maximum(g, kl_divergence(g, stopped(g, q), *p), floor));
+    ad_value to_posterior = wm_weigh_clips(m, ad_maximum(g, kl_divergence(g, *q, stopped(g, p)), floor));
+    *raw = ad_mean_all(g, wm_weigh_clips(m, kl_divergence(g, stopped(g, q), stopped(g, p))));
     return ad_add(g, ad_affine(g, ad_mean_all(g, to_prior), m->config->latent.balance_prior, 0.0),
                   ad_affine(g, ad_mean_all(g, to_posterior), m->config->latent.balance_posterior, 0.0));
 }

@@ -14,9 +14,23 @@ fwm_status wm_model_begin(wm_model *m, ad_graph *g, nn_store *store, const wm_co
     FWM_CHECK(c->predictor.grid % c->predictor.unshuffle == 0 && top % (1 << (c->predictor.levels - 1)) == 0,
               FWM_CONFIG, "model.predictor: grid %lld cannot be halved %d times", (long long)c->predictor.grid,
               c->predictor.levels - 1);
-    *m = (wm_model){.nn = {g, store}, .config = c, .physics = physics};
+    *m = (wm_model){.nn = {g, store}, .config = c, .physics = physics, .clip_weight = AD_NONE};
     m->correction_scale = ad_input(g, "correction_scale", ad_shape_make(1, c->state.count));
     return ad_graph_status(g);
+}
+
+ad_value wm_weigh_clips(const wm_model *m, ad_value x)
+{
+    ad_graph *g = m->nn.g;
+    if (m->clip_weight == AD_NONE || ad_graph_status(g) != FWM_OK)
+        return x;
+    ad_shape shape = *ad_shape_of(g, x);
+    ad_value w = m->clip_weight;
+    if (ad_dim(g, w, 0) != shape.dim[0])
+        w = ad_slice(g, w, 0, 0, shape.dim[0]);
+    for (int k = 1; k < shape.rank; k++)
+        shape.dim[k] = 1;
+    return ad_mul(g, x, ad_reshape(g, w, shape));
 }
 
 static ad_value affine_channels(ad_graph *g, ad_value x, int64_t n, const double *mean, const double *std)

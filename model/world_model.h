@@ -89,11 +89,15 @@ typedef struct wm_model {
     const wm_config *config;
     const wm_physics *physics;
     ad_value correction_scale; /* input [c]: deviation of what the correction has to say [unit of s] */
+    ad_value clip_weight;      /* input [B]: of each clip in the loss's means over the batch; AD_NONE: 1 each */
 } wm_model;
 
 /* Checks the config against itself and begins a model in graph g (one a graph): adds the input "correction_scale". */
 fwm_status wm_model_begin(wm_model *m, ad_graph *g, nn_store *store, const wm_config *config,
                           const wm_physics *physics) FWM_MUST_USE;
+
+/* x [rows,...] times the first `rows` clips' weights; x itself where clips have none. */
+ad_value wm_weigh_clips(const wm_model *m, ad_value x);
 
 /* ---- normalisation and maps ---- */
 ad_value wm_normalise(const wm_model *m, ad_value x, const wm_channels *stats); /* last axis */

@@ -114,7 +114,7 @@ typedef struct tr_config {
         int layout;
         const char *frames, *state, *actions;
         int64_t clip, batch, context, prefetch, trajectories;
-        double state_noise;
+        double state_noise, key_state_weight;
     } data;
     struct {
         int equation;

@@ -182,6 +182,7 @@ const tr_row tr_config_rows[] = {
     INT(data.context, "1", 1, 4096, "frames", "Observed frames before a prediction begins"),
     INT(data.prefetch, "3", 1, 64, "batches", "Batches that are read ahead"),
     INT(data.trajectories, "0", 0, MANY, "trajectories", "Use the first N of the training split; 0: all"),
+    REAL_ABOVE(data.key_state_weight, "1", 0, 1e6, "-", "How much more often training clips with a key state are drawn; the loss weighs them less, so that it estimates the same mean"),
     REAL(data.state_noise, "0", 0, 10, "deviations", "Noise added to the states of the training split, in units of their deviation"),
 
     ENUM(physics.equation, "heat", model_equations, "The governing equation; none: no physics in the model"),

@@ -1,5 +1,6 @@
 #include "train/objective_impl.h"
 
+#include "data/numbers.h"
 #include "model/base/arena.h"
 
 #include <string.h>
@@ -56,7 +57,7 @@ static ad_value mass_square(const tr_objective *o, ad_value d)
     ad_graph *g = o->g;
     int64_t n = ad_dim(g, d, 1);
     ad_value mass = ad_constant(g, ad_shape_make(2, n, 1), o->model.physics->mass);
-    ad_value sum = ad_sum_all(g, ad_mul(g, ad_square(g, d), mass));
+    ad_value sum = ad_sum_all(g, wm_weigh_clips(&o->model, ad_mul(g, ad_square(g, d), mass)));
     return ad_affine(g, sum, 1.0 / (double)(ad_dim(g, d, 0) * ad_dim(g, d, 2)), 0.0);
 }
 
@@ -82,7 +83,7 @@ static ad_value physics_term(const tr_objective *o, ad_value s1, ad_value s0, ad
         s0 = ad_slice(o->g, s0, 0, 0, subset);
         a = ad_slice(o->g, a, 0, 0, subset);
     }
-    return ad_mean_all(o->g, p->loss(p->self, o->g, s1, s0, a));
+    return ad_mean_all(o->g, wm_weigh_clips(&o->model, p->loss(p->self, o->g, s1, s0, a)));
 }
 
 static void unroll(const tr_objective *o, unrolled *u)
@@ -106,7 +107,7 @@ static void unroll(const tr_objective *o, unrolled *u)
         ad_value next = wm_df_pred(m, &h, s, z, a, NULL);
         ad_value picture = wm_decode(m, next, &h, z);
         u->state[t] = mass_square(o, ad_div(g, ad_sub(g, next, s1), m->correction_scale));
-        u->frame[t] = ad_mean_all(g, ad_square(g, ad_sub(g, picture, at_time(g, o->frames, t + 1))));
+        u->frame[t] = ad_mean_all(g, wm_weigh_clips(m, ad_square(g, ad_sub(g, picture, at_time(g, o->frames, t + 1)))));
         if (c->objective.physics > 0)
             u->physics[t] = physics_term(o, next, s, a);
         if (o->spec.memory) {
@@ -229,6 +230,12 @@ static fwm_status differentiate(tr_objective *o, ad_value total)
     return ad_gradient(o->g, total, o->n_parameters, o->parameter, o->gradient);
 }
 
+/* Whether the loader draws some clips more often than others. */
+static bool weighs_clips(const tr_objective_spec *spec)
+{
+    return spec->config->data.key_state_weight != 1.0;
+}
+
 static fwm_status begin_world(tr_objective *o)
 {
     const wm_config *c = o->spec.model;
@@ -253,11 +260,14 @@ static fwm_status build(tr_objective *o)
     const wm_config *c = o->spec.model;
     FWM_TRY(ad_graph_create(&o->g, o->spec.dtype));
     if (o->spec.config->model.kind == TR_MODEL_POINTS)
-        o->model = (wm_model){.nn = {o->g, o->spec.store}, .config = c, .correction_scale = AD_NONE};
+        o->model =
+            (wm_model){.nn = {o->g, o->spec.store}, .config = c, .correction_scale = AD_NONE, .clip_weight = AD_NONE};
     else
         FWM_TRY(begin_world(o));
     o->state = ad_input(o->g, "state", ad_shape_make(4, o->spec.clip, o->spec.batch, c->nodes, c->state.count));
     o->weights = ad_input(o->g, "weights", ad_shape_make(1, TR_TERM_COUNT));
+    if (weighs_clips(&o->spec))
+        o->model.clip_weight = ad_input(o->g, "clip_weight", ad_shape_make(1, o->spec.batch));
     if (o->spec.memory)
         o->scales = ad_input(o->g, "transport_scales", ad_shape_make(1, 2));
     ad_value total;
@@ -374,12 +384,37 @@ static fwm_status copy_in(const tr_objective *o, ad_value input, const float *fr
     return FWM_OK;
 }
 
+/* The same for frames as bytes: what is loaded are the floats that reading them as floats gives. */
+static void copy_bytes_in(const tr_objective *o, ad_value input, const uint8_t *from)
+{
+    enum { BLOCK = 1024 };
+    void *data = ad_plan_data(o->plan, input);
+    int64_t B = o->spec.batch, T = o->spec.clip, n = data ? ad_count(o->g, input) / (B * T) : 0;
+    for (int64_t row = 0; row < B * T; row++) {
+        const int64_t at = (row % T * B + row / T) * n;
+        if (o->spec.dtype == AD_F32 && n > 0)
+            ds_bytes_to_floats((float *)data + at, from + row * n, n, DS_BRIGHTEST);
+        for (int64_t i = 0; o->spec.dtype == AD_F64 && i < n; i += BLOCK) {
+            float block[BLOCK];
+            const int64_t m = n - i < BLOCK ? n - i : BLOCK;
+            ds_bytes_to_floats(block, from + row * n + i, m, DS_BRIGHTEST);
+            for (int64_t k = 0; k < m; k++)
+                ((double *)data)[at + i + k] = (double)block[k];
+        }
+    }
+}
+
 fwm_status tr_objective_load(tr_objective *o, const ds_batch *batch)
 {
     FWM_CHECK(batch->count == o->spec.batch && batch->length == o->spec.clip, FWM_INVALID,
               "objective: expected a batch of %lld clips of %lld frames, found %lld of %lld", (long long)o->spec.batch,
               (long long)o->spec.clip, (long long)batch->count, (long long)batch->length);
-    FWM_TRY(copy_in(o, o->frames, batch->clip.frames, "frames"));
+    if (batch->clip.frame_bytes)
+        copy_bytes_in(o, o->frames, batch->clip.frame_bytes);
+    else
+        FWM_TRY(copy_in(o, o->frames, batch->clip.frames, "frames"));
+    for (int64_t b = 0; o->model.clip_weight != AD_NONE && b < batch->count; b++)
+        put(o, o->model.clip_weight, b, (double)batch->weight[b]);
     FWM_TRY(copy_in(o, o->state, batch->clip.state, "state"));
     FWM_TRY(copy_in(o, o->s_phy, batch->clip.s_phy, "s_phy"));
     return copy_in(o, o->actions, batch->clip.actions, "actions");

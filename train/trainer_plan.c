@@ -120,12 +120,15 @@ fwm_status tr_run_allocate(tr_run *run)
                                .limit = c->data.trajectories,
                                .seed = (uint64_t)c->seed,
                                .depth = (int)c->data.prefetch,
-                               .state_noise = c->data.state_noise};
+                               .state_noise = c->data.state_noise,
+                               .bytes = true,
+                               .key_state_weight = c->data.key_state_weight};
     FWM_TRY(ds_loader_create(&run->clips, run->world->ds, &clips));
     if (!run->identify)
         return FWM_OK;
     ds_loader_options pairs = clips;
     pairs.clip = 2;
+    pairs.key_state_weight = 1; /* the law holds everywhere alike */
     pairs.batch = c->physics.identification.batch;
     pairs.seed = (uint64_t)c->seed + 1;
     pairs.skip[DS_FRAMES] = pairs.skip[DS_S_PHY] = true;
@@ -215,15 +218,16 @@ static void print_plan(const tr_run *run, const char *name, const ad_plan *plan,
         ad_plan_print(plan, run->out);
 }
 
-/* Bytes of `depth` batches as the loader keeps them. */
-static size_t ring_bytes(const tr_run *run, int64_t batch, int64_t clip, int64_t depth, bool all)
+/* Bytes of `depth` batches as the loader keeps them; `bytes`: frames as they are stored. */
+static size_t ring_bytes(const tr_run *run, int64_t batch, int64_t clip, int64_t depth, bool all, bool bytes)
 {
     const ds_info *i = run->world->info;
     double values = 0;
     for (int f = 0; f < DS_FIELDS; f++)
         if (all || f == DS_STATE || f == DS_ACTIONS)
-            values += (double)(i->fields[f].points * i->fields[f].channels);
-    return (size_t)(values * (double)(batch * clip * depth) * sizeof(float));
+            values += (double)(i->fields[f].points * i->fields[f].channels) *
+                      (f == DS_FRAMES && bytes && i->frames_are_bytes ? 1 : sizeof(float));
+    return (size_t)(values * (double)(batch * clip * depth));
 }
 
 static size_t larger(size_t a, size_t b)
@@ -245,13 +249,13 @@ void tr_run_predict(tr_run *run)
     if (run->validation) {
         int64_t states = tr_rollout_batch(run->validation) * (tr_run_horizon(run) + 1) * m->nodes * m->state.count;
         validation = workspace_of(tr_rollout_plan(run->validation)) + (size_t)states * sizeof(float) +
-                     ring_bytes(run, tr_rollout_batch(run->validation), run->world->info->steps, 1, true);
+                     ring_bytes(run, tr_rollout_batch(run->validation), run->world->info->steps, 1, true, false);
     }
     if (run->identify)
-        rings = ring_bytes(run, c->physics.identification.batch, 2, c->data.prefetch, false);
+        rings = ring_bytes(run, c->physics.identification.batch, 2, c->data.prefetch, false, false);
     p->workspaces = larger(fit + rings, stage + validation);
     p->vectors = 5 * (size_t)run->size * sizeof(float);
-    p->batches = ring_bytes(run, c->data.batch, c->data.clip, c->data.prefetch, true);
+    p->batches = ring_bytes(run, c->data.batch, c->data.clip, c->data.prefetch, true, true);
     p->libraries = LIBRARY_BYTES;
     p->process = tr_resident_bytes(false);
     p->peak = p->process + p->workspaces + p->vectors + p->batches + p->libraries;

@@ -1,7 +1,7 @@
 /* The native layout: one file, every field one array over trajectories and steps.
  *
  *     /frames (N,T,H,W,C) u8 or f32   /actions (N,T,A)   /state (N,T,n,c)   /s_phy (N,T,m,c)   /parameters (N,P)
- *     /key_state (N,T) u8   /split (N) u8   /mesh   /coarse_mesh   /truth/<name>
+ *     /key_state (N,T) u8   /split (N) u8   /lengths (N)   /mesh   /coarse_mesh   /grid   /truth/<name>
  *     /stats/<field>/{mean,std,delta_mean,delta_std}
  *
  * /split is required, and one field at least; the rest is optional. */
@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NATIVE_VERSION = 1, TRUTHS_MAX = 4096, PATH_BYTES = 512 };
+enum { NATIVE_VERSION = 2, /* the second may have /lengths */ TRUTHS_MAX = 4096, PATH_BYTES = 512 };
 
 typedef struct fwm_file {
     ds_array fields[DS_FIELDS];
@@ -41,8 +41,9 @@ static fwm_status read_header(ds_dataset *ds)
     FWM_CHECK(strcmp(format, "fwm-dataset") == 0, FWM_DATA, "%s: /@format: expected fwm-dataset, found '%s'", ds->path,
               format);
     FWM_TRY(ds_h5_attr_i64(file, "/", "version", true, &version));
-    FWM_CHECK(version == NATIVE_VERSION, FWM_UNSUPPORTED, "%s: /@version: this program reads version %d, found %lld",
-              ds->path, NATIVE_VERSION, (long long)version);
+    FWM_CHECK(version >= 1 && version <= NATIVE_VERSION, FWM_UNSUPPORTED,
+              "%s: /@version: this program reads versions 1 to %d, found %lld", ds->path, NATIVE_VERSION,
+              (long long)version);
     FWM_TRY(ds_h5_attr_text(file, "/", "name", false, ds->arena, &info->name));
     FWM_TRY(ds_h5_attr_text(file, "/", "equation", false, ds->arena, &info->equation));
     FWM_TRY(ds_h5_attr_text(file, "/", "generator", false, ds->arena, &info->generator));
@@ -97,10 +98,29 @@ static fwm_status open_field(ds_dataset *ds, ds_field f)
         ds->info.height = a->dims[2];
         ds->info.width = a->dims[3];
         ds->info.frames_are_bytes = a->number == DS_U8;
-        a->divisor = a->number == DS_U8 ? 255.0F : 1.0F;
+        a->divisor = a->number == DS_U8 ? DS_BRIGHTEST : 1.0F;
     }
     FWM_TRY(ds_h5_attr_texts(ds->file, path, "names", field->channels, ds->arena, &field->names));
     return ds_h5_attr_texts(ds->file, path, "units", field->channels, ds->arena, &field->units);
+}
+
+/* Of trajectories that differ in length, each one's; the arrays have room for the longest. */
+static fwm_status read_lengths(ds_dataset *ds, int64_t *lengths)
+{
+    const int32_t *found;
+    int64_t n = 0;
+    if (!ds_h5_exists(ds->file, "/lengths"))
+        return FWM_OK;
+    FWM_TRY(ds_h5_read_i32(ds->file, "/lengths", 1, ds->arena, &n, &found));
+    FWM_CHECK(n == ds->info.trajectories, FWM_DATA, "%s: /lengths: expected %lld trajectories, found %lld", ds->path,
+              (long long)ds->info.trajectories, (long long)n);
+    for (int64_t i = 0; i < n; i++) {
+        FWM_CHECK(found[i] >= 1 && found[i] <= ds->info.steps, FWM_DATA,
+                  "%s: /lengths: expected 1 to %lld steps, found %d at %lld", ds->path, (long long)ds->info.steps,
+                  found[i], (long long)i);
+        lengths[i] = found[i];
+    }
+    return FWM_OK;
 }
 
 static fwm_status open_extras(ds_dataset *ds)
@@ -130,7 +150,7 @@ static fwm_status open_extras(ds_dataset *ds)
     for (int64_t i = 0; i < info->trajectories; i++)
         lengths[i] = info->steps;
     info->lengths = lengths;
-    return FWM_OK;
+    return read_lengths(ds, lengths);
 }
 
 static fwm_status read_stats(ds_dataset *ds, ds_field f)
@@ -168,6 +188,7 @@ static fwm_status open_fwm(ds_dataset *ds)
         FWM_TRY(read_stats(ds, f));
     FWM_TRY(ds_mesh_read(ds->file, "/mesh", ds->arena, &ds->info.mesh));
     FWM_TRY(ds_mesh_read(ds->file, "/coarse_mesh", ds->arena, &ds->info.coarse_mesh));
+    FWM_TRY(ds_grid_read(ds->file, "/grid", ds->arena, &ds->info.grid));
     FWM_TRY(ds_h5_members(ds->file, "/truth", TRUTHS_MAX, ds->arena, &ds->info.truths, &names));
     ds->info.truth_names = names;
     return FWM_OK;
@@ -186,22 +207,23 @@ static void close_fwm(ds_dataset *ds)
     ds->self = NULL;
 }
 
-static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, float *out)
+static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, ds_as as,
+                             void *out)
 {
     fwm_file *self = ds->self;
-    return ds_array_read_steps(&self->fields[f], trajectory, start, length, out);
+    return ds_array_read_steps(&self->fields[f], trajectory, start, length, as, out);
 }
 
 static fwm_status read_parameters(ds_dataset *ds, int64_t trajectory, float *out)
 {
     fwm_file *self = ds->self;
-    return ds_array_read_steps(&self->parameters, 0, trajectory, 1, out);
+    return ds_array_read_steps(&self->parameters, 0, trajectory, 1, DS_AS_FLOATS, out);
 }
 
 static fwm_status read_key_state(ds_dataset *ds, int64_t trajectory, int64_t start, int64_t length, uint8_t *out)
 {
     fwm_file *self = ds->self;
-    return ds_array_read_bytes(&self->key_state, trajectory, start, length, out);
+    return ds_array_read_steps(&self->key_state, trajectory, start, length, DS_AS_BYTES, out);
 }
 
 static fwm_status read_truth(ds_dataset *ds, int64_t i, int64_t *count, const double **values)

@@ -184,7 +184,6 @@ static fwm_status open_source(ds_dataset *ds, mapped *m, int64_t i)
     s->time = axis_of(m, 't');
     for (int d = 0; d < m->grid.dims; d++)
         s->space[d] = axis_of(m, letters[m->field][d]);
-    s->keep = !m->after;
     s->divisor = m->field == DS_FRAMES ? 0 : 1;
     FWM_TRY(ds_source_open(s, 0, 0, &m->grid));
     m->count++;
@@ -280,14 +279,15 @@ static void close_generic(ds_dataset *ds)
     ds->self = NULL;
 }
 
-static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, float *out)
+static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, ds_as as,
+                             void *out)
 {
     generic_data *self = ds->self;
     mapped *m = self->fields;
     while (m->field != f)
         m++;
     return ds_source_read(&m->sources[m->after ? trajectory : 0], &m->grid, trajectory, start, length,
-                          ds->info.fields[f].channels, out);
+                          ds->info.fields[f].channels, as, out);
 }
 
 const ds_layout ds_layout_generic = {

@@ -134,7 +134,6 @@ static fwm_status add_source(ds_dataset *ds, ds_source source)
     ds_field_info *state = &ds->info.fields[DS_STATE];
     ds_source *s = &self->sources[self->count];
     *s = source;
-    s->keep = true;
     s->divisor = 1;
     s->channel = state->channels;
     FWM_TRY(ds_source_open(s, ds->info.trajectories, s->time < 0 ? 0 : ds->info.steps, &self->grid));
@@ -359,14 +358,15 @@ static void close_pdebench(ds_dataset *ds)
     ds->self = NULL;
 }
 
-static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, float *out)
+static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, ds_as as,
+                             void *out)
 {
     pde_data *self = ds->self;
     int64_t width = ds->info.fields[f].channels;
     if (self->groups)
-        return ds_source_read(&self->sources[trajectory], &self->grid, 0, start, length, width, out);
+        return ds_source_read(&self->sources[trajectory], &self->grid, 0, start, length, width, as, out);
     for (int64_t i = 0; i < self->count; i++)
-        FWM_TRY(ds_source_read(&self->sources[i], &self->grid, trajectory, start, length, width, out));
+        FWM_TRY(ds_source_read(&self->sources[i], &self->grid, trajectory, start, length, width, as, out));
     return FWM_OK;
 }
 

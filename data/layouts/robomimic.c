@@ -221,7 +221,7 @@ static fwm_status choose_parts(ds_dataset *ds)
 
 /* ---- opening --------------------------------------------------------------------------------------------------- */
 
-/* Opens a part of a demonstration, time first, and adds its components to *channels. Each read opens it anew. */
+/* Opens a part of a demonstration, time first, and adds its components to *channels. */
 static fwm_status open_source(ds_dataset *ds, demo *d, const char *path, const ds_grid *grid, ds_source *s,
                               int64_t *channels)
 {
@@ -351,21 +351,30 @@ static fwm_status open_robomimic(ds_dataset *ds)
 
 static void close_robomimic(ds_dataset *ds)
 {
-    fwm_free(ds->self); /* sources are closed after each read */
+    robomimic_data *self = ds->self;
+    for (int64_t i = 0; self && i < self->count; i++) {
+        demo *d = &self->demos[i];
+        ds_source_close(&d->actions);
+        ds_source_close(&d->frames);
+        for (int64_t k = 0; d->state && k < self->n_state; k++)
+            ds_source_close(&d->state[k]);
+    }
+    fwm_free(self);
     ds->self = NULL;
 }
 
-static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, float *out)
+static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, ds_as as,
+                             void *out)
 {
     robomimic_data *self = ds->self;
     demo *d = &self->demos[trajectory];
     int64_t width = ds->info.fields[f].channels;
     if (f == DS_FRAMES)
-        return ds_source_read(&d->frames, &self->picture, 0, start, length, width, out);
+        return ds_source_read(&d->frames, &self->picture, 0, start, length, width, as, out);
     if (f == DS_ACTIONS)
-        return ds_source_read(&d->actions, &no_grid, 0, start, length, width, out);
+        return ds_source_read(&d->actions, &no_grid, 0, start, length, width, as, out);
     for (int64_t i = 0; i < self->n_state; i++)
-        FWM_TRY(ds_source_read(&d->state[i], &no_grid, 0, start, length, width, out));
+        FWM_TRY(ds_source_read(&d->state[i], &no_grid, 0, start, length, width, as, out));
     return FWM_OK;
 }
 

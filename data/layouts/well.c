@@ -16,13 +16,12 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { ORDERS = 3, KEPT_FILES = 8, FIELDS_MAX = 1024, CONDITIONS_MAX = 256 };
+enum { ORDERS = 3, FIELDS_MAX = 1024, CONDITIONS_MAX = 256 };
 
 /* One file. */
 typedef struct well_part {
     ds_h5 *file;
     bool own;                    /* opened here, not by the dataset */
-    bool keep;                   /* its arrays stay open: not in folders of many, each array has a chunk cache */
     int64_t first, count, steps; /* its trajectories */
     int64_t n_state, n_actions;
     ds_source *state, *actions;
@@ -199,7 +198,6 @@ static fwm_status read_source(const well_part *part, const ds_grid *grid, int or
     for (int d = 0; d < grid->dims; d++)
         if (varies[d])
             s->space[d] = axes++;
-    s->keep = part->keep;
     s->divisor = 1; /* bytes are numbers here, not brightness */
     FWM_TRY(ds_source_open(s, part->count, part->steps, grid));
     axes += order > 0 ? order : 0;
@@ -444,7 +442,6 @@ static fwm_status open_well(ds_dataset *ds)
     self->parts = fwm_arena_alloc(ds->arena, (size_t)count * sizeof *self->parts);
     FWM_CHECK(self->parts, FWM_MEMORY, "%s: out of memory", ds->path);
     for (; self->count < count; self->count++) {
-        self->parts[self->count].keep = count <= KEPT_FILES;
         fwm_status status = open_part(ds, &self->parts[self->count], files[self->count].path);
         if (status != FWM_OK) {
             self->count++; /* closed with the others */
@@ -487,7 +484,8 @@ static well_part *part_of(const ds_dataset *ds, int64_t trajectory)
     return &self->parts[low];
 }
 
-static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, float *out)
+static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int64_t start, int64_t length, ds_as as,
+                             void *out)
 {
     static const ds_grid point = {0};
     well_data *self = ds->self;
@@ -496,7 +494,7 @@ static fwm_status read_field(ds_dataset *ds, ds_field f, int64_t trajectory, int
     ds_source *sources = state ? part->state : part->actions;
     for (int64_t i = 0; i < (state ? part->n_state : part->n_actions); i++)
         FWM_TRY(ds_source_read(&sources[i], state ? &self->grid : &point, trajectory - part->first, start, length,
-                               ds->info.fields[f].channels, out));
+                               ds->info.fields[f].channels, as, out));
     return FWM_OK;
 }
 

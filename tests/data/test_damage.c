@@ -199,7 +199,8 @@ Test(data_damage, attributes_are_checked)
 {
     expect_attribute("/", "format", false, 0, FWM_DATA, "one of the layouts that are read (fwm");
     expect_attribute("/", "version", false, 0, FWM_DATA, "/@version: expected an attribute, found none");
-    expect_attribute("/", "version", true, 2, FWM_UNSUPPORTED, "/@version: this program reads version 1, found 2");
+    expect_attribute("/", "version", true, 3, FWM_UNSUPPORTED,
+                     "/@version: this program reads versions 1 to 2, found 3");
     expect_attribute("/", "config", true, 2, FWM_DATA, "/@config: expected text");
     expect_attribute("/state", "names", true, 2, FWM_DATA, "/state@names: expected 2 texts");
     expect_attribute("/mesh", "cell", false, 0, FWM_DATA, "/mesh@cell: expected an attribute");

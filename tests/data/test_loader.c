@@ -338,3 +338,144 @@ Test(data_loader, sequence_gives_whole_trajectories_in_order)
     ds_sequence_destroy(&sequence);
     cr_assert_eq(ds_sequence_create(&sequence, ds, DS_TRAIN, 0, 0, NULL), FWM_INVALID);
 }
+
+Test(data_loader, threads_and_bytes_change_nothing)
+{
+    ds_loader *plain = open_loader((ds_loader_options){.seed = 9, .state_noise = 0.1, .threads = 1, .depth = 2});
+    enum { KINDS = 4, FRAMES = BATCH * CLIP * SAMPLE_H * SAMPLE_W * SAMPLE_C };
+    ds_loader *others[KINDS];
+    for (int i = 0; i < KINDS; i++)
+        others[i] = open_loader((ds_loader_options){
+            .seed = 9, .state_noise = 0.1, .threads = 1 + 5 * (i / 2), .depth = 2 + i, .bytes = i % 2});
+    for (int k = 0; k < STEPS; k++) {
+        const ds_batch a = next(plain);
+        for (int i = 0; i < KINDS; i++) {
+            const ds_batch b = next(others[i]);
+            cr_assert_arr_eq(a.trajectory, b.trajectory, BATCH * sizeof *a.trajectory);
+            cr_assert_arr_eq(a.start, b.start, BATCH * sizeof *a.start);
+            cr_assert_arr_eq(a.clip.state, b.clip.state,
+                             BATCH * CLIP * SAMPLE_NODES * SAMPLE_FIELDS * sizeof *a.clip.state);
+            cr_assert_eq(b.clip.frames == NULL, i % 2 == 1);
+            for (int j = 0; j < FRAMES; j++)
+                cr_assert_eq(a.clip.frames[j], i % 2 ? (float)b.clip.frame_bytes[j] / 255.0F : b.clip.frames[j]);
+        }
+    }
+    for (int i = 0; i < KINDS; i++)
+        ds_loader_destroy(&others[i]);
+    ds_loader_destroy(&plain);
+}
+
+static bool has_key_state(int64_t trajectory, int64_t start)
+{
+    for (int64_t t = start; t < start + CLIP; t++)
+        if ((trajectory + t) % 3 == 0)
+            return true;
+    return false;
+}
+
+/* Any function of a clip has the same weighted mean over batches as it has over all clips; of what is drawn more often,
+ * more comes. The mean of n draws is off by less than 5 deviations / sqrt(n). */
+static void check_unbiased(ds_loader *loader, const double *scores, double factor)
+{
+    enum { DRAWS = 4000 };
+    double mean = 0, all = 0, square = 0, weights = 0, rates[CLIPS], sum = 0;
+    int64_t seen[SAMPLE_N][STARTS] = {{0}};
+    for (int k = 0; k < DRAWS; k++) {
+        const ds_batch b = next(loader);
+        for (int r = 0; r < BATCH; r++) {
+            const double f = (double)b.weight[r] * (double)(b.trajectory[r] * b.trajectory[r] + 3 * b.start[r]);
+            mean += f / (DRAWS * BATCH);
+            square += f * f / (DRAWS * BATCH);
+            weights += (double)b.weight[r] / (DRAWS * BATCH);
+            seen[b.trajectory[r]][b.start[r]]++;
+        }
+    }
+    for (int64_t i = 0; i < CLIPS; i++) {
+        int64_t trajectory, start;
+        ds_loader_clip(loader, i, &trajectory, &start);
+        rates[i] = (scores ? scores[i] : 1) * (has_key_state(trajectory, start) ? factor : 1);
+        sum += rates[i];
+        all += (double)(trajectory * trajectory + 3 * start) / CLIPS;
+    }
+    cr_assert_lt(fabs(mean - all), 5 * sqrt(square / (DRAWS * BATCH)), "%g, expected %g", mean, all);
+    cr_assert_lt(fabs(weights - 1), 0.05);
+    for (int64_t i = 0; i < CLIPS; i++) {
+        int64_t trajectory, start;
+        ds_loader_clip(loader, i, &trajectory, &start);
+        const double expected = rates[i] / sum * DRAWS * BATCH, found = (double)seen[trajectory][start];
+        cr_assert_lt(fabs(found - expected), 6 * sqrt(expected) + 1, "clip %d: %g, expected %g", (int)i, found,
+                     expected);
+    }
+}
+
+Test(data_loader, key_states_come_more_often_and_weigh_less)
+{
+    ds_loader *loader = open_loader((ds_loader_options){.seed = 6, .key_state_weight = 4, .clip = CLIP});
+    /* Every window of four steps has a key state in the sample: none is rarer than the others. */
+    check_unbiased(loader, NULL, 4);
+    double scores[CLIPS];
+    for (int i = 0; i < CLIPS; i++)
+        scores[i] = i % 7 == 0 ? 9 : 1 + i % 2;
+    cr_assert_eq(ds_loader_set_scores(loader, scores), FWM_OK, "%s", fwm_error_message());
+    check_unbiased(loader, scores, 4);
+    ds_loader_destroy(&loader);
+    loader = open_loader((ds_loader_options){.seed = 6, .key_state_weight = 5, .clip = 1});
+    int64_t keys = 0, n = 0;
+    for (int k = 0; k < 2000; k++) {
+        const ds_batch b = next(loader);
+        for (int r = 0; r < BATCH; r++, n++) {
+            const bool key = (b.trajectory[r] + b.start[r]) % 3 == 0;
+            keys += key;
+            cr_assert_eq(b.clip.key_state[r], key);
+        }
+    }
+    /* A third of the steps is a key state: 5/3 of 5/3 + 2/3 of the draws. */
+    cr_assert_lt(fabs((double)keys / (double)n - 5.0 / 7.0), 0.02, "%g", (double)keys / (double)n);
+    ds_loader_destroy(&loader);
+}
+
+Test(data_loader, scores_act_from_the_next_batch_and_resume)
+{
+    double scores[CLIPS] = {0};
+    record found, again;
+    scores[5] = 1;
+    scores[CLIPS - 1] = 3;
+    ds_loader *loader = open_loader((ds_loader_options){.seed = 8, .depth = 4}), *other = NULL;
+    for (int k = 0; k < 7; k++)
+        (void)next(loader);
+    cr_assert_eq(ds_loader_set_scores(loader, scores), FWM_OK);
+    other = open_loader((ds_loader_options){.seed = 8, .depth = 2, .threads = 1});
+    cr_assert_eq(ds_loader_set_scores(other, scores), FWM_OK);
+    cr_assert_eq(ds_loader_seek(other, 7), FWM_OK);
+    for (int k = 7; k < 30; k++) {
+        const ds_batch b = next(loader);
+        cr_assert_eq(b.step, k);
+        for (int r = 0; r < BATCH; r++) {
+            int64_t i[2], start[2];
+            ds_loader_clip(loader, 5, &i[0], &start[0]);
+            ds_loader_clip(loader, CLIPS - 1, &i[1], &start[1]);
+            const int which = b.trajectory[r] == i[1];
+            cr_assert(b.trajectory[r] == i[which] && b.start[r] == start[which]);
+            cr_assert_float_eq(b.weight[r], which ? 4.0F / (3 * CLIPS) : 4.0F / CLIPS, 1e-6F);
+        }
+        memcpy(found.trajectory, b.trajectory, sizeof found.trajectory);
+        take(other, &again);
+        cr_assert_arr_eq(found.trajectory, again.trajectory, sizeof found.trajectory);
+    }
+    cr_assert_eq(ds_loader_set_scores(loader, NULL), FWM_OK);
+    cr_assert_eq(ds_loader_seek(loader, 3), FWM_OK);
+    take(loader, &found);
+    ds_loader_destroy(&other);
+    other = open_loader((ds_loader_options){.seed = 8});
+    cr_assert_eq(ds_loader_seek(other, 3), FWM_OK);
+    take(other, &again);
+    cr_assert_arr_eq(&found, &again, sizeof found);
+    scores[2] = -1;
+    cr_assert_eq(ds_loader_set_scores(loader, scores), FWM_INVALID);
+    scores[2] = NAN;
+    cr_assert_eq(ds_loader_set_scores(loader, scores), FWM_INVALID);
+    memset(scores, 0, sizeof scores);
+    cr_assert_eq(ds_loader_set_scores(loader, scores), FWM_INVALID);
+    ds_loader_destroy(&other);
+    ds_loader_destroy(&loader);
+}

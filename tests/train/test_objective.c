@@ -38,6 +38,8 @@ static void open_memory(setting *s)
     cr_assert(ot_memory_geometry(s->memory)->ready);
 }
 
+static const char *extra_setting = "seed=1";
+
 static void open_setting(setting *s, const char *code)
 {
     char file[SMALL_PATH + 64], transport[64];
@@ -54,8 +56,10 @@ static void open_setting(setting *s, const char *code)
                           "transport.blur=1.5",
                           "data.batch=2",
                           "objective.kl_balance=[0.5, 0.5]",
-                          "model.latent.free_nats=0.01"};
-    cr_assert_eq(tr_config_load(&s->config, SMALL_CONFIG, sets, 8), FWM_OK, "%s", fwm_error_message());
+                          "model.latent.free_nats=0.01",
+                          extra_setting};
+    cr_assert_eq(tr_config_load(&s->config, SMALL_CONFIG, sets, sizeof sets / sizeof *sets), FWM_OK, "%s",
+                 fwm_error_message());
     cr_assert_eq(tr_world_open(&s->world, s->config, NULL, NULL), FWM_OK, "%s", fwm_error_message());
     s->world->correction_scale[0] = 0.05;
     open_memory(s);
@@ -209,5 +213,39 @@ Test(objective, steps_do_not_allocate, .timeout = 120)
         cr_assert_eq(tr_objective_remember(s.objective, 1000 * k), FWM_OK, "%s", fwm_error_message());
     }
     cr_assert_eq(fwm_allocation_count(), before, "%zu allocations in five steps", fwm_allocation_count() - before);
+    close_setting(&s);
+}
+
+/* With weights, each term is the mean of what its clips give times their weights: linear in them, and the same as
+ * without where they are 1. */
+Test(objective, clips_weigh_what_the_loader_says, .timeout = 120)
+{
+    setting plain = {.folder = ""}, s = {.folder = ""};
+    const double all[TR_TERM_COUNT] = {1, 1, 0.1, 0.1, 0, 0, 0.1};
+    const float weights[4][2] = {{1, 1}, {2, 0}, {0, 2}, {0.5F, 1.75F}};
+    double terms[5][TR_TERM_COUNT];
+    open_setting(&plain, "state");
+    (void)loss_of(&plain, all, terms[4]);
+    close_setting(&plain);
+    extra_setting = "data.key_state_weight=3";
+    open_setting(&s, "state");
+    for (int k = 0; k < 4; k++) {
+        s.batch.weight[0] = weights[k][0];
+        s.batch.weight[1] = weights[k][1];
+        cr_assert_eq(tr_objective_load(s.objective, &s.batch), FWM_OK);
+        (void)loss_of(&s, all, terms[k]);
+    }
+    for (int t = 0; t < TR_TERM_COUNT; t++) {
+        if (t == TR_TERM_TRANSPORT || t == TR_TERM_EDGE)
+            continue; /* clouds, not means */
+        const double a = terms[1][t], b = terms[2][t], tolerance = 1e-12 * (fabs(a) + fabs(b));
+        /* Two graphs draw their latent noise differently: only the estimate of the start has none. */
+        cr_expect(t != TR_TERM_START || fabs(terms[0][t] - terms[4][t]) <= tolerance,
+                  "%s: with weights of 1: %.17g, without: %.17g", tr_term_name((tr_term)t), terms[0][t], terms[4][t]);
+        cr_expect(fabs(terms[0][t] - (a + b) / 2) <= tolerance, "%s: %.17g", tr_term_name((tr_term)t), terms[0][t]);
+        cr_expect(fabs(terms[3][t] - (0.5 * a + 1.75 * b) / 2) <= tolerance, "%s", tr_term_name((tr_term)t));
+        cr_expect(a > 0 && b > 0 && a != b, "%s: %g %g", tr_term_name((tr_term)t), a, b);
+    }
+    check(&s, all, "", "weighted clips");
     close_setting(&s);
 }

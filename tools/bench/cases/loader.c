@@ -111,7 +111,7 @@ static void rest(void *self)
     (void)nanosleep(&(struct timespec){.tv_nsec = 15000000}, NULL);
 }
 
-/* size: steps of a chunk, gzip level, batches of a run. */
+/* size: steps of a chunk, gzip level, batches of a run, whether frames come as bytes. */
 static fwm_status open_case(bench_job *job)
 {
     state *s = job->self = fwm_calloc(1, sizeof *s);
@@ -131,7 +131,8 @@ static fwm_status open_case(bench_job *job)
     bench_forget(path);
     FWM_TRY(status);
     FWM_TRY(bench_plain_file(&s->fd, (int64_t)TRAJECTORIES * STEPS * FRAME));
-    const ds_loader_options options = {.split = DS_TRAIN, .clip = CLIP, .batch = BATCH, .seed = 1};
+    const ds_loader_options options = {
+        .split = DS_TRAIN, .clip = CLIP, .batch = BATCH, .seed = 1, .bytes = job->row->size[3] != 0};
     job->items = (double)(s->batches * BATCH) * CLIP * FRAME;
     return ds_loader_create(&s->loader, s->ds, &options);
 }
@@ -158,7 +159,9 @@ static void close_case(void *self)
     }
 
 extern const bench_case bench_cases_loader[];
-const bench_case bench_cases_loader[] = {LOADER("loader_chunked", "chunks of 8 frames", CLIP, 0, 32),
-                                         LOADER("loader_contiguous", "whole trajectories in one piece", STEPS, 0, 32),
-                                         LOADER("loader_gzip", "chunks of 8 frames, gzip level 1", CLIP, 1, 8),
-                                         {0}};
+const bench_case bench_cases_loader[] = {
+    LOADER("loader_chunked", "chunks of 8 frames, as bytes", CLIP, 0, 32, 1),
+    LOADER("loader_contiguous", "whole trajectories in one piece, as bytes", STEPS, 0, 32, 1),
+    LOADER("loader_floats", "chunks of 8 frames, as floats (bytes of the file counted)", CLIP, 0, 32, 0),
+    LOADER("loader_gzip", "chunks of 8 frames, gzip level 1, as bytes", CLIP, 1, 8, 1),
+    {0}};

@@ -83,6 +83,7 @@ static fwm_status open_step(bench_job *job)
                                      .batch = c->data.batch,
                                      .seed = (uint64_t)c->seed,
                                      .depth = (int)c->data.prefetch,
+                                     .bytes = true,
                                      .state_noise = c->data.state_noise};
     FWM_TRY(ds_loader_create(&s->loader, s->world->ds, &clips));
     job->items = 1;
