@@ -65,6 +65,7 @@ typedef struct fem_equation {
     fem_parameter parameter[FEM_MAX_PARAMETERS];
     int n_ambient; /* trailing actions that the pointwise functions read; those before them are powers of sources */
     const char *ambient[4], *ambient_unit[4];
+    const char *source; /* what a source is called: "heater"; NULL: "source" */
     /* True where R is affine in (u1,u0) for these scalar parameter values (one value a parameter; per-cell ones: the
      * first). */
     bool (*is_linear)(const double *theta);
@@ -77,7 +78,15 @@ typedef struct fem_equation {
     void (*riesz)(int dim, const double *theta, double dt, double *mass, double *stiffness);
     /* The uniform state where the shared factor of nonlinear steps is taken; NULL: zero. */
     void (*rest)(int dim, const double *theta, double *u);
+    /* How suddenly states [n,c] change between u0 and u1, dt apart [1/time]: the criterion of key states. NULL: the
+     * equation has none. */
+    double (*event_rate)(const fem_mesh *mesh, const float *u1, const float *u0, double dt);
+    const char *event_about;
+    /* The stable state that u [n,c] would relax to without control, where u tells: from 0, or FEM_BASIN_OPEN. NULL: the
+     * equation has none. */
+    int (*basin)(const fem_mesh *mesh, const double *u);
 } fem_equation;
+enum { FEM_BASIN_OPEN = -1 };
 
 /* c: components of all fields in dim dimensions. */
 int fem_equation_components(const fem_equation *equation, int dim);

@@ -38,6 +38,8 @@ typedef struct tr_map { /* in the order given */
     struct tr_named_real {
         const char *name;
         double value;
+        const char *file; /* where it was given */
+        int line, column;
     } * items;
 } tr_map;
 
@@ -52,7 +54,13 @@ enum tr_layout {
     TR_LAYOUT_ROBOMIMIC,
     TR_LAYOUT_GENERIC
 };
-enum tr_equation { TR_EQUATION_NONE, TR_EQUATION_HEAT };
+enum tr_equation { /* as in physics/forms, after none */
+                   TR_EQUATION_NONE,
+#define X(name) TR_EQUATION_##name,
+#include "forms.def"
+#undef X
+};
+enum tr_control { TR_CONTROL_CONSTANT, TR_CONTROL_HELD, TR_CONTROL_SMOOTH };
 enum tr_norm { TR_NORM_DUAL, TR_NORM_LUMPED, TR_NORM_STEP };
 enum tr_prior { TR_PRIOR_NONE, TR_PRIOR_FEM };
 enum tr_code { TR_CODE_LATENT, TR_CODE_FEATURE, TR_CODE_STATE };
@@ -83,14 +91,18 @@ typedef struct tr_config {
         int64_t cells[2]; /* x, y */
         double size[2];
         int64_t coarse_cells[2], frame[2]; /* frame: height, width */
+        int equation;                      /* position in physics/forms */
         tr_map truth, nominal;
-        tr_matrix inclusions; /* k, x, y, radius */
-        tr_matrix heaters;    /* x, y */
-        double heater_half_width, heater_power;
-        double ood_power[2]; /* factor on heater_power */
-        int64_t hold[2];     /* frames */
+        tr_matrix inclusions;     /* value, x, y, radius */
+        const char *inclusion_of; /* a parameter; "": the first that may vary */
+        tr_matrix sources;        /* x, y */
+        double source_half_width, source_power;
+        double power[2], ood_power[2]; /* factors on source_power */
+        int64_t hold[2];               /* frames */
         double on_probability;
-        double ambient[2], correlation_length[2], deviation[2], offset[2], frame_range[2];
+        int control, ambient_control;
+        double ambient[2], ood_ambient[2], correlation_length[2], deviation[2], offset[2], frame_range[2];
+        double key_rate;
         double vignetting, noise;
         bool compress;
         int toy;
@@ -226,7 +238,7 @@ fwm_status tr_config_help(const char *path, char **text) FWM_MUST_USE;
  * where the text is anything else, or the size is below one byte or above 2^60. */
 bool tr_bytes_parse(const char *text, size_t *bytes);
 
-/* The word of a choice: tr_config_word("physics.equation", TR_EQUATION_HEAT) is "heat"; NULL outside the table. */
+/* The word of a choice: tr_config_word("physics.equation", TR_EQUATION_heat) is "heat"; NULL outside the table. */
 const char *tr_config_word(const char *path, int choice);
 
 #endif

@@ -92,8 +92,16 @@
 
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-/* Parameters of the equations' laws, by the names that the laws give them. */
-#define HEAT WORDS("conductivity", "loss", "radiation", "temperature")
+/* The equations are the files of physics/forms; the names of their parameters are checked once it is known which
+ * equation it is (config_rules.c). */
+static const char *const controls[] = {"constant", "held", "smooth", NULL};
+static const char *const model_equations[] = {"none",
+#define X(name) #name,
+#include "forms.def"
+#undef X
+                                              NULL};
+#define EQUATIONS (model_equations + 1)
+#define PARAMETERS NULL
 #define MANY 1e9
 
 /* clang-format off */
@@ -126,7 +134,7 @@ const tr_row tr_config_rows[] = {
     INT(simulate.train, "64", 1, MANY, "trajectories", "Training split"),
     INT(simulate.validation, "16", 0, MANY, "trajectories", "Validation split"),
     INT(simulate.test, "32", 0, MANY, "trajectories", "Test split"),
-    INT(simulate.test_ood, "32", 0, MANY, "trajectories", "Test split with heaters outside the training range (ood_power)"),
+    INT(simulate.test_ood, "32", 0, MANY, "trajectories", "Test split with actions outside the training range (ood_power, ood_ambient)"),
     INT(simulate.steps, "41", 2, 100000, "frames", "Length of a trajectory, the start included"),
     REAL_ABOVE(simulate.dt, "5.0e-4", 0, 1e6, "time", "Time between frames"),
     INT(simulate.substeps, "4", 1, 10000, "steps", "Implicit steps of the truth between two frames; the cheap simulation takes one"),
@@ -136,22 +144,29 @@ const tr_row tr_config_rows[] = {
     REAL2_ABOVE(simulate.size, "[1, 1]", 0, 1e6, "length", "Extent of the plate along x and y"),
     INT2(simulate.coarse_cells, "[16, 16]", 1, 4096, "cells", "Cells of the cheap simulation's mesh"),
     INT2(simulate.frame, "[64, 64]", 8, 4096, "pixels", "Height and width of a frame"),
-    MAP(simulate.truth, "{}", HEAT, 0, 1e9, "", "Parameters of the true law (the inclusions override conductivity where they are)"),
-    MAP(simulate.nominal, "{}", HEAT, 0, 1e9, "", "Parameters of the cheap simulation's law"),
-    MATRIX(simulate.inclusions, "[]", 4, 0, 1e9, "-, length", "Discs of another conductivity: [k, x, y, radius]"),
-    MATRIX(simulate.heaters, "[]", 2, 0, 1e6, "length", "Centres of the heaters: [x, y]; each is one action"),
-    REAL_ABOVE(simulate.heater_half_width, "0.1", 0, 1e6, "length", "Half the width of a square heater"),
-    REAL(simulate.heater_power, "300", 0, 1e9, "temperature/time", "Heating rate of a heater at full power"),
-    RANGE(simulate.ood_power, "[1, 2]", 0, 1e3, "-", "Range of the powers in test_ood, as a factor of full power"),
-    INT_RANGE(simulate.hold, "[4, 12]", 1, 100000, "frames", "Range of the time for which a power is held"),
-    REAL(simulate.on_probability, "0.7", 0, 1, "-", "Probability that a heater is on while a power is held"),
-    RANGE(simulate.ambient, "[-0.5, 0.5]", -1e6, 1e6, "temperature", "Range of the ambient temperature, the last action"),
+    ENUM(simulate.equation, "heat", EQUATIONS, "The governing equation of the truth"),
+    MAP(simulate.truth, "{}", PARAMETERS, 0, 1e9, "", "Parameters of the true law by the equation's names; absent: 0 where it may be, the term is not in the law"),
+    MAP(simulate.nominal, "{}", PARAMETERS, 0, 1e9, "", "Parameters of the cheap simulation's law; absent: likewise"),
+    MATRIX(simulate.inclusions, "[]", 4, 0, 1e9, "-, length", "Discs of the truth where a parameter has another value: [value, x, y, radius]"),
+    STRING(simulate.inclusion_of, "\"\"", "The parameter that the inclusions change; empty: the equation's first that may vary in space"),
+    MATRIX(simulate.sources, "[]", 2, 0, 1e6, "length", "Centres of square sources (heaters, spots): [x, y]; each is one action"),
+    REAL_ABOVE(simulate.source_half_width, "0.1", 0, 1e6, "length", "Half the width of a source"),
+    REAL(simulate.source_power, "300", 0, 1e9, "field/time", "Rate of a source at full power"),
+    RANGE(simulate.power, "[0, 1]", -1e3, 1e3, "-", "Range of the powers of sources that are on, as a factor of full power"),
+    RANGE(simulate.ood_power, "[1, 2]", -1e3, 1e3, "-", "The same in test_ood"),
+    INT_RANGE(simulate.hold, "[4, 12]", 1, 100000, "frames", "Range of the time for which an action is held, or taken to its next value"),
+    REAL(simulate.on_probability, "0.7", 0, 1, "-", "Probability that an action that changes is on while it is held"),
+    ENUM(simulate.control, "held", (controls + 1), "How the powers change: held for a while, or led smoothly from value to value"),
+    ENUM(simulate.ambient_control, "constant", controls, "The same for the ambient actions (ambient temperature, uniform field); constant: one value a trajectory, above which the start has its mean"),
+    RANGE(simulate.ambient, "[-0.5, 0.5]", -1e6, 1e6, "of the action", "Range of the ambient actions, which come last"),
+    RANGE(simulate.ood_ambient, "[-0.5, 0.5]", -1e6, 1e6, "of the action", "The same in test_ood"),
     RANGE(simulate.correlation_length, "[0.10, 0.25]", 1e-6, 1e6, "length", "Range of the initial field's correlation length"),
-    RANGE(simulate.deviation, "[0.4, 0.8]", 0, 1e6, "temperature", "Range of the initial field's standard deviation"),
-    RANGE(simulate.offset, "[-0.2, 0.2]", -1e6, 1e6, "temperature", "Range of the initial field's mean above ambient"),
-    RANGE(simulate.frame_range, "[-2, 4]", -1e6, 1e6, "temperature", "Temperatures at the two ends of the colour map"),
+    RANGE(simulate.deviation, "[0.4, 0.8]", 0, 1e6, "field", "Range of the initial field's standard deviation"),
+    RANGE(simulate.offset, "[-0.2, 0.2]", -1e6, 1e6, "field", "Range of the initial field's mean, above a constant ambient"),
+    RANGE(simulate.frame_range, "[-2, 4]", -1e6, 1e6, "field", "Values at the two ends of the colour map"),
     REAL(simulate.vignetting, "0.7", 0, 1, "-", "Darkening of the frame's corners: brightness is 1 - vignetting r^2"),
     REAL(simulate.noise, "0.02", 0, 1, "-", "Standard deviation of the camera's noise, of full brightness"),
+    REAL_ABOVE(simulate.key_rate, "0.25", 0, 1e9, "1/time", "Key states: frames reached by a change faster than this, as the equation measures it"),
     BOOL(simulate.compress, "false", "Compress frames (shuffle, gzip 1)"),
     ENUM(simulate.toy, "none", WORDS("none", "discs", "moons", "gaussians", "line", "duffing"), "A dataset of points instead of a simulation (data/toys.h); train, validation and test count points"),
     INT(simulate.toy_dimensions, "2", 2, 64, "-", "Dimensions of the points (above 2: gaussians and duffing)"),
@@ -170,10 +185,10 @@ const tr_row tr_config_rows[] = {
     REAL_ABOVE(data.key_state_weight, "1", 0, 1e6, "-", "How much more often training clips with a key state are drawn; the loss weighs them less, so that it estimates the same mean"),
     REAL(data.state_noise, "0", 0, 10, "deviations", "Noise added to the states of the training split, in units of their deviation"),
 
-    ENUM(physics.equation, "heat", WORDS("none", "heat"), "The governing equation; none: no physics in the model"),
-    MAP(physics.parameters, "{}", HEAT, 0, 1e9, "", "Starting values of the law's parameters as the model knows them; absent: 0, the term is not in the law"),
-    STRINGS(physics.learn, "[]", 0, 16, HEAT, "Parameters that are fitted to the data"),
-    STRINGS(physics.field, "[]", 0, 16, HEAT, "Learned parameters that have a value for each cell"),
+    ENUM(physics.equation, "heat", model_equations, "The governing equation; none: no physics in the model"),
+    MAP(physics.parameters, "{}", PARAMETERS, 0, 1e9, "", "Starting values of the law's parameters as the model knows them; absent: 0, the term is not in the law"),
+    STRINGS(physics.learn, "[]", 0, 16, PARAMETERS, "Parameters that are fitted to the data"),
+    STRINGS(physics.field, "[]", 0, 16, PARAMETERS, "Learned parameters that have a value for each cell"),
     INT(physics.substeps, "1", 1, 1000, "steps", "Implicit steps of the prior between two frames"),
     INT(physics.identification.steps, "300", 0, MANY, "steps", "Optimisation steps; 0: none"),
     INT(physics.identification.batch, "16", 1, 4096, "transitions", "Transitions a step"),
@@ -382,7 +397,7 @@ void tr_row_expected(const tr_row *row, char *buf, size_t capacity)
         if (row->choices != NULL)
             (void)snprintf(buf, capacity, "a mapping from %s to numbers", inner);
         else
-            (void)snprintf(buf, capacity, "a mapping from strings to %s", inner);
+            (void)snprintf(buf, capacity, "a mapping from names to %s", inner);
         break;
     }
 }

@@ -397,7 +397,8 @@ static void store_map(reading *r, const tr_node *node)
         int64_t i = 0;
         while (i < count && strcmp(items[i].name, name) != 0)
             i++;
-        items[i] = (struct tr_named_real){name, value};
+        const tr_place at = child->key->place;
+        items[i] = (struct tr_named_real){name, value, at.file, at.line, at.column};
         count += i == count;
     }
     if (!r->failed)
@@ -516,8 +517,11 @@ fwm_status tr_value_copy(tr_config *to, fwm_arena *arena, const tr_config *from,
         tr_map *map = target;
         *map = *(const tr_map *)source;
         good = (map->items = duplicate(arena, map->items, map->count, sizeof *map->items)) != NULL;
-        for (int64_t i = 0; i < map->count && good; i++)
-            good = copy_text(arena, row, &map->items[i].name);
+        for (int64_t i = 0; i < map->count && good; i++) {
+            struct tr_named_real *item = &map->items[i];
+            item->file = item->file != NULL ? fwm_arena_strdup(arena, item->file) : "";
+            good = copy_text(arena, row, &item->name) && item->file != NULL;
+        }
         break;
     }
     }

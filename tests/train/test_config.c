@@ -73,10 +73,10 @@ Test(config, wrong_type)
             "t.yaml:4:22: eval.horizons[1]: expected an integer from 1 to 100000, found \"5.5\"");
     refuses(MINIMAL "optimizer: {betas: [0.9]}\n",
             "t.yaml:4:20: optimizer.betas: expected a list of 2 numbers from 0 to 0.999999, found a list of 1");
-    refuses(MINIMAL "simulate: {heaters: [[1, 0.5], [1, 0.5, 0.5]]}\n",
-            "t.yaml:4:32: simulate.heaters[1]: expected a row of 2 numbers, found a list of 3");
+    refuses(MINIMAL "simulate: {sources: [[1, 0.5], [1, 0.5, 0.5]]}\n",
+            "t.yaml:4:32: simulate.sources[1]: expected a row of 2 numbers, found a list of 3");
     refuses(MINIMAL "simulate: {truth: [1]}\n",
-            "t.yaml:4:19: simulate.truth: expected a mapping from conductivity, loss, radiation, temperature to "
+            "t.yaml:4:19: simulate.truth: expected a mapping from the equation's parameters to "
             "numbers, found a list of 1");
     refuses("experiment: ~\ndata: {file: [a]}\nphysics: {parameters: {conductivity: 1}}\n",
             "t.yaml:1:13: experiment: expected a string, found \"~\"\n"
@@ -124,10 +124,26 @@ Test(config, wrong_choice)
     refuses(MINIMAL "schedule: {name: cosin}\n",
             "t.yaml:4:18: schedule.name: expected one of cosine, constant, found \"cosin\"; did you mean cosine?");
     refuses("experiment: x\ndata: {file: d}\nphysics: {parameters: {conductivity: 1, los: 2}}\n",
-            "t.yaml:3:41: physics.parameters: expected one of conductivity, loss, radiation, temperature, found "
+            "t.yaml:3:41: physics.parameters: expected one of conductivity, loss, radiation, temperature (heat), found "
             "\"los\"; did you mean loss?");
     refuses("experiment: x\ndata: {file: d}\nphysics: {parameters: {conductivity: 1, conductivity: 2}}\n",
             "t.yaml:3:41: physics.parameters.conductivity: expected each key once, found it again (first at 3:24)");
+}
+
+/* Parameters are those of the equation, in its ranges, wherever the equation is named. */
+Test(config, parameters_of_the_equation)
+{
+    refuses(MINIMAL "simulate: {truth: {reaction: 2}, equation: heat}\n",
+            "t.yaml:4:20: simulate.truth: expected one of conductivity, loss, radiation, temperature (heat), found "
+            "\"reaction\"");
+    refuses(MINIMAL "simulate: {equation: allen_cahn, nominal: {diffusivity: 0}}\n",
+            "t.yaml:4:44: simulate.nominal: expected diffusivity from 1e-10 to 1e+08 L^2/time, found 0");
+    refuses(MINIMAL "simulate: {equation: allen_cahn, inclusion_of: conductivity}\n",
+            "t.yaml:4:48: simulate.inclusion_of: expected a parameter of allen_cahn that may vary in space, found "
+            "conductivity");
+    refuses(
+        MINIMAL "simulate: {inclusions: [[1, 0, 0, 1], [0, 0, 0, 1]]}\n",
+        "t.yaml:4:24: simulate.inclusions: expected conductivity from 1e-08 to 1e+08 and a radius above 0 in row 1");
 }
 
 Test(config, forbidden_yaml)
@@ -481,7 +497,7 @@ Test(config, help)
     cr_expect_str_eq(
         fwm_error_message(),
         "expected a key or a block of the configuration, found \"optimiser.lr\"; did you mean optimizer.lr?");
-    cr_expect_str_eq(tr_config_word("physics.equation", TR_EQUATION_HEAT), "heat");
+    cr_expect_str_eq(tr_config_word("physics.equation", TR_EQUATION_heat), "heat");
     cr_expect_str_eq(tr_config_word("eval.split", TR_SPLIT_TEST_OOD), "test_ood");
     cr_expect_str_eq(tr_config_word("trainer.isa", TR_ISA_AVX512), "avx512");
     cr_expect_null(tr_config_word("trainer.isa", 99));
@@ -533,7 +549,7 @@ Test(config, mutations, .timeout = 60)
         memcpy(text, base, size);
         fwm_random_words(key, round, 0, w);
         const uint32_t edits = 1 + w[0] % 4;
-        for (uint32_t e = 1; e <= edits; e++) {
+        for (uint32_t e = 1; e <= edits && n > 0; e++) {
             fwm_random_words(key, round, e, w);
             const size_t at = w[0] % n, span = 1 + w[1] % 24, most = n - at < span ? n - at : span;
             const char *piece = pieces[w[2] % (sizeof pieces / sizeof *pieces)];

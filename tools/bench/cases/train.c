@@ -1,7 +1,7 @@
 /* Training and imagination as configs/heat_plate.yaml has them, on a few trajectories simulated for the purpose. */
 #include "model/base/arena.h"
 #include "tools/bench/bench.h"
-#include "tools/commands/simulate.h"
+#include "tools/simulation/simulation.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/rollout.h"
