@@ -211,8 +211,6 @@ static void hold_points(rules *r)
     if (c->model.kind != TR_MODEL_POINTS) {
         if (c->model.latent.gate != TR_GATE_NONE)
             broken(r, "model.latent.gate", "model.kind", "expected none where model.kind is world");
-        if (c->transport.emphasis > 0)
-            broken(r, "transport.emphasis", "model.kind", "expected 0 where model.kind is world");
         return;
     }
     if (c->transport.weight <= 0)

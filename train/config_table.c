@@ -235,7 +235,7 @@ const tr_row tr_config_rows[] = {
     REAL(transport.context, "1", 0, 1e3, "-", "Weight of what a prediction was made from in the cost, both standardised; 0: it does not matter"),
     REAL(transport.relax, "0", 0, 1e6, "-", "Squared distance, in units of the codes' deviation, beyond which the edge term's transport rather misses a mass; 0: masses are met"),
     REAL(transport.share, "0.1", 0, 1, "-", "Share of the states that shall count as boundary"),
-    REAL(transport.emphasis, "0", 0, 0.9, "-", "Part of the predictions (model.kind points) that is drawn by how far they are off the sheets, with importance weights; 0: none"),
+    REAL(transport.emphasis, "0", 0, 0.9, "-", "Emphasis with importance weights: the part of the training clips that is drawn by their boundary score, or, of points, of predictions by how far they are off the sheets; 0: none, as where transport.weight is 0"),
     REAL(transport.bind, "1", 0, 1e3, "-", "Weight of the gate's class in the cost, in units of the codes' deviation (model.latent.gate)"),
     REAL(transport.ramp_start, "0.0", 0, 1, "of training", "The divergence's weight is 0 before this"),
     REAL(transport.ramp_end, "0.1", 0, 1, "of training", "The divergence's weight is whole after this"),

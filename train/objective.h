@@ -78,6 +78,9 @@ fwm_status tr_objective_run(tr_objective *objective, const double weights[TR_TER
 /* What transport saw in the last run; NULL where there is no edge term. */
 const ot_edge_report *tr_objective_edge(const tr_objective *objective);
 
+/* Contexts [B,*width] of the last run's first step, in float32 graphs with a memory. */
+const float *tr_objective_contexts(const tr_objective *objective, int64_t *width);
+
 /* Gives the last run's codes to the memory, as update `step`. Call once an update, after it. Errors: FWM_NUMERIC. */
 fwm_status tr_objective_remember(tr_objective *objective, int64_t step) FWM_MUST_USE;
 

@@ -370,7 +370,7 @@ static fwm_status log_term_norms(tr_run *run, const double weights[TR_TERM_COUNT
 }
 
 /* The step's codes go to the regulariser's memory; where its guard gives way, that is said. */
-static fwm_status remember(tr_run *run)
+static fwm_status remember(tr_run *run, const ds_batch *batch)
 {
     if (!run->memory)
         return FWM_OK;
@@ -383,7 +383,7 @@ static fwm_status remember(tr_run *run)
             "step %lld: transport: predictions cover %.2f of the codes (best so far %.2f), a sheet's mass is off by "
             "%.2f: the edge term's weight is lowered to %.3f of what is configured",
             (long long)run->step + 1, look->coverage, look->best_coverage, look->mass_error, look->guard);
-    return FWM_OK;
+    return tr_run_score(run, batch, look->looks > looks);
 }
 
 static fwm_status loss_and_update(tr_run *run, const ds_batch *batch, progress *p)
@@ -397,7 +397,7 @@ static fwm_status loss_and_update(tr_run *run, const ds_batch *batch, progress *
     FWM_TRY(tr_objective_run(objective, p->weights, (uint64_t)run->config->seed, (uint64_t)run->step, &p->loss,
                              p->terms, &p->kl));
     FWM_TRY(update(run, p));
-    return remember(run);
+    return remember(run, batch);
 }
 
 /* A batch whose loss or gradient is not finite is left out, unless it is the data that are not; too many in a row end

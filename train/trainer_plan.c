@@ -127,6 +127,7 @@ fwm_status tr_run_allocate(tr_run *run)
                                .bytes = true,
                                .key_state_weight = c->data.key_state_weight};
     FWM_TRY(ds_loader_create(&run->clips, run->world->ds, &clips));
+    FWM_TRY(tr_run_open_scores(run));
     if (!run->identify)
         return FWM_OK;
     ds_loader_options pairs = clips;
@@ -154,6 +155,7 @@ fwm_status tr_run_enter_stage(tr_run *run, int stage)
 
 void tr_run_destroy(tr_run *run)
 {
+    tr_run_close_scores(run);
     ds_loader_destroy(&run->clips);
     ds_loader_destroy(&run->pairs);
     for (int k = 0; k < run->n_stages; k++)
