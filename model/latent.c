@@ -130,3 +130,29 @@ ad_value wm_transport_code(const wm_model *m, ad_value s, ad_value a)
     ad_scope_pop(m->nn.g);
     return projected(m, y);
 }
+
+/* Dimensions of a code before it is projected. */
+static int64_t raw_size(const wm_config *c)
+{
+    return c->transport.code == WM_CODE_STATE    ? STATE_PICTURE * STATE_PICTURE * c->state.count
+           : c->transport.code == WM_CODE_LATENT ? c->latent.size
+                                                 : HIDDEN / 2;
+}
+
+void wm_transport_sizes(const wm_config *c, int64_t *code, int64_t *context)
+{
+    int64_t raw = raw_size(c);
+    *code = raw < c->transport.size ? raw : c->transport.size;
+    *context = *code + (c->transport.code == WM_CODE_LATENT ? 0 : c->actions);
+}
+
+ad_value wm_transport_context(const wm_model *m, ad_value s, ad_value a)
+{
+    const wm_config *c = m->config;
+    ad_value code = wm_transport_code(m, s, a);
+    if (c->transport.code == WM_CODE_LATENT || c->actions == 0)
+        return code;
+    double weight = sqrt((double)raw_size(c) / (double)c->actions);
+    ad_value both[2] = {code, ad_affine(m->nn.g, wm_normalise_action(m, a), weight, 0.0)};
+    return ad_concat(m->nn.g, 2, both, 1);
+}

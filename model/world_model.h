@@ -79,8 +79,6 @@ typedef struct wm_config {
     struct {
         int code;     /* WM_CODE_* */
         int64_t size; /* most dimensions of a code */
-        double blur, scaling;
-        int extra;
     } transport;
 } wm_config;
 
@@ -132,10 +130,17 @@ ad_value wm_decode(const wm_model *m, ad_value s1, const wm_features *h, ad_valu
 /* s(0) [B,n,c] from a frame's features and the cheap simulation. */
 ad_value wm_estimate(const wm_model *m, const wm_features *h, ad_value s_phy);
 
-/* Code of a state for the transport term, [B,D], by config.transport.code: the mean of Z(s,a), the feature of s that Z
+/* Code of a state for the transport terms, [B,D], by config.transport.code: the mean of Z(s,a), the feature of s that Z
  * computes, or s itself as a small normalised picture. The encoder's parameters are seen through stop_gradient: the
  * term moves states, never the ruler that they are measured with. */
 ad_value wm_transport_code(const wm_model *m, ad_value s, ad_value a);
+
+/* What is known before a prediction, as a context of its code, [B,D']: the code of (s,a), and, where that does not see
+ * the action, the action too, with about the weight of the state. */
+ad_value wm_transport_context(const wm_model *m, ad_value s, ad_value a);
+
+/* D and D' of the two. */
+void wm_transport_sizes(const wm_config *config, int64_t *code, int64_t *context);
 
 /* ---- one step of imagination, as evaluation and export use it ---- */
 typedef struct wm_step_io {

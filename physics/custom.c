@@ -48,13 +48,13 @@ static fwm_status shape(void *self, int n, const ad_shape *in, ad_shape *out)
               "%s: expected %d inputs (%d states, actions, %d parameters), found %d", e->name,
               states + 1 + e->n_parameters, states, e->n_parameters, n);
     for (int k = 0; k < states; k++)
-        FWM_TRY(check_input(c, "state", &in[k], 3, c->batch, p->mesh->n_nodes, e->n_fields));
+        FWM_TRY(check_input(c, "state", &in[k], 3, c->batch, p->mesh->n_nodes, p->components));
     FWM_TRY(check_input(c, "actions", &in[states], 2, c->batch, p->n_actions, 0));
     for (int k = 0; k < e->n_parameters; k++)
         FWM_TRY(check_input(c, e->parameter[k].name, &in[states + 1 + k], 1, c->count[k], 0, 0));
     *out = (ad_shape){.rank = 1, .dim = {c->batch}};
     if (c->kind != FEM_CUSTOM_LOSS)
-        *out = (ad_shape){.rank = 3, .dim = {c->batch, p->mesh->n_nodes, e->n_fields}};
+        *out = (ad_shape){.rank = 3, .dim = {c->batch, p->mesh->n_nodes, p->components}};
     return FWM_OK;
 }
 
@@ -80,7 +80,7 @@ static fem_bars bars_of(const fem_custom_node *c, void *const *dx)
 /* y = x / m for rows [batch, dof]; y may be x. */
 static void over_lumped(const fem_custom_node *c, void *y, const void *x)
 {
-    int64_t fields = c->p->equation->n_fields, dof = c->p->dof;
+    int64_t fields = c->p->components, dof = c->p->dof;
     const double *m = c->p->mesh->lumped;
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < c->batch; b++)
@@ -170,7 +170,7 @@ static void estimate(fem_custom_node *c)
 {
     const fem_problem *p = c->p;
     double cells = (double)p->mesh->n_cells, nodes = p->mesh->cell_node_count, points = p->mesh->impl->n_points;
-    double sweep = cells * points * nodes * (2 + 4 * FEM_DIM) * p->equation->n_fields;
+    double sweep = cells * points * nodes * (2 + 4 * p->mesh->dim) * p->components;
     double solve = 4 * (double)fem_symbolic_nonzeros(p->symbolic);
     c->custom.flops = (double)c->batch * (sweep + (c->kind == FEM_CUSTOM_RESIDUAL ? 0 : solve));
     c->custom.bytes = (double)(c->batch * p->dof * 3) * (double)fem_number_size(c->dtype);

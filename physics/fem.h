@@ -4,11 +4,17 @@
  * with two pointwise functions, the weak form and its transpose; residual, Jacobian, step, loss and all their gradients
  * follow.
  *
- * Shapes: u [B,n,c], a [B,A], row-major, all of one type (f32 or f64). theta: one array for each parameter of the
- * equation, in the order of fem_equation.parameter, of count 1 or one value a cell, shared by the batch. The residual
- * is the weak form integrated against each shape function [unit of u * L^2 / time]:
+ * Shapes: u [B,n,c], a [B,A], row-major, all of one type (f32 or f64); c counts the components of all fields. theta:
+ * one array for each parameter of the equation, in the order of fem_equation.parameter, shared by the batch; its count
+ * is 1 or, where the parameter may vary in space, that of the mesh's cells or regions. The residual is the weak form
+ * integrated against each shape function [unit of u * L^dim / time], u and u_t being the time scheme's:
  *
- *     R_i(u1,u0,a;theta) = int (u1-u0)/dt phi_i + (flux terms)(u1) - sum_j a_j int Q_j q_j phi_i
+ *     R_i(u1,u0,a;theta) = int f0(u,u_t,...) phi_i + f1(u,...) . grad phi_i + int_boundary f0_b phi_i
+ *                          - sum_j a_j int Q_j q_j phi_i
+ *
+ * Essential conditions u_D = constant + a_j profile: these entries of u1 are overwritten before anything is evaluated,
+ * their rows of R are zero, and their bars go to the action. Components on vertices (FEM_FIELD_VERTICES) on quadratic
+ * elements: entries at other nodes are not read; a step fills them with the mean of their vertices.
  *
  * Bits: a sample's result depends on its own inputs, dtype and instruction set only, never on the batch around it or on
  * threads; theta's gradients sum over the batch in a fixed order.
@@ -25,27 +31,58 @@
 #include "model/autodiff/ops.h"
 #include "physics/mesh.h"
 
-enum { FEM_MAX_PARAMETERS = 8, FEM_MAX_FIELDS = 4, FEM_MAX_ACTIONS = 32, FEM_MAX_SUBSTEPS = 64 };
+enum { FEM_MAX_PARAMETERS = 16, FEM_MAX_FIELDS = 4, FEM_MAX_COMPONENTS = 8, FEM_MAX_NATURAL = 4 };
+enum { FEM_MAX_ACTIONS = 32, FEM_MAX_SUBSTEPS = 64, FEM_MAX_CONDITIONS = 32 };
 
 typedef struct fem_parameter {
     const char *name, *unit, *about;
     double preset;    /* value when nobody gives one */
     double lo, hi;    /* accepted range, ends included */
     double reference; /* value in the constant operator P of the dual norm */
-    bool per_cell;    /* may be given one value for each cell */
+    bool per_cell;    /* may vary in space: one value for each cell, or each region of the mesh */
 } fem_parameter;
+
+/* What a field is, as bits. */
+enum {
+    FEM_FIELD_SCALAR = 0,
+    FEM_FIELD_VECTOR = 1,    /* dim components */
+    FEM_FIELD_VERTICES = 2,  /* of first order on quadratic elements too; the form says so by FEM_ON_VERTICES */
+    FEM_FIELD_MULTIPLIER = 4 /* enforces a constraint and has no matrix diagonal of its own (pressure) */
+};
+
+/* The matrix dR/du1 of a step: which factor solves it. */
+typedef enum fem_matrix_kind {
+    FEM_MATRIX_DEFINITE, /* symmetric positive definite: L D L^T */
+    FEM_MATRIX_GENERAL   /* L U */
+} fem_matrix_kind;
 
 typedef struct fem_equation {
     const char *name, *about;
     int n_fields, n_parameters;
     const char *field[FEM_MAX_FIELDS], *field_unit[FEM_MAX_FIELDS];
+    unsigned field_kind[FEM_MAX_FIELDS]; /* FEM_FIELD_* */
+    int max_dim;                         /* 2 where the equation lives in the plane alone; 0: any */
     fem_parameter parameter[FEM_MAX_PARAMETERS];
     int n_ambient; /* trailing actions that the pointwise functions read; those before them are powers of sources */
     const char *ambient[4], *ambient_unit[4];
     /* True where R is affine in (u1,u0) for these scalar parameter values (one value a parameter; per-cell ones: the
      * first). */
     bool (*is_linear)(const double *theta);
+    fem_matrix_kind matrix;
+    /* Natural conditions that bf and bb know, by name. A boundary without one has f1 . n = 0. */
+    int n_natural;
+    const char *natural[FEM_MAX_NATURAL], *natural_about[FEM_MAX_NATURAL];
+    /* P of the dual norm, component by component: P = mass[c] M + stiffness[c] K, with reference parameters. Needed
+     * where there are several components or the matrix is general; NULL else: P is the Jacobian at u = 0. */
+    void (*riesz)(int dim, const double *theta, double dt, double *mass, double *stiffness);
 } fem_equation;
+
+/* c: components of all fields in dim dimensions. */
+int fem_equation_components(const fem_equation *equation, int dim);
+/* "velocity" gives the first component and how many; "velocity.x" (or .y, .z) gives one. Errors: FWM_INVALID, listing
+ * the fields. */
+fwm_status fem_equation_component(const fem_equation *equation, int dim, const char *name, int *first,
+                                  int *count) FWM_MUST_USE;
 
 /* By name. Errors: FWM_INVALID, listing what there is. */
 fwm_status fem_equation_find(const char *name, const fem_equation **equation) FWM_MUST_USE;
@@ -54,24 +91,45 @@ const fem_equation *fem_equation_at(int k);
 /* Index of a parameter by name. Errors: FWM_INVALID, listing the equation's. */
 fwm_status fem_parameter_find(const fem_equation *equation, const char *name, int *index) FWM_MUST_USE;
 
-/* A source driven by one action: Q on the square |x-x0| < w, |y-y0| < w (integrated exactly over cut cells), or a
- * density. */
+/* A source driven by one action: Q on the square |x-x0| < w, |y-y0| < w (in the plane; integrated exactly over cut
+ * cells), or a density, or a load on a named boundary. */
 typedef struct fem_source {
     double x, y, half_width; /* [L] */
-    double power;            /* Q [unit of u / time] */
+    double power;            /* Q [unit of u / time]; on a boundary [unit of u * L / time] */
+    const char *field;       /* where it acts: a scalar field or a component as "velocity.x"; NULL: the first */
+    const char *boundary;    /* NULL: in the domain; else everywhere on the boundary of this name */
     double (*density)(const double point[FEM_MAX_DIM],
-                      void *context); /* NULL: the square; else Q times this, by quadrature */
+                      void *context); /* NULL: the square, or 1 on a boundary; else Q times this, by quadrature */
     void *context;
 } fem_source;
+
+/* Time schemes, from one weak form: R is evaluated at u = alpha u1 + (1-alpha) u0 and a rate that the scheme defines.
+ *   backward Euler     first order, damps
+ *   midpoint           second order; for linear equations the trapezoid rule, and for displacement and velocity
+ * Newmark's average acceleration (beta 1/4, gamma 1/2), which keeps energy BDF2               second order, damps; the
+ * first substep is a midpoint, so it takes at least 2 generalised alpha  second order with the damping of
+ * `spectral_radius` (Jansen, Whiting & Hulbert 2000); two midpoint substeps start it, so it takes at least 3 A step
+ * stays a function of u0 alone: what a scheme remembers lives within the substeps of one call. */
+typedef enum fem_scheme {
+    FEM_BACKWARD_EULER,
+    FEM_MIDPOINT,
+    FEM_BDF2,
+    FEM_GENERALISED_ALPHA,
+    FEM_SCHEME_COUNT
+} fem_scheme;
+/* Errors: FWM_INVALID, listing the names. */
+fwm_status fem_scheme_parse(const char *name, fem_scheme *scheme) FWM_MUST_USE;
+const char *fem_scheme_name(fem_scheme scheme);
 
 typedef enum fem_norm { FEM_NORM_DUAL, FEM_NORM_LUMPED, FEM_NORM_STEP, FEM_NORM_COUNT } fem_norm;
 
 typedef struct fem_problem_spec {
     const char *equation;
     const fem_mesh *mesh;
-    double dt;    /* of one call of fem_step, and of the residual [time] */
-    int substeps; /* implicit Euler steps of dt/substeps within fem_step; 0 means 1. The residual is that of one step of
-                     dt */
+    double dt;         /* of one call of fem_step, and of the residual [time] */
+    int substeps;      /* steps of dt/substeps within fem_step; 0 means 1. The residual is that of one step of dt */
+    fem_scheme scheme; /* of the substeps; the residual is the midpoint's for schemes of second order */
+    double spectral_radius; /* generalised alpha: at infinite frequency, 0 to 1 */
     int n_sources;
     const fem_source *source;             /* copied */
     double reference[FEM_MAX_PARAMETERS]; /* overrides fem_parameter.reference where > 0 */
@@ -88,8 +146,9 @@ fwm_status fem_problem_reserve(fem_problem *p, ad_dtype dtype, int64_t batch) FW
 const fem_equation *fem_problem_equation(const fem_problem *p);
 const fem_mesh *fem_problem_mesh(const fem_problem *p);
 int fem_problem_actions(const fem_problem *p); /* A: sources, then ambient values */
+int fem_problem_components(const fem_problem *p);
 
-/* Parameter arrays: value[k] has count[k] elements of the call's dtype, 1 or n_cells. */
+/* Parameter arrays: value[k] has count[k] elements of the call's dtype: 1, n_cells or the number of regions. */
 typedef struct fem_theta {
     const void *value[FEM_MAX_PARAMETERS];
     int64_t count[FEM_MAX_PARAMETERS];

@@ -8,8 +8,12 @@
 
 #include "physics/fem.h"
 
-/* FEM_DIM: of the cells that the kernels are compiled for. */
-enum { FEM_DIM = 2, FEM_MAX_LANES = 16, FEM_GEOMETRY = FEM_DIM * FEM_DIM + 1, FEM_MAX_POINTS = 27 };
+enum { FEM_MAX_LANES = 16, FEM_MAX_POINTS = 27 };
+
+/* A node between vertices, for components that vertices carry: 0 for a vertex, else the cell's nodes it averages. */
+typedef struct fem_average {
+    int8_t count, vertex[8];
+} fem_average;
 
 /* Tables of one mesh in one number type. */
 typedef struct fem_tables {
@@ -41,27 +45,37 @@ typedef struct fem_face_tables {
     const void *point;         /* [n_faces, n_points, dim] physical coordinates */
 } fem_face_tables;
 
-/* One sweep over the cells for one lane block. */
+/* One sweep over the cells, or over listed faces, for one lane block. */
 typedef struct fem_sweep {
     const fem_tables *tables;
-    double dt;
-    const void *u1, *u0;                      /* [dof][lanes] */
-    const void *ambient;                      /* [n_ambient][lanes] */
-    const void *theta[FEM_MAX_PARAMETERS];    /* of the kernel's type */
-    int64_t theta_stride[FEM_MAX_PARAMETERS]; /* 0 one value, 1 one a cell */
-    void *r;                                  /* residual: added to */
-    const void *rbar;                         /* vjp: cotangent of r */
-    void *u1_bar, *u0_bar, *ambient_bar;      /* vjp: added to; NULL not wanted */
-    double *theta_bar[FEM_MAX_PARAMETERS];    /* vjp: added to, [1] or [n_cells]; NULL not wanted */
+    const fem_average *average;                      /* [nodes of the element]; where components are on vertices */
+    double dt, alpha, beta;                          /* see element.h */
+    const void *u1, *u0, *w;                         /* [dof][lanes]; w the rate's history, NULL where there is none */
+    const void *ambient;                             /* [n_ambient][lanes] */
+    const void *theta[FEM_MAX_PARAMETERS];           /* of the kernel's type */
+    int64_t theta_stride[FEM_MAX_PARAMETERS];        /* 0 one value, 1 one a cell */
+    const int32_t *theta_region[FEM_MAX_PARAMETERS]; /* [n_cells]: one value a region; else NULL */
+    void *r;                                         /* residual: added to */
+    const void *rbar;                                /* vjp: cotangent of r */
+    void *u1_bar, *u0_bar, *w_bar, *ambient_bar;     /* vjp: added to; NULL not wanted */
+    double *theta_bar[FEM_MAX_PARAMETERS];           /* vjp: added to, as many as theta; NULL not wanted */
+    const fem_face_tables *faces;                    /* face kernels: */
+    int kind;                                        /* which natural condition */
+    int64_t n_listed;
+    const int32_t *listed; /* [n_listed] its faces */
 } fem_sweep;
 
+/* By element. The face kernels are NULL where the equation has no natural condition of its own. */
 typedef struct fem_form_kernels {
     int lanes;
     void (*residual[FEM_ELEMENT_COUNT])(const fem_sweep *s);
     void (*vjp[FEM_ELEMENT_COUNT])(const fem_sweep *s);
-    /* Element matrices dR_i/du1_j at one state (u1, u0 [dof], ambient [n_ambient]): ke [n_cells][i][j], i, j over
-     * node*fields. */
+    /* Element matrices dR_i/du1_j at one state (u1, u0, w [dof], ambient [n_ambient]), in double alone: added to ke
+     * [n_cells][i][j], i, j over node*components. */
     void (*jacobian[FEM_ELEMENT_COUNT])(const fem_sweep *s, double *ke);
+    void (*face_residual[FEM_ELEMENT_COUNT])(const fem_sweep *s);
+    void (*face_vjp[FEM_ELEMENT_COUNT])(const fem_sweep *s);
+    void (*face_jacobian[FEM_ELEMENT_COUNT])(const fem_sweep *s, double *ke);
 } fem_form_kernels;
 
 /* A factor P A P^T = L D L^T in the two forms that the triangular solves read. */

@@ -6,6 +6,8 @@
 #include "model/base/variant.h"
 #include "physics/kernel.h"
 
+#include <math.h>
+
 /* Vectors wider than the baseline's registers are only passed to functions that are inlined. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
@@ -38,6 +40,46 @@ FEM_INLINE vec vec_zero(void)
 FEM_INLINE vec vec_select(vec_mask mask, vec a, vec b)
 {
     return (vec)((mask & (vec_mask)a) | (~mask & (vec_mask)b));
+}
+
+FEM_INLINE vec vec_max(vec a, vec b)
+{
+    return vec_select(a > b, a, b);
+}
+
+FEM_INLINE vec vec_min(vec a, vec b)
+{
+    return vec_select(a < b, a, b);
+}
+
+/* Lane by lane; compilers make one instruction of the loop. */
+FEM_INLINE vec vec_sqrt(vec x)
+{
+    vec y;
+    for (int l = 0; l < FEM_LANES; l++)
+        y[l] = REAL_FN(sqrt)(x[l]);
+    return y;
+}
+
+FEM_INLINE real real_sqrt(real x)
+{
+    return REAL_FN(sqrt)(x);
+}
+
+FEM_INLINE vec vec_exp(vec x)
+{
+    vec y;
+    for (int l = 0; l < FEM_LANES; l++)
+        y[l] = REAL_FN(exp)(x[l]);
+    return y;
+}
+
+FEM_INLINE vec vec_log(vec x)
+{
+    vec y;
+    for (int l = 0; l < FEM_LANES; l++)
+        y[l] = REAL_FN(log)(x[l]);
+    return y;
 }
 
 FEM_INLINE double vec_sum(vec x)

@@ -31,8 +31,7 @@ static double represent(const fem_block *b)
         return p->spec.dt * over_domain(p);
     }
     const double one[FEM_MAX_LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    b->lane->divide(fem_slot(b, SLOT_D), fem_slot(b, SLOT_R), one, p->mesh->lumped, p->mesh->n_nodes,
-                    p->equation->n_fields);
+    b->lane->divide(fem_slot(b, SLOT_D), fem_slot(b, SLOT_R), one, p->mesh->lumped, p->mesh->n_nodes, p->components);
     return p->spec.dt * p->spec.dt * over_domain(p);
 }
 
@@ -53,7 +52,8 @@ static fwm_status residual_loss(fem_problem *p, ad_dtype dtype, void *value, con
         fem_block b = fem_block_at(p, dtype, theta, batch, k, omp_get_thread_num());
         double sum[FEM_MAX_LANES] = {0};
         pack_states(&b, u1, u0, a);
-        fem_block_residual(&b, SLOT_R, SLOT_U1, SLOT_U0, p->spec.dt);
+        const fem_at at = fem_at_pair(p);
+        fem_block_residual(&b, SLOT_R, &at);
         double factor = represent(&b);
         if (value) {
             b.lane->dot(sum, fem_slot(&b, SLOT_R), fem_slot(&b, SLOT_D), p->dof);
@@ -66,7 +66,7 @@ static fwm_status residual_loss(fem_problem *p, ad_dtype dtype, void *value, con
                          (dtype == AD_F64 ? ((const double *)lbar)[b.first + l]
                                           : (double)((const float *)lbar)[b.first + l]);
             b.lane->scale(fem_slot(&b, SLOT_V), fem_slot(&b, SLOT_D), sum, p->dof);
-            fem_block_pull(&b, k, bars, p->spec.dt);
+            fem_block_pull(&b, k, bars);
         }
     }
     if (bars)
@@ -81,7 +81,7 @@ static void step_error(const fem_block *b, const void *u1)
     b->lane->pack(fem_slot(b, SLOT_U1), fem_rows(b, u1, p->dof), p->dof, b->count);
     b->lane->pack(fem_slot(b, SLOT_U0), fem_rows(b, p->work[b->dtype].state, p->dof), p->dof, b->count);
     b->lane->combine(fem_slot(b, SLOT_U1), -1, fem_slot(b, SLOT_U0), 1, p->dof);
-    b->lane->mass(fem_slot(b, SLOT_R), fem_slot(b, SLOT_U1), p->mesh->impl->mass, p->equation->n_fields);
+    b->lane->mass(fem_slot(b, SLOT_R), fem_slot(b, SLOT_U1), p->mesh->impl->mass, p->components);
 }
 
 static fwm_status step_loss(fem_problem *p, ad_dtype dtype, void *value, const void *u1, const void *u0, const void *a,

@@ -13,7 +13,7 @@ static const double SUFFICIENT = 1e-4; /* Armijo's fraction of the linear decrea
 typedef struct sample {
     fem_block b;
     fem_theta theta;
-    double *state[2]; /* u1, u0 in plain rows, for the Jacobian */
+    double *state[3]; /* u1, u0, w in plain rows, for the Jacobian */
     double *row, *actions, *actions_bar;
     int64_t index;
     double tolerance;
@@ -41,12 +41,13 @@ static fwm_status sample_start(sample *s, fem_problem *p, ad_dtype dtype, const 
     if (!p->newton)
         FWM_TRY(fem_factor_create(&p->newton, p->symbolic));
     if (!p->newton_row)
-        p->newton_row = fwm_malloc((size_t)(3 * p->dof + 2 * p->n_actions), sizeof *p->newton_row);
+        p->newton_row = fwm_malloc((size_t)(4 * p->dof + 2 * p->n_actions), sizeof *p->newton_row);
     FWM_CHECK(p->newton_row, FWM_MEMORY, "out of memory for Newton's method");
-    *s = (sample){.state = {p->newton_row, p->newton_row + p->dof},
-                  .row = p->newton_row + 2 * p->dof,
-                  .actions = p->newton_row + 3 * p->dof,
-                  .actions_bar = p->newton_row + 3 * p->dof + p->n_actions,
+    double *row = p->newton_row;
+    *s = (sample){.state = {row, row + p->dof, row + 2 * p->dof},
+                  .row = row + 3 * p->dof,
+                  .actions = row + 4 * p->dof,
+                  .actions_bar = row + 4 * p->dof + p->n_actions,
                   .index = index,
                   .tolerance = p->spec.tolerance > 0 ? p->spec.tolerance : 1e-11};
     for (int k = 0; k < p->equation->n_parameters; k++) {
@@ -58,64 +59,67 @@ static fwm_status sample_start(sample *s, fem_problem *p, ad_dtype dtype, const 
     return FWM_OK;
 }
 
-static fwm_status factorise_at(const sample *s, int u1, int u0)
+static fwm_status factorise_at(const sample *s, const fem_at *at)
 {
     fem_problem *p = s->b.p;
-    s->b.lane->unpack(s->state[0], fem_slot(&s->b, u1), p->dof, 1);
-    s->b.lane->unpack(s->state[1], fem_slot(&s->b, u0), p->dof, 1);
-    fem_jacobian(p, p->ke, s->state[0], s->state[1], s->actions + p->n_sources, (const double *const *)p->step_theta64,
-                 p->step_count, fem_substep(p));
+    const int slot[3] = {at->u1, at->u0, at->w};
+    for (int k = 0; k < 3 && slot[k] >= 0; k++)
+        s->b.lane->unpack(s->state[k], fem_slot(&s->b, slot[k]), p->dof, 1);
+    fem_jacobian(p, p->ke, s->state[0], s->state[1], at->w >= 0 ? s->state[2] : NULL, s->actions + p->n_sources,
+                 &s->theta, &at->stage);
     fwm_status status = fem_factor_compute(p->newton, p->ke);
     if (status != FWM_OK)
         return fwm_fail_within(status, "%s: sample %lld", p->equation->name, (long long)s->index);
     return FWM_OK;
 }
 
-static double residual_norm(const sample *s, int r, int u1, int u0)
+static double residual_norm(const sample *s, int r, const fem_at *at)
 {
     double sum[FEM_MAX_LANES];
-    fem_block_residual(&s->b, r, u1, u0, fem_substep(s->b.p));
+    fem_block_residual(&s->b, r, at);
     s->b.lane->dot(sum, fem_slot(&s->b, r), fem_slot(&s->b, r), s->b.p->dof);
     return sqrt(sum[0]);
 }
 
 /* Moves u1 along -D by the first of 1, 1/2, 1/4, ... that lowers the residual enough; returns the new norm, or NaN. */
-static double line_search(const sample *s, int u1, int u0, double norm)
+static double line_search(const sample *s, const fem_at *at, double norm)
 {
     const fem_block *b = &s->b;
+    fem_at trial = *at;
+    trial.u1 = SLOT_U1_BAR;
     size_t bytes = (size_t)b->p->dof * (size_t)b->lane->lanes * sizeof(double);
     double t = 1;
     for (int k = 0; k < HALVINGS; k++, t /= 2) {
-        memcpy(fem_slot(b, SLOT_U1_BAR), fem_slot(b, u1), bytes);
+        memcpy(fem_slot(b, SLOT_U1_BAR), fem_slot(b, at->u1), bytes);
         b->lane->combine(fem_slot(b, SLOT_U1_BAR), -t, fem_slot(b, SLOT_D), 1, b->p->dof);
-        double next = residual_norm(s, SLOT_U0_BAR, SLOT_U1_BAR, u0);
+        double next = residual_norm(s, SLOT_U0_BAR, &trial);
         if (next <= (1 - SUFFICIENT * t) * norm) {
-            memcpy(fem_slot(b, u1), fem_slot(b, SLOT_U1_BAR), bytes);
+            memcpy(fem_slot(b, at->u1), fem_slot(b, SLOT_U1_BAR), bytes);
             return next;
         }
     }
     return NAN;
 }
 
-static fwm_status solve_state(const sample *s, int u1, int u0)
+static fwm_status solve_state(const sample *s, const fem_at *at)
 {
     const fem_problem *p = s->b.p;
     const double move[FEM_MAX_LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    double size_d[FEM_MAX_LANES] = {INFINITY}, size_u[FEM_MAX_LANES], norm = residual_norm(s, SLOT_R, u1, u0);
+    double size_d[FEM_MAX_LANES] = {INFINITY}, size_u[FEM_MAX_LANES], norm = residual_norm(s, SLOT_R, at);
     int it = 0;
     for (; it < ITERATIONS && isfinite(norm); it++) {
-        FWM_TRY(factorise_at(s, u1, u0));
+        FWM_TRY(factorise_at(s, at));
         fem_block_solve(&s->b, SLOT_D, SLOT_R, p->newton);
         /* The size of the full step decides, because at the solution rounding hides the residual's decrease. */
-        memcpy(fem_slot(&s->b, SLOT_U1_BAR), fem_slot(&s->b, u1),
+        memcpy(fem_slot(&s->b, SLOT_U1_BAR), fem_slot(&s->b, at->u1),
                (size_t)p->dof * (size_t)s->b.lane->lanes * sizeof(double));
         s->b.lane->update(fem_slot(&s->b, SLOT_U1_BAR), fem_slot(&s->b, SLOT_D), move, size_d, size_u, p->dof);
         if (size_d[0] <= s->tolerance * fmax(1, size_u[0])) {
-            s->b.lane->update(fem_slot(&s->b, u1), fem_slot(&s->b, SLOT_D), move, size_d, size_u, p->dof);
+            s->b.lane->update(fem_slot(&s->b, at->u1), fem_slot(&s->b, SLOT_D), move, size_d, size_u, p->dof);
             return FWM_OK;
         }
-        norm = line_search(s, u1, u0, norm);
-        fem_block_residual(&s->b, SLOT_R, u1, u0, fem_substep(p));
+        norm = line_search(s, at, norm);
+        fem_block_residual(&s->b, SLOT_R, at);
     }
     return fwm_fail(
         FWM_NUMERIC,
@@ -131,9 +135,11 @@ static fwm_status run_states(sample *s, ad_dtype dtype, const void *u0)
     to_double(s->row, dtype, u0, p->dof, s->index);
     s->b.lane->pack(fem_slot(&s->b, SLOT_STATES), s->row, p->dof, 1);
     s->b.lane->pack(s->b.work->a, s->actions, p->n_actions, 1);
-    for (int k = 0; k < p->spec.substeps; k++) {
-        memcpy(fem_slot(&s->b, SLOT_STATES + k + 1), fem_slot(&s->b, SLOT_STATES + k), bytes);
-        FWM_TRY(solve_state(s, SLOT_STATES + k + 1, SLOT_STATES + k));
+    for (int k = 1; k <= p->spec.substeps; k++) {
+        memcpy(fem_slot(&s->b, SLOT_STATES + k), fem_slot(&s->b, SLOT_STATES + k - 1), bytes);
+        const fem_at at = fem_block_substep(&s->b, k);
+        FWM_TRY(solve_state(s, &at));
+        fem_block_remember(&s->b, k);
     }
     return FWM_OK;
 }
@@ -169,13 +175,15 @@ fwm_status fem_newton_adjoint(fem_problem *p, ad_dtype dtype, const fem_bars *ba
     s.b.lane->pack(fem_slot(&s.b, SLOT_G), s.row, p->dof, 1);
     fem_theta_bars_at(p, dtype, theta, 0, bars, theta_bar);
     fem_block_clear_actions(&s.b);
+    if (fem_scheme_remembers(p->spec.scheme))
+        fem_block_clear(&s.b, SLOT_Z_BAR);
     for (int k = p->spec.substeps; k > 0; k--) {
-        FWM_TRY(factorise_at(&s, SLOT_STATES + k, SLOT_STATES + k - 1));
+        const fem_at at = fem_block_substep(&s.b, k);
+        fem_block_forget(&s.b, k);
+        FWM_TRY(factorise_at(&s, &at));
         fem_block_solve(&s.b, SLOT_V, SLOT_G, p->newton);
         s.b.lane->scale(fem_slot(&s.b, SLOT_V), fem_slot(&s.b, SLOT_V), minus, p->dof);
-        fem_block_clear(&s.b, SLOT_G);
-        fem_block_vjp(&s.b, SLOT_V, SLOT_STATES + k, SLOT_STATES + k - 1, fem_substep(p), -1, SLOT_G, bars->a != NULL,
-                      theta_bar);
+        fem_block_pull_substep(&s.b, &at, bars->a != NULL, theta_bar);
     }
     s.b.lane->unpack(s.row, fem_slot(&s.b, SLOT_G), p->dof, 1);
     from_double(bars->u0, dtype, s.row, p->dof, index);

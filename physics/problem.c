@@ -13,8 +13,6 @@
 static fwm_status check_spec(const fem_problem_spec *spec)
 {
     FWM_CHECK(spec->mesh, FWM_INVALID, "problem: a mesh is needed");
-    FWM_CHECK(spec->mesh->dim == FEM_DIM, FWM_INVALID, "problem: expected a mesh in the plane, found %d dimensions",
-              spec->mesh->dim);
     FWM_CHECK(isfinite(spec->dt) && spec->dt > 0, FWM_INVALID, "problem: expected a positive time step dt, found %g",
               spec->dt);
     FWM_CHECK(spec->substeps >= 0 && spec->substeps <= FEM_MAX_SUBSTEPS, FWM_INVALID,
@@ -27,10 +25,20 @@ static fwm_status check_spec(const fem_problem_spec *spec)
               spec->scale);
     FWM_CHECK(isfinite(spec->tolerance) && spec->tolerance >= 0 && spec->tolerance < 1, FWM_INVALID,
               "problem: expected a tolerance below 1, found %g", spec->tolerance);
+    FWM_CHECK((int)spec->scheme >= 0 && spec->scheme < FEM_SCHEME_COUNT, FWM_INVALID, "problem: unknown scheme %d",
+              (int)spec->scheme);
+    const int least = fem_scheme_substeps(spec->scheme), substeps = spec->substeps > 0 ? spec->substeps : 1;
+    FWM_CHECK(substeps >= least, FWM_INVALID, "problem: the scheme %s needs at least %d substeps, found %d",
+              fem_scheme_name(spec->scheme), least, substeps);
+    FWM_CHECK(spec->spectral_radius >= 0 && spec->spectral_radius <= 1, FWM_INVALID,
+              "problem: expected a spectral radius of 0 to 1, found %g", spec->spectral_radius);
     for (int j = 0; j < spec->n_sources; j++) {
         const fem_source *s = &spec->source[j];
         FWM_CHECK(isfinite(s->power), FWM_INVALID, "problem: source %d: power is not finite", j);
-        FWM_CHECK(s->density || (isfinite(s->x) && isfinite(s->y) && isfinite(s->half_width) && s->half_width > 0),
+        FWM_CHECK(s->density || s->boundary || spec->mesh->dim == 2, FWM_INVALID,
+                  "problem: source %d: in three dimensions expected a density or a boundary", j);
+        FWM_CHECK(s->density || s->boundary ||
+                      (isfinite(s->x) && isfinite(s->y) && isfinite(s->half_width) && s->half_width > 0),
                   FWM_INVALID, "problem: source %d: expected a centre and a positive half width, found (%g,%g) and %g",
                   j, s->x, s->y, s->half_width);
     }
@@ -109,7 +117,8 @@ static fwm_status grow_threads(fem_problem *p, ad_dtype dtype, int threads)
     FWM_CHECK(grown, FWM_MEMORY, "out of memory for the work of %d threads", threads);
     w->thread = grown;
     size_t number = fem_number_size(dtype), lanes = (size_t)p->lane[dtype]->lanes, dof = (size_t)p->dof,
-           slots = (size_t)SLOT_STATES + (size_t)p->spec.substeps + 1;
+           steps = (size_t)p->spec.substeps + 1,
+           slots = (size_t)SLOT_STATES + steps * (fem_scheme_remembers(p->spec.scheme) ? 2 : 1);
     while (w->threads < threads) {
         fem_thread_work t = {.fields = vector_alloc(slots * dof * lanes, number),
                              .a = vector_alloc((size_t)p->n_actions * lanes, number),
@@ -197,8 +206,7 @@ fem_block fem_block_at(fem_problem *p, ad_dtype dtype, const fem_theta *theta, i
 static fwm_status make_riesz(fem_problem *p)
 {
     int n = p->equation->n_parameters;
-    const double *theta[FEM_MAX_PARAMETERS];
-    int64_t count[FEM_MAX_PARAMETERS];
+    fem_theta theta = {{0}, {0}};
     p->reference_theta = fwm_malloc((size_t)n, sizeof *p->reference_theta);
     FWM_CHECK(p->reference_theta, FWM_MEMORY, "out of memory for a problem");
     for (int k = 0; k < n; k++) {
@@ -207,18 +215,19 @@ static fwm_status make_riesz(fem_problem *p)
         FWM_CHECK(v >= q->lo && v <= q->hi, FWM_INVALID, "problem: reference %s = %g: expected %g to %g", q->name, v,
                   q->lo, q->hi);
         p->reference_theta[k] = v;
-        theta[k] = &p->reference_theta[k];
-        count[k] = 1;
+        theta.value[k] = &p->reference_theta[k];
+        theta.count[k] = 1;
     }
     FWM_TRY(fem_factor_create(&p->riesz, p->symbolic));
-    fem_jacobian(p, p->ke, p->zero, p->zero, p->zero + p->dof, theta, count, p->spec.dt);
+    const fem_stage stage = fem_scheme_single(FEM_BACKWARD_EULER, p->spec.dt);
+    fem_jacobian(p, p->ke, p->zero, p->zero, NULL, p->zero + p->dof, &theta, &stage);
     return fem_factor_compute(p->riesz, p->ke);
 }
 
 static fwm_status make_parts(fem_problem *p)
 {
     const fem_mesh *mesh = p->mesh;
-    size_t dofs = (size_t)(mesh->cell_node_count * p->equation->n_fields);
+    size_t dofs = (size_t)(mesh->cell_node_count * p->components);
     for (int d = 0; d < 2; d++) {
         p->lane[d] = fem_lane_kernels_find((ad_dtype)d);
         p->form[d] = fem_form_kernels_find(p->equation, (ad_dtype)d);
@@ -227,9 +236,10 @@ static fwm_status make_parts(fem_problem *p)
     p->zero = fwm_calloc((size_t)(p->dof + p->equation->n_ambient), sizeof *p->zero);
     FWM_CHECK(p->ke && p->zero, FWM_MEMORY, "out of memory for a problem on %lld cells", (long long)mesh->n_cells);
     FWM_TRY(fem_loads_create(p));
-    FWM_TRY(fem_symbolic_create(&p->symbolic, mesh, p->equation->n_fields));
+    FWM_TRY(fem_symbolic_create(&p->symbolic, mesh, p->components));
     FWM_TRY(make_riesz(p));
-    FWM_TRY(fem_factor_create(&p->step, p->symbolic));
+    for (int kind = 0; kind <= fem_substep(p, p->spec.substeps - 1).kind; kind++)
+        FWM_TRY(fem_factor_create(&p->step[kind], p->symbolic));
     for (int k = 0; k < p->equation->n_parameters; k++) {
         size_t room = p->equation->parameter[k].per_cell ? (size_t)mesh->n_cells : 1;
         p->step_theta[k] = fwm_malloc(room, sizeof(double));
@@ -245,8 +255,11 @@ fwm_status fem_problem_create(fem_problem **problem, const fem_problem_spec *spe
     const fem_equation *equation;
     FWM_TRY(fem_equation_find(spec->equation, &equation));
     FWM_TRY(check_spec(spec));
-    FWM_CHECK(spec->mesh->n_nodes * equation->n_fields < INT32_MAX / 2, FWM_OVERFLOW,
-              "problem: %lld nodes are too many", (long long)spec->mesh->n_nodes);
+    const int dim = spec->mesh->dim, components = fem_equation_components(equation, dim);
+    FWM_CHECK(equation->max_dim == 0 || dim <= equation->max_dim, FWM_INVALID,
+              "problem: %s lives in %d dimensions, the mesh has %d", equation->name, equation->max_dim, dim);
+    FWM_CHECK(spec->mesh->n_nodes * components < INT32_MAX / 2, FWM_OVERFLOW, "problem: %lld nodes are too many",
+              (long long)spec->mesh->n_nodes);
     fem_problem *p = fwm_calloc(1, sizeof *p);
     fem_source *sources = fwm_calloc((size_t)spec->n_sources, sizeof *sources);
     if (!p || !sources) {
@@ -257,6 +270,7 @@ fwm_status fem_problem_create(fem_problem **problem, const fem_problem_spec *spe
     if (spec->n_sources > 0)
         memcpy(sources, spec->source, (size_t)spec->n_sources * sizeof *sources);
     p->equation = equation;
+    p->components = components;
     p->mesh = spec->mesh;
     p->spec = *spec;
     p->spec.source = sources;
@@ -264,7 +278,7 @@ fwm_status fem_problem_create(fem_problem **problem, const fem_problem_spec *spe
     p->spec.scale = spec->scale > 0 ? spec->scale : 1;
     p->n_sources = spec->n_sources;
     p->n_actions = spec->n_sources + equation->n_ambient;
-    p->dof = spec->mesh->n_nodes * equation->n_fields;
+    p->dof = spec->mesh->n_nodes * components;
     fwm_status status = make_parts(p);
     if (status != FWM_OK)
         fem_problem_destroy(&p);
@@ -280,7 +294,8 @@ void fem_problem_destroy(fem_problem **problem)
     *problem = NULL;
     fem_customs_destroy(p);
     fem_factor_destroy(&p->riesz);
-    fem_factor_destroy(&p->step);
+    for (int kind = 0; kind < FEM_STAGE_KINDS; kind++)
+        fem_factor_destroy(&p->step[kind]);
     fem_factor_destroy(&p->newton);
     fem_symbolic_destroy(&p->symbolic);
     for (int k = 0; k < FEM_MAX_PARAMETERS; k++) {
@@ -305,6 +320,11 @@ const fem_equation *fem_problem_equation(const fem_problem *p)
 const fem_mesh *fem_problem_mesh(const fem_problem *p)
 {
     return p->mesh;
+}
+
+int fem_problem_components(const fem_problem *p)
+{
+    return p->components;
 }
 
 int fem_problem_actions(const fem_problem *p)

@@ -3,11 +3,27 @@
 #define FWM_PHYSICS_PROBLEM_IMPL_H
 
 #include "physics/factor.h"
+#include "physics/scheme.h"
 
 typedef struct fem_custom_node fem_custom_node;
 
-/* Lane-block fields of one thread. STATES must be last: it holds substeps + 1 of them. */
-enum fem_slot { SLOT_U1, SLOT_U0, SLOT_R, SLOT_D, SLOT_WORK, SLOT_V, SLOT_G, SLOT_U1_BAR, SLOT_U0_BAR, SLOT_STATES };
+/* Lane-block fields of one thread. STATES must be last: it holds substeps + 1 of them, and as many memories where the
+ * scheme remembers. W is the rate's history of the substep at hand, Z_BAR the memory's bar. */
+enum fem_slot {
+    SLOT_U1,
+    SLOT_U0,
+    SLOT_R,
+    SLOT_D,
+    SLOT_WORK,
+    SLOT_V,
+    SLOT_G,
+    SLOT_U1_BAR,
+    SLOT_U0_BAR,
+    SLOT_W,
+    SLOT_W_BAR,
+    SLOT_Z_BAR,
+    SLOT_STATES
+};
 
 /* One thread's memory for one number type. */
 typedef struct fem_thread_work {
@@ -30,7 +46,7 @@ struct fem_problem {
     const fem_equation *equation;
     const fem_mesh *mesh;
     fem_problem_spec spec;
-    int n_sources, n_actions;
+    int n_sources, n_actions, components;
     int64_t dof;
     const fem_form_kernels *form[2]; /* by ad_dtype */
     const fem_lane_kernels *lane[2];
@@ -45,7 +61,7 @@ struct fem_problem {
     fem_factor *riesz;
     double *reference_theta; /* [n_parameters] */
 
-    fem_factor *step; /* of the Jacobian at u = 0 and the theta below */
+    fem_factor *step[FEM_STAGE_KINDS]; /* of the Jacobian at u = 0 and the theta below */
     bool step_ready;
     ad_dtype step_dtype;
     int64_t step_count[FEM_MAX_PARAMETERS];
@@ -68,6 +84,12 @@ typedef struct fem_block {
     int64_t first;
     int count;
 } fem_block;
+
+/* Where a residual is taken: slots of both states and of the rate's history (-1: none), and the scheme's numbers. */
+typedef struct fem_at {
+    int u1, u0, w;
+    fem_stage stage;
+} fem_at;
 
 /* ---- problem.c ---- */
 
@@ -92,12 +114,21 @@ void *fem_slot(const fem_block *b, int slot);
 void *fem_rows(const fem_block *b, const void *array, int64_t n);
 void fem_block_clear(const fem_block *b, int slot);
 void fem_block_load_actions(const fem_block *b, const void *a);
-/* slot r = R(slot u1, slot u0). */
-void fem_block_residual(const fem_block *b, int r, int u1, int u0, double dt);
-/* Adds the bars of cotangent slot v: slots u1_bar, u0_bar (-1: not wanted), the thread's a_bar where wanted, and
- * theta_bar (one array a parameter, NULL entries: not wanted; may be NULL). */
-void fem_block_vjp(const fem_block *b, int v, int u1, int u0, double dt, int u1_bar, int u0_bar, bool a_bar,
-                   double *const *theta_bar);
+/* slot r = R there. */
+void fem_block_residual(const fem_block *b, int r, const fem_at *at);
+
+/* Where bars are added: slots (-1: not wanted), the thread's a_bar where wanted, theta (one array a parameter, NULL
+ * entries: not wanted; may be NULL). */
+typedef struct fem_bar_slots {
+    int u1, u0, w;
+    bool a;
+    double *const *theta;
+} fem_bar_slots;
+static const fem_bar_slots FEM_NO_BARS = {.u1 = -1, .u0 = -1, .w = -1};
+/* Adds the bars of cotangent slot v. */
+void fem_block_vjp(const fem_block *b, int v, const fem_at *at, const fem_bar_slots *bars);
+/* The residual's own stage on SLOT_U1 and SLOT_U0. */
+fem_at fem_at_pair(const fem_problem *p);
 void fem_block_solve(const fem_block *b, int x, int rhs, const fem_factor *factor);
 /* 1 for this block's samples, 0 for the lanes beyond them. */
 void fem_block_valid(const fem_block *b, double valid[FEM_MAX_LANES]);
@@ -114,19 +145,28 @@ void fem_reduce_theta_bars(fem_problem *p, ad_dtype dtype, const fem_theta *thet
 void fem_block_clear_actions(const fem_block *b);
 /* All bars of the cotangent in SLOT_V for the states in SLOT_U1 and SLOT_U0, written to this block's rows; theta's to
  * its sums. */
-void fem_block_pull(const fem_block *b, int64_t block, const fem_bars *bars, double dt);
+void fem_block_pull(const fem_block *b, int64_t block, const fem_bars *bars);
 
 /* ---- step.c ---- */
 
-/* The factor of the Jacobian for this theta, computed where its bytes changed. */
+/* The factors of the Jacobian for this theta, computed where its bytes changed. */
 fwm_status fem_step_factor(fem_problem *p, ad_dtype dtype, const fem_theta *theta) FWM_MUST_USE;
-static inline double fem_substep(const fem_problem *p)
+static inline fem_stage fem_substep(const fem_problem *p, int k)
 {
-    return p->spec.dt / p->spec.substeps;
+    return fem_scheme_stage(p->spec.scheme, p->spec.spectral_radius, k, p->spec.dt / p->spec.substeps);
 }
-/* Element matrices of dR/du1 at one float64 state. */
-void fem_jacobian(fem_problem *p, double *ke, const double *u1, const double *u0, const double *ambient,
-                  const double *const *theta, const int64_t *count, double dt);
+/* Slots of substep s (from 1), its state SLOT_STATES+s from the one before. The memory is read into SLOT_W. */
+fem_at fem_block_substep(const fem_block *b, int s);
+/* What substep s hands on, once its state stands. */
+void fem_block_remember(const fem_block *b, int s);
+/* Bars of the memory and of substep s's state, SLOT_Z_BAR and SLOT_G, before its adjoint: the part of SLOT_G that goes
+ * to the state before is in SLOT_U0_BAR then. */
+void fem_block_forget(const fem_block *b, int s);
+/* Bars of cotangent SLOT_V: the state before's into SLOT_G, the memory's into SLOT_Z_BAR. */
+void fem_block_pull_substep(const fem_block *b, const fem_at *at, bool a_bar, double *const *theta_bar);
+/* Element matrices of dR/du1 at one float64 state (w NULL: no history). */
+void fem_jacobian(fem_problem *p, double *ke, const double *u1, const double *u0, const double *w,
+                  const double *ambient, const fem_theta *theta, const fem_stage *stage);
 
 /* ---- newton.c: samples one by one in float64, with their own factor and a line search ---- */
 

@@ -97,3 +97,40 @@ fwm_status fem_parameter_find(const fem_equation *equation, const char *name, in
     return fwm_fail(FWM_INVALID, "%s: expected a parameter among %s, found '%s'", equation->name, known,
                     name ? name : "nothing");
 }
+
+int fem_equation_components(const fem_equation *equation, int dim)
+{
+    int n = 0;
+    for (int k = 0; k < equation->n_fields; k++)
+        n += equation->field_kind[k] & FEM_FIELD_VECTOR ? dim : 1;
+    return n;
+}
+
+fwm_status fem_equation_component(const fem_equation *equation, int dim, const char *name, int *first, int *count)
+{
+    char known[512] = "";
+    size_t used = 0;
+    *first = *count = 0;
+    for (int k = 0, at = 0; k < equation->n_fields; k++) {
+        const char *field = equation->field[k];
+        const size_t length = strlen(field);
+        const int width = equation->field_kind[k] & FEM_FIELD_VECTOR ? dim : 1;
+        if (name && strncmp(name, field, length) == 0) {
+            const char *rest = name + length;
+            bool axis = width > 1 && rest[0] == '.' && rest[1] >= 'x' && rest[1] < 'x' + width && rest[2] == '\0';
+            if (rest[0] == '\0' || axis) {
+                *first = at + (rest[0] ? (int)(rest[1] - 'x') : 0);
+                *count = rest[0] ? 1 : width;
+                return FWM_OK;
+            }
+        }
+        at += width;
+        if (used < sizeof known)
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s%s", k > 0 ? ", " : "", field,
+                                     width == 1   ? ""
+                                     : width == 2 ? " (.x, .y)"
+                                                  : " (.x, .y, .z)");
+    }
+    return fwm_fail(FWM_INVALID, "%s: expected a field among %s, found '%s'", equation->name, known,
+                    name ? name : "nothing");
+}

@@ -19,17 +19,6 @@ static const double CONTRACTION = 0.5;
 /* How far a new factor may be from a known answer of size 1: rounding times the condition number of J0, with room. */
 static const double CHECK[2] = {[AD_F32] = 2e-2, [AD_F64] = 1e-8};
 
-void fem_jacobian(fem_problem *p, double *ke, const double *u1, const double *u0, const double *ambient,
-                  const double *const *theta, const int64_t *count, double dt)
-{
-    fem_sweep s = {.tables = &p->mesh->impl->tables[AD_F64], .dt = dt, .u1 = u1, .u0 = u0, .ambient = ambient};
-    for (int k = 0; k < p->equation->n_parameters; k++) {
-        s.theta[k] = theta[k];
-        s.theta_stride[k] = count[k] > 1 ? 1 : 0;
-    }
-    p->form[AD_F64]->jacobian[p->mesh->element](&s, ke);
-}
-
 static bool same_theta(const fem_problem *p, ad_dtype dtype, const fem_theta *theta)
 {
     if (!p->step_ready || p->step_dtype != dtype)
@@ -42,7 +31,7 @@ static bool same_theta(const fem_problem *p, ad_dtype dtype, const fem_theta *th
 }
 
 /* Solves with a known answer, once for every new factor: a broken solver must not stay silent. */
-static fwm_status check_factor(fem_problem *p, ad_dtype dtype, const fem_theta *theta)
+static fwm_status check_factor(fem_problem *p, ad_dtype dtype, const fem_theta *theta, const fem_stage *stage)
 {
     fem_block b = fem_block_at(p, dtype, theta, 1, 0, 0);
     size_t lanes = (size_t)b.lane->lanes;
@@ -60,8 +49,11 @@ static fwm_status check_factor(fem_problem *p, ad_dtype dtype, const fem_theta *
                 ((float *)fem_slot(&b, SLOT_V))[(size_t)i * lanes + l] = (float)x;
         }
     }
-    fem_block_vjp(&b, SLOT_V, SLOT_U0, SLOT_U0, fem_substep(p), SLOT_G, -1, false, NULL);
-    fem_block_solve(&b, SLOT_D, SLOT_G, p->step);
+    const fem_at at = {SLOT_U0, SLOT_U0, -1, *stage};
+    fem_bar_slots bars = FEM_NO_BARS;
+    bars.u1 = SLOT_G;
+    fem_block_vjp(&b, SLOT_V, &at, &bars);
+    fem_block_solve(&b, SLOT_D, SLOT_G, p->step[stage->kind]);
     b.lane->update(fem_slot(&b, SLOT_V), fem_slot(&b, SLOT_D), one, size_d, size_u, p->dof);
     FWM_CHECK(size_u[0] <= CHECK[dtype] * 2, FWM_NUMERIC,
               "%s: the factor of the step answers a known solve with error %g, expected below %g; the parameters are "
@@ -82,12 +74,84 @@ fwm_status fem_step_factor(fem_problem *p, ad_dtype dtype, const fem_theta *thet
         for (int64_t i = 0; i < theta->count[k]; i++)
             p->step_theta64[k][i] = fem_theta_at(dtype, theta, k, i);
     }
-    fem_jacobian(p, p->ke, p->zero, p->zero, p->zero + p->dof, (const double *const *)p->step_theta64, p->step_count,
-                 fem_substep(p));
-    FWM_TRY(fem_factor_compute(p->step, p->ke));
-    FWM_TRY(check_factor(p, dtype, theta));
+    fem_theta wide = {{0}, {0}};
+    for (int k = 0; k < p->equation->n_parameters; k++) {
+        wide.value[k] = p->step_theta64[k];
+        wide.count[k] = p->step_count[k];
+    }
+    for (int kind = 0; kind < FEM_STAGE_KINDS && p->step[kind]; kind++) {
+        const fem_stage stage = fem_substep(p, kind == 0 ? 0 : p->spec.substeps - 1);
+        fem_jacobian(p, p->ke, p->zero, p->zero, NULL, p->zero + p->dof, &wide, &stage);
+        FWM_TRY(fem_factor_compute(p->step[kind], p->ke));
+        FWM_TRY(check_factor(p, dtype, theta, &stage));
+    }
     p->step_ready = true;
     return FWM_OK;
+}
+
+/* ---- substeps ---- */
+
+static int memory_slot(const fem_problem *p, int s)
+{
+    return SLOT_STATES + p->spec.substeps + 1 + s;
+}
+
+/* y = factor * x, whatever y held. */
+static void set_scaled(const fem_block *b, int y, int x, double factor)
+{
+    double s[FEM_MAX_LANES];
+    for (int l = 0; l < FEM_MAX_LANES; l++)
+        s[l] = factor;
+    b->lane->scale(fem_slot(b, y), fem_slot(b, x), s, b->p->dof);
+}
+
+static void add_scaled(const fem_block *b, int y, int x, double factor)
+{
+    b->lane->combine(fem_slot(b, y), factor, fem_slot(b, x), 1, b->p->dof);
+}
+
+fem_at fem_block_substep(const fem_block *b, int s)
+{
+    fem_at at = {SLOT_STATES + s, SLOT_STATES + s - 1, -1, fem_substep(b->p, s - 1)};
+    if (at.stage.recall != 0) {
+        at.w = SLOT_W;
+        set_scaled(b, SLOT_W, memory_slot(b->p, s - 1), at.stage.recall);
+    }
+    return at;
+}
+
+void fem_block_remember(const fem_block *b, int s)
+{
+    const fem_stage stage = fem_substep(b->p, s - 1);
+    if (stage.slope == 0)
+        return;
+    set_scaled(b, memory_slot(b->p, s), SLOT_STATES + s, stage.slope);
+    add_scaled(b, memory_slot(b->p, s), SLOT_STATES + s - 1, -stage.slope);
+    if (stage.fade != 0)
+        add_scaled(b, memory_slot(b->p, s), memory_slot(b->p, s - 1), stage.fade);
+}
+
+void fem_block_forget(const fem_block *b, int s)
+{
+    const fem_stage stage = fem_substep(b->p, s - 1);
+    fem_block_clear(b, SLOT_U0_BAR);
+    if (stage.slope == 0)
+        return;
+    add_scaled(b, SLOT_G, SLOT_Z_BAR, stage.slope);
+    add_scaled(b, SLOT_U0_BAR, SLOT_Z_BAR, -stage.slope);
+    set_scaled(b, SLOT_Z_BAR, SLOT_Z_BAR, stage.fade);
+}
+
+void fem_block_pull_substep(const fem_block *b, const fem_at *at, bool a_bar, double *const *theta_bar)
+{
+    const fem_bar_slots slots = {
+        .u1 = -1, .u0 = SLOT_U0_BAR, .w = at->w >= 0 ? SLOT_W_BAR : -1, .a = a_bar, .theta = theta_bar};
+    if (at->w >= 0)
+        fem_block_clear(b, SLOT_W_BAR);
+    fem_block_vjp(b, SLOT_V, at, &slots);
+    set_scaled(b, SLOT_G, SLOT_U0_BAR, 1);
+    if (at->w >= 0)
+        add_scaled(b, SLOT_Z_BAR, SLOT_W_BAR, at->stage.recall);
 }
 
 typedef struct chord {
@@ -129,46 +193,51 @@ static bool chord_goes_on(chord *c, int count, int iteration, const double *size
     return any;
 }
 
-/* slot u1 (a first guess) -> R(u1,u0) = 0. */
-static void solve_state(const fem_block *b, int u1, int u0, bool linear, unsigned char *failed)
+/* Slot at->u1 (a first guess) -> R = 0. */
+static void solve_state(const fem_block *b, const fem_at *at, bool linear, unsigned char *failed)
 {
     double size_d[FEM_MAX_LANES], size_u[FEM_MAX_LANES];
     chord c = chord_start(b, linear, failed);
     for (int it = 0; it < CHORD_ITERATIONS; it++) {
-        fem_block_residual(b, SLOT_R, u1, u0, fem_substep(b->p));
-        fem_block_solve(b, SLOT_D, SLOT_R, b->p->step);
-        b->lane->update(fem_slot(b, u1), fem_slot(b, SLOT_D), c.active, size_d, size_u, b->p->dof);
+        fem_block_residual(b, SLOT_R, at);
+        fem_block_solve(b, SLOT_D, SLOT_R, b->p->step[at->stage.kind]);
+        b->lane->update(fem_slot(b, at->u1), fem_slot(b, SLOT_D), c.active, size_d, size_u, b->p->dof);
         if (!chord_goes_on(&c, b->count, it, size_d, size_u, 1))
             return;
     }
 }
 
-/* slot V = J^-T slot G at (u1,u0). */
-static void solve_adjoint(const fem_block *b, int u1, int u0, bool linear, unsigned char *failed)
+/* slot V = J^-T slot G. */
+static void solve_adjoint(const fem_block *b, const fem_at *at, bool linear, unsigned char *failed)
 {
     double size_d[FEM_MAX_LANES], size_u[FEM_MAX_LANES];
     chord c = chord_start(b, linear, failed);
-    fem_block_solve(b, SLOT_V, SLOT_G, b->p->step);
+    const fem_factor *factor = b->p->step[at->stage.kind];
+    fem_bar_slots bars = FEM_NO_BARS;
+    bars.u1 = SLOT_R;
+    fem_block_solve(b, SLOT_V, SLOT_G, factor);
     for (int it = 0; it < CHORD_ITERATIONS && !linear; it++) {
         fem_block_clear(b, SLOT_R);
-        fem_block_vjp(b, SLOT_V, u1, u0, fem_substep(b->p), SLOT_R, -1, false, NULL);
+        fem_block_vjp(b, SLOT_V, at, &bars);
         b->lane->combine(fem_slot(b, SLOT_R), -1, fem_slot(b, SLOT_G), 1, b->p->dof);
-        fem_block_solve(b, SLOT_D, SLOT_R, b->p->step);
+        fem_block_solve(b, SLOT_D, SLOT_R, factor);
         b->lane->update(fem_slot(b, SLOT_V), fem_slot(b, SLOT_D), c.active, size_d, size_u, b->p->dof);
         if (!chord_goes_on(&c, b->count, it, size_d, size_u, 0))
             return;
     }
 }
 
-/* Fills slots STATES .. STATES+substeps. */
+/* Fills slots STATES .. STATES+substeps, and the memories. */
 static void run_states(const fem_block *b, const void *u0, bool linear, unsigned char *failed)
 {
     const fem_problem *p = b->p;
     size_t bytes = (size_t)p->dof * (size_t)b->lane->lanes * fem_number_size(b->dtype);
     b->lane->pack(fem_slot(b, SLOT_STATES), fem_rows(b, u0, p->dof), p->dof, b->count);
-    for (int s = 0; s < p->spec.substeps; s++) {
-        memcpy(fem_slot(b, SLOT_STATES + s + 1), fem_slot(b, SLOT_STATES + s), bytes);
-        solve_state(b, SLOT_STATES + s + 1, SLOT_STATES + s, linear, failed);
+    for (int s = 1; s <= p->spec.substeps; s++) {
+        memcpy(fem_slot(b, SLOT_STATES + s), fem_slot(b, SLOT_STATES + s - 1), bytes);
+        const fem_at at = fem_block_substep(b, s);
+        solve_state(b, &at, linear, failed);
+        fem_block_remember(b, s);
     }
 }
 
@@ -209,14 +278,16 @@ static bool pull_once(const fem_block *b, int64_t block, const fem_bars *bars, c
     b->lane->scale(fem_slot(b, SLOT_G), fem_slot(b, SLOT_G), keep, p->dof);
     fem_block_theta_bars(b, block, bars, theta_bar);
     fem_block_clear_actions(b);
+    if (fem_scheme_remembers(p->spec.scheme))
+        fem_block_clear(b, SLOT_Z_BAR);
     for (int s = p->spec.substeps; s > 0; s--) {
-        solve_adjoint(b, SLOT_STATES + s, SLOT_STATES + s - 1, linear, failed);
+        const fem_at at = fem_block_substep(b, s);
+        fem_block_forget(b, s);
+        solve_adjoint(b, &at, linear, failed);
         for (int l = 0; l < b->count; l++)
             minus[l] = failed[l] ? 0 : -1;
         b->lane->scale(fem_slot(b, SLOT_V), fem_slot(b, SLOT_V), minus, p->dof);
-        fem_block_clear(b, SLOT_G);
-        fem_block_vjp(b, SLOT_V, SLOT_STATES + s, SLOT_STATES + s - 1, fem_substep(p), -1, SLOT_G, bars->a != NULL,
-                      theta_bar);
+        fem_block_pull_substep(b, &at, bars->a != NULL, theta_bar);
     }
     return memcmp(before, failed, (size_t)b->count) == 0;
 }

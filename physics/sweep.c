@@ -35,45 +35,76 @@ static void *ambient_of(const fem_block *b, void *actions)
     return (char *)actions + (size_t)(b->p->n_sources * b->lane->lanes) * fem_number_size(b->dtype);
 }
 
-static fem_sweep sweep_of(const fem_block *b, int u1, int u0, double dt)
+/* The parameters' arrays of a sweep. */
+static void put_theta(fem_sweep *s, const fem_problem *p, const fem_theta *theta)
+{
+    for (int k = 0; k < p->equation->n_parameters; k++) {
+        s->theta[k] = theta->value[k];
+        s->theta_stride[k] = theta->count[k] > 1 ? 1 : 0;
+    }
+}
+
+static fem_sweep sweep_of(const fem_block *b, const fem_at *at)
 {
     const fem_problem *p = b->p;
     fem_sweep s = {.tables = &p->mesh->impl->tables[b->dtype],
-                   .dt = dt,
-                   .u1 = fem_slot(b, u1),
-                   .u0 = fem_slot(b, u0),
+                   .dt = at->stage.dt,
+                   .alpha = at->stage.alpha,
+                   .beta = at->stage.beta,
+                   .u1 = fem_slot(b, at->u1),
+                   .u0 = fem_slot(b, at->u0),
+                   .w = at->w >= 0 ? fem_slot(b, at->w) : NULL,
                    .ambient = ambient_of(b, b->work->a)};
-    for (int k = 0; k < p->equation->n_parameters; k++) {
-        s.theta[k] = b->theta->value[k];
-        s.theta_stride[k] = b->theta->count[k] > 1 ? 1 : 0;
-    }
+    put_theta(&s, p, b->theta);
     return s;
 }
 
-void fem_block_residual(const fem_block *b, int r, int u1, int u0, double dt)
+fem_at fem_at_pair(const fem_problem *p)
+{
+    return (fem_at){SLOT_U1, SLOT_U0, -1, fem_scheme_single(p->spec.scheme, p->spec.dt)};
+}
+
+void fem_block_residual(const fem_block *b, int r, const fem_at *at)
 {
     const fem_problem *p = b->p;
     fem_block_clear(b, r);
-    fem_sweep s = sweep_of(b, u1, u0, dt);
+    fem_sweep s = sweep_of(b, at);
     s.r = fem_slot(b, r);
     p->form[b->dtype]->residual[p->mesh->element](&s);
     b->lane->load(s.r, b->work->a, &p->loads[b->dtype]);
 }
 
-void fem_block_vjp(const fem_block *b, int v, int u1, int u0, double dt, int u1_bar, int u0_bar, bool a_bar,
-                   double *const *theta_bar)
+void fem_block_vjp(const fem_block *b, int v, const fem_at *at, const fem_bar_slots *bars)
 {
     const fem_problem *p = b->p;
-    fem_sweep s = sweep_of(b, u1, u0, dt);
+    fem_sweep s = sweep_of(b, at);
     s.rbar = fem_slot(b, v);
-    s.u1_bar = u1_bar >= 0 ? fem_slot(b, u1_bar) : NULL;
-    s.u0_bar = u0_bar >= 0 ? fem_slot(b, u0_bar) : NULL;
-    s.ambient_bar = a_bar ? ambient_of(b, b->work->a_bar) : NULL;
-    for (int k = 0; theta_bar && k < p->equation->n_parameters; k++)
-        s.theta_bar[k] = theta_bar[k];
+    s.u1_bar = bars->u1 >= 0 ? fem_slot(b, bars->u1) : NULL;
+    s.u0_bar = bars->u0 >= 0 ? fem_slot(b, bars->u0) : NULL;
+    s.w_bar = bars->w >= 0 ? fem_slot(b, bars->w) : NULL;
+    s.ambient_bar = bars->a ? ambient_of(b, b->work->a_bar) : NULL;
+    for (int k = 0; bars->theta && k < p->equation->n_parameters; k++)
+        s.theta_bar[k] = bars->theta[k];
     p->form[b->dtype]->vjp[p->mesh->element](&s);
-    if (a_bar)
+    if (bars->a)
         b->lane->load_vjp(b->work->a_bar, s.rbar, &p->loads[b->dtype]);
+}
+
+void fem_jacobian(fem_problem *p, double *ke, const double *u1, const double *u0, const double *w,
+                  const double *ambient, const fem_theta *theta, const fem_stage *stage)
+{
+    fem_sweep s = {.tables = &p->mesh->impl->tables[AD_F64],
+                   .dt = stage->dt,
+                   .alpha = stage->alpha,
+                   .beta = stage->beta,
+                   .u1 = u1,
+                   .u0 = u0,
+                   .w = w,
+                   .ambient = ambient};
+    put_theta(&s, p, theta);
+    int64_t dofs = p->mesh->cell_node_count * p->components;
+    memset(ke, 0, (size_t)(p->mesh->n_cells * dofs * dofs) * sizeof *ke);
+    p->form[AD_F64]->jacobian[p->mesh->element](&s, ke);
 }
 
 void fem_block_solve(const fem_block *b, int x, int rhs, const fem_factor *factor)
@@ -133,7 +164,7 @@ void fem_block_clear_actions(const fem_block *b)
     memset(b->work->a_bar, 0, (size_t)(b->p->n_actions * b->lane->lanes) * fem_number_size(b->dtype));
 }
 
-void fem_block_pull(const fem_block *b, int64_t block, const fem_bars *bars, double dt)
+void fem_block_pull(const fem_block *b, int64_t block, const fem_bars *bars)
 {
     const fem_problem *p = b->p;
     double valid[FEM_MAX_LANES], *theta_bar[FEM_MAX_PARAMETERS];
@@ -146,8 +177,13 @@ void fem_block_pull(const fem_block *b, int64_t block, const fem_bars *bars, dou
     if (bars->u0)
         fem_block_clear(b, SLOT_U0_BAR);
     fem_block_clear_actions(b);
-    fem_block_vjp(b, SLOT_V, SLOT_U1, SLOT_U0, dt, bars->u1 ? SLOT_U1_BAR : -1, bars->u0 ? SLOT_U0_BAR : -1,
-                  bars->a != NULL, theta_bar);
+    const fem_at at = fem_at_pair(p);
+    const fem_bar_slots slots = {.u1 = bars->u1 ? SLOT_U1_BAR : -1,
+                                 .u0 = bars->u0 ? SLOT_U0_BAR : -1,
+                                 .w = -1,
+                                 .a = bars->a != NULL,
+                                 .theta = theta_bar};
+    fem_block_vjp(b, SLOT_V, &at, &slots);
     if (bars->u1)
         b->lane->unpack(fem_rows(b, bars->u1, p->dof), fem_slot(b, SLOT_U1_BAR), p->dof, b->count);
     if (bars->u0)
@@ -167,7 +203,8 @@ fwm_status fem_residual(fem_problem *p, ad_dtype dtype, void *r, const void *u1,
         fem_block_load_actions(&b, a);
         b.lane->pack(fem_slot(&b, SLOT_U1), fem_rows(&b, u1, p->dof), p->dof, b.count);
         b.lane->pack(fem_slot(&b, SLOT_U0), fem_rows(&b, u0, p->dof), p->dof, b.count);
-        fem_block_residual(&b, SLOT_R, SLOT_U1, SLOT_U0, p->spec.dt);
+        const fem_at at = fem_at_pair(p);
+        fem_block_residual(&b, SLOT_R, &at);
         b.lane->unpack(fem_rows(&b, r, p->dof), fem_slot(&b, SLOT_R), p->dof, b.count);
     }
     return FWM_OK;
@@ -185,7 +222,7 @@ fwm_status fem_residual_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars
         b.lane->pack(fem_slot(&b, SLOT_U1), fem_rows(&b, u1, p->dof), p->dof, b.count);
         b.lane->pack(fem_slot(&b, SLOT_U0), fem_rows(&b, u0, p->dof), p->dof, b.count);
         b.lane->pack(fem_slot(&b, SLOT_V), fem_rows(&b, rbar, p->dof), p->dof, b.count);
-        fem_block_pull(&b, k, bars, p->spec.dt);
+        fem_block_pull(&b, k, bars);
     }
     fem_reduce_theta_bars(p, dtype, theta, blocks, bars);
     return FWM_OK;

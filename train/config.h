@@ -56,6 +56,8 @@ enum tr_equation { TR_EQUATION_NONE, TR_EQUATION_HEAT };
 enum tr_norm { TR_NORM_DUAL, TR_NORM_LUMPED, TR_NORM_STEP };
 enum tr_prior { TR_PRIOR_NONE, TR_PRIOR_FEM };
 enum tr_code { TR_CODE_LATENT, TR_CODE_FEATURE, TR_CODE_STATE };
+enum tr_edge_form { TR_EDGE_TRANSPORT, TR_EDGE_HINGE };
+enum tr_latent_source { TR_FROM_POSTERIOR, TR_FROM_PRIOR };
 enum tr_balance { TR_BALANCE_NONE };
 enum tr_optimizer_name { TR_ADAMW };
 enum tr_schedule_name { TR_COSINE, TR_CONSTANT };
@@ -131,12 +133,14 @@ typedef struct tr_config {
         int64_t groups;
     } model;
     struct {
-        double weight;
-        int code;
+        double weight, fit, edge;
+        int code, form, latent;
         int64_t size;
         double blur, scaling;
         int64_t extra;
-        double ramp_start, ramp_end; /* fractions of training */
+        double ramp_start, ramp_end, edge_start, edge_end; /* fractions of training */
+        int64_t bank, predictions, every;
+        double context, relax, share;
     } transport;
     struct {
         double state, frame, kl, physics, start;

@@ -129,6 +129,8 @@ static void hold_model(rules *r)
         broken(r, "model.latent.min_log_std", "model.latent.max_log_std", "expected it below max_log_std");
     if (c->transport.ramp_start > c->transport.ramp_end)
         broken(r, "transport.ramp_start", "transport.ramp_end", "expected it at most ramp_end");
+    if (c->transport.edge_start > c->transport.edge_end)
+        broken(r, "transport.edge_start", "transport.edge_end", "expected it at most edge_end");
 }
 
 static void hold_objective(rules *r)

@@ -13,14 +13,17 @@ struct tr_objective {
     wm_model model;
     ad_plan *plan;
     ot_sinkhorn *sinkhorn;
+    ot_edge_term *edge;
     ad_value frames, state, s_phy, actions, weights, report; /* report: terms, total, plain KL */
+    ad_value scales;                   /* input [2]: 1/s, and what contexts are multiplied by before that */
+    ad_value code, true_code, context; /* of all steps: what the memory is given */
     ad_value parameter[MAX_PARAMETERS], gradient[MAX_PARAMETERS];
     int n_parameters;
 };
 
 const char *tr_term_name(tr_term term)
 {
-    static const char *const names[TR_TERM_COUNT] = {"state", "frame", "kl", "phys", "ot", "start"};
+    static const char *const names[TR_TERM_COUNT] = {"state", "frame", "kl", "phys", "ot", "edge", "start"};
     return names[term];
 }
 
@@ -78,7 +81,7 @@ static ad_value mass_square(const tr_objective *o, ad_value d)
 
 typedef struct unrolled {
     ad_value state[MAX_UNROLL], frame[MAX_UNROLL], kl[MAX_UNROLL], raw[MAX_UNROLL], physics[MAX_UNROLL];
-    ad_value code[MAX_UNROLL], true_code[MAX_UNROLL];
+    ad_value code[MAX_UNROLL], true_code[MAX_UNROLL], context[MAX_UNROLL];
     ad_value start;
 } unrolled;
 
@@ -123,9 +126,13 @@ static void unroll(const tr_objective *o, unrolled *u)
         u->frame[t] = ad_mean_all(g, ad_square(g, ad_sub(g, picture, at_time(g, o->frames, t + 1))));
         if (c->objective.physics > 0)
             u->physics[t] = physics_term(o, next, s, a);
-        if (c->transport.weight > 0) {
-            u->code[t] = wm_transport_code(m, next, a);
+        if (o->spec.memory) {
+            ad_value judged = c->transport.latent == TR_FROM_POSTERIOR
+                                  ? next
+                                  : wm_df_pred(m, &h, s, wm_latent_sample(m, &p), a, NULL);
+            u->code[t] = wm_transport_code(m, judged, a);
             u->true_code[t] = ad_stop_gradient(g, wm_transport_code(m, s1, a));
+            u->context[t] = ad_stop_gradient(g, wm_transport_context(m, s0, a));
         }
         s = next;
         if (t + 1 < k)
@@ -133,29 +140,54 @@ static void unroll(const tr_objective *o, unrolled *u)
     }
 }
 
-/* S_eps(P, Y) / s^2 with s^2 the total variance of Y: clouds are divided by s first, so that blur is in units of it. */
-static ad_value transport_term(tr_objective *o, const unrolled *u)
+static ad_value all_steps(const tr_objective *o, const ad_value *x)
+{
+    return o->spec.unroll == 1 ? x[0] : ad_concat(o->g, o->spec.unroll, x, 0);
+}
+
+/* [code / s, context factor / s]: a cloud in units of the codes' deviation, so that blur is too. */
+static ad_value joined(const tr_objective *o, ad_value code)
 {
     ad_graph *g = o->g;
-    const wm_config *c = o->model.config;
-    int k = o->spec.unroll, axis = 0;
-    ad_value p = k == 1 ? u->code[0] : ad_concat(g, k, u->code, 0);
-    ad_value y = k == 1 ? u->true_code[0] : ad_concat(g, k, u->true_code, 0);
-    ad_value centred = ad_sub(g, y, ad_mean(g, y, 1, &axis, true));
-    ad_value variance = ad_affine(g, ad_sum_all(g, ad_square(g, centred)), 1.0 / (double)ad_dim(g, y, 0), 1e-12);
-    ad_value scale = ad_stop_gradient(g, ad_rsqrt(g, variance));
-    ot_sinkhorn_options options = {
-        .blur = c->transport.blur, .scaling = c->transport.scaling, .extra = c->transport.extra, .fixed_y = true};
+    ad_value scale = ad_slice(g, o->scales, 0, 0, 1), factor = ad_slice(g, o->scales, 0, 1, 1);
+    ad_value part[2] = {ad_mul(g, code, scale), ad_mul(g, o->context, ad_mul(g, factor, scale))};
+    return ad_concat(g, 2, part, 1);
+}
+
+static ad_value failed(const tr_objective *o, fwm_status status)
+{
+    char message[FWM_ERROR_CAPACITY];
+    fwm_error_get(message, sizeof message);
+    return ad_graph_fail(o->g, status, "transport: %s", message);
+}
+
+/* S_eps(P, Y) / s^2 and L_edge. */
+static void transport_terms(tr_objective *o, const unrolled *u, ad_value *fit, ad_value *edge)
+{
+    ad_graph *g = o->g;
+    const tr_config *c = o->spec.config;
+    o->code = all_steps(o, u->code);
+    o->true_code = all_steps(o, u->true_code);
+    o->context = all_steps(o, u->context);
+    ad_value p = joined(o, o->code), y = joined(o, o->true_code);
     if (ad_graph_status(g) != FWM_OK)
-        return AD_NONE;
-    fwm_status status =
-        ot_sinkhorn_create(&o->sinkhorn, o->spec.dtype, ad_dim(g, p, 0), ad_dim(g, y, 0), ad_dim(g, p, 1), &options);
+        return;
+    const ot_sinkhorn_options so = {
+        .blur = c->transport.blur, .scaling = c->transport.scaling, .extra = (int)c->transport.extra, .fixed_y = true};
+    const ot_edge_options eo = {.hinge = c->transport.form == TR_EDGE_HINGE,
+                                .rho = c->transport.relax,
+                                .scaling = c->transport.scaling,
+                                .extra = (int)c->transport.extra};
+    int64_t M = ad_dim(g, p, 0);
+    fwm_status status = ot_sinkhorn_create(&o->sinkhorn, o->spec.dtype, M, M, ad_dim(g, p, 1), &so);
+    if (status == FWM_OK)
+        status = ot_edge_term_create(&o->edge, o->spec.memory, M, &eo);
     if (status != FWM_OK) {
-        char message[FWM_ERROR_CAPACITY];
-        fwm_error_get(message, sizeof message);
-        return ad_graph_fail(g, status, "transport: %s", message);
+        *fit = *edge = failed(o, status);
+        return;
     }
-    return ot_sinkhorn_divergence(g, o->sinkhorn, ad_mul(g, p, scale), ad_mul(g, y, scale));
+    *fit = ot_sinkhorn_divergence(g, o->sinkhorn, p, y);
+    *edge = ot_edge_value(g, o->edge, o->code, o->context, AD_NONE);
 }
 
 static void build_loss(tr_objective *o, ad_value *total)
@@ -170,7 +202,9 @@ static void build_loss(tr_objective *o, ad_value *total)
     row[TR_TERM_FRAME] = mean_of(g, k, u.frame);
     row[TR_TERM_KL] = mean_of(g, k, u.kl);
     row[TR_TERM_PHYSICS] = c->objective.physics > 0 ? mean_of(g, k, u.physics) : zero;
-    row[TR_TERM_TRANSPORT] = c->transport.weight > 0 ? transport_term(o, &u) : zero;
+    row[TR_TERM_TRANSPORT] = row[TR_TERM_EDGE] = zero;
+    if (o->spec.memory)
+        transport_terms(o, &u, &row[TR_TERM_TRANSPORT], &row[TR_TERM_EDGE]);
     row[TR_TERM_START] = u.start;
     ad_value terms = ad_concat(g, TR_TERM_COUNT, row, 0);
     *total = ad_sum_all(g, ad_mul(g, terms, o->weights));
@@ -210,14 +244,21 @@ static fwm_status build(tr_objective *o)
     o->s_phy = ad_input(o->g, "s_phy", ad_shape_make(4, T, B, c->coarse_nodes, c->s_phy.count));
     o->actions = ad_input(o->g, "actions", ad_shape_make(3, T, B, c->actions));
     o->weights = ad_input(o->g, "weights", ad_shape_make(1, TR_TERM_COUNT));
+    if (o->spec.memory)
+        o->scales = ad_input(o->g, "transport_scales", ad_shape_make(1, 2));
     ad_value total;
     build_loss(o, &total);
     FWM_TRY(ad_graph_status(o->g));
     FWM_TRY(differentiate(o, total));
-    ad_value outputs[MAX_PARAMETERS + 1];
-    outputs[0] = o->report;
-    memcpy(outputs + 1, o->gradient, (size_t)o->n_parameters * sizeof *outputs);
-    return ad_plan_create(&o->plan, o->g, 1 + o->n_parameters, outputs, NULL);
+    ad_value outputs[MAX_PARAMETERS + 4] = {o->report};
+    int n = 1;
+    if (o->spec.memory) {
+        outputs[n++] = o->code;
+        outputs[n++] = o->true_code;
+        outputs[n++] = o->context;
+    }
+    memcpy(outputs + n, o->gradient, (size_t)o->n_parameters * sizeof *outputs);
+    return ad_plan_create(&o->plan, o->g, n + o->n_parameters, outputs, NULL);
 }
 
 fwm_status tr_objective_create(tr_objective **out, const tr_objective_spec *spec)
@@ -240,6 +281,7 @@ void tr_objective_destroy(tr_objective **o)
     ad_plan_destroy(&(*o)->plan);
     ad_graph_destroy(&(*o)->g);
     ot_sinkhorn_destroy(&(*o)->sinkhorn);
+    ot_edge_term_destroy(&(*o)->edge);
     fwm_free(*o);
     *o = NULL;
 }
@@ -329,6 +371,11 @@ fwm_status tr_objective_run(tr_objective *o, const double weights[TR_TERM_COUNT]
 {
     for (int k = 0; k < TR_TERM_COUNT; k++)
         put(o, o->weights, k, weights[k]);
+    if (o->spec.memory) {
+        const ot_geometry *look = ot_memory_geometry(o->spec.memory);
+        put(o, o->scales, 0, look->ready ? 1 / look->s : 1.0);
+        put(o, o->scales, 1, look->ready ? look->factor : 1.0);
+    }
     FWM_TRY(ad_plan_run(o->plan, seed, step));
     for (int k = 0; k < TR_TERM_COUNT; k++)
         terms[k] = get(o, k);
@@ -336,4 +383,19 @@ fwm_status tr_objective_run(tr_objective *o, const double weights[TR_TERM_COUNT]
     if (kl)
         *kl = get(o, TR_TERM_COUNT + 1);
     return FWM_OK;
+}
+
+const ot_edge_report *tr_objective_edge(const tr_objective *o)
+{
+    return o->edge ? ot_edge_last(o->edge) : NULL;
+}
+
+fwm_status tr_objective_remember(tr_objective *o, int64_t step)
+{
+    if (!o->spec.memory)
+        return FWM_OK;
+    int64_t M = ad_dim(o->g, o->code, 0);
+    const void *p = ad_plan_data(o->plan, o->code), *y = ad_plan_data(o->plan, o->true_code),
+               *x = ad_plan_data(o->plan, o->context);
+    return ot_memory_push(o->spec.memory, step, M, y, x, M, p, x, NULL);
 }

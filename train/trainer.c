@@ -163,7 +163,7 @@ static fwm_status identify(tr_run *run)
 /* ---- training ---- */
 
 typedef struct progress {
-    double loss, kl, lr, norm, terms[TR_TERM_COUNT];
+    double loss, kl, lr, norm, terms[TR_TERM_COUNT], weights[TR_TERM_COUNT];
     int bad;       /* updates left out in a row */
     double logged; /* seconds */
     int64_t logged_step;
@@ -182,8 +182,15 @@ static void weights_at(const tr_run *run, double weights[TR_TERM_COUNT])
     weights[TR_TERM_FRAME] = c->objective.frame;
     weights[TR_TERM_KL] = c->objective.kl;
     weights[TR_TERM_PHYSICS] = c->objective.physics;
-    weights[TR_TERM_TRANSPORT] = c->transport.weight * ramp((double)run->step, (double)c->trainer.steps,
-                                                            c->transport.ramp_start, c->transport.ramp_end);
+    const ot_geometry *look = run->memory ? ot_memory_geometry(run->memory) : NULL;
+    double at = (double)run->step, total = (double)c->trainer.steps,
+           transport = look && look->ready ? c->transport.weight : 0.0; /* before a look there is no scale */
+    weights[TR_TERM_TRANSPORT] =
+        transport > 0 ? transport * c->transport.fit * ramp(at, total, c->transport.ramp_start, c->transport.ramp_end)
+                      : 0.0;
+    weights[TR_TERM_EDGE] = transport > 0 ? transport * c->transport.edge * look->guard *
+                                                ramp(at, total, c->transport.edge_start, c->transport.edge_end)
+                                          : 0.0;
     weights[TR_TERM_START] = c->objective.start;
 }
 
@@ -252,32 +259,63 @@ static fwm_status checkpoint_best(tr_run *run)
     return tr_run_save(run, "best.ckpt", false);
 }
 
+/* What the regulariser sees and does. */
+static int transport_row(const tr_run *run, tr_scalar row[], double weight)
+{
+    const ot_geometry *look = run->memory ? ot_memory_geometry(run->memory) : NULL;
+    const ot_edge_report *edge = tr_objective_edge(run->stage[run->current]);
+    if (!look || !edge)
+        return 0;
+    const tr_scalar all[] = {{"edge_weight", weight},
+                             {"edge_active", edge->active},
+                             {"ot_group_error", edge->group_error},
+                             {"ot_source", (double)edge->source},
+                             {"ot_ready", look->ready},
+                             {"ot_guard", look->guard},
+                             {"ot_scale", look->ready ? look->s : (double)NAN},
+                             {"ot_tau", look->ready ? look->tau / look->s : (double)NAN},
+                             {"ot_sheets", look->ready ? (double)look->support->sheets : (double)NAN},
+                             {"ot_ell", look->ell},
+                             {"ot_coverage", look->coverage},
+                             {"ot_mass_error", look->mass_error},
+                             {"ot_sliced", look->sliced},
+                             {"ot_oldest", look->oldest}};
+    memcpy(row, all, sizeof all);
+    return (int)(sizeof all / sizeof *all);
+}
+
 static fwm_status log_step(tr_run *run, progress *p)
 {
+    enum { ROWS = 40 };
     double now = fwm_seconds(),
            rate = (double)((run->step - p->logged_step) * run->config->data.batch) / (now - p->logged);
     int64_t clips = ds_loader_clips(run->clips);
-    tr_scalar row[] = {{"phase", 1},
-                       {"epoch", (double)(run->step * run->config->data.batch) / (double)clips},
-                       {"seconds", tr_run_seconds(run)},
-                       {"loss", p->loss},
-                       {"loss_state", p->terms[TR_TERM_STATE]},
-                       {"loss_frame", p->terms[TR_TERM_FRAME]},
-                       {"loss_kl", p->terms[TR_TERM_KL]},
-                       {"kl", p->kl},
-                       {"loss_phys", p->terms[TR_TERM_PHYSICS]},
-                       {"loss_ot", p->terms[TR_TERM_TRANSPORT]},
-                       {"loss_start", p->terms[TR_TERM_START]},
-                       {"lr", p->lr},
-                       {"grad_norm", p->norm},
-                       {"samples_per_s", rate},
-                       {"waited", ds_loader_waited(run->clips)},
-                       {"memory", (double)tr_resident_bytes(false)},
-                       {"memory_peak", (double)tr_resident_bytes(true)},
-                       {"unroll", (double)run->config->objective.unroll.items[run->current]}};
+    tr_scalar row[ROWS] = {{"phase", 1},
+                           {"epoch", (double)(run->step * run->config->data.batch) / (double)clips},
+                           {"seconds", tr_run_seconds(run)},
+                           {"loss", p->loss},
+                           {"loss_state", p->terms[TR_TERM_STATE]},
+                           {"loss_frame", p->terms[TR_TERM_FRAME]},
+                           {"loss_kl", p->terms[TR_TERM_KL]},
+                           {"kl", p->kl},
+                           {"loss_phys", p->terms[TR_TERM_PHYSICS]},
+                           {"loss_ot", p->terms[TR_TERM_TRANSPORT]},
+                           {"loss_edge", p->terms[TR_TERM_EDGE]},
+                           {"loss_start", p->terms[TR_TERM_START]},
+                           {"lr", p->lr},
+                           {"grad_norm", p->norm},
+                           {"samples_per_s", rate},
+                           {"waited", ds_loader_waited(run->clips)},
+                           {"memory", (double)tr_resident_bytes(false)},
+                           {"memory_peak", (double)tr_resident_bytes(true)},
+                           {"unroll", (double)run->config->objective.unroll.items[run->current]}};
+    int n = 0;
+    while (row[n].name)
+        n++;
+    n += transport_row(run, row + n, p->weights[TR_TERM_EDGE]);
     p->logged = now;
     p->logged_step = run->step;
-    return tr_events_write(run->events, run->step, row, (int)(sizeof row / sizeof *row));
+    return tr_events_write(run->events, run->step, row, n);
 }
 
 /* How much each term pulls: the norm of its own gradient, weight included, by running the plan once for each. */
@@ -299,18 +337,35 @@ static fwm_status log_term_norms(tr_run *run, const double weights[TR_TERM_COUNT
     return tr_events_write(run->events, run->step, row, TR_TERM_COUNT + 1);
 }
 
+/* The step's codes go to the regulariser's memory; where its guard gives way, that is said. */
+static fwm_status remember(tr_run *run)
+{
+    if (!run->memory)
+        return FWM_OK;
+    const ot_geometry *look = ot_memory_geometry(run->memory);
+    int64_t looks = look->looks;
+    FWM_TRY(tr_objective_remember(run->stage[run->current], run->step + 1));
+    if (look->looks > looks && look->lowered)
+        fwm_log(
+            FWM_LOG_WARN,
+            "step %lld: transport: predictions cover %.2f of the codes (best so far %.2f), a sheet's mass is off by "
+            "%.2f: the edge term's weight is lowered to %.3f of what is configured",
+            (long long)run->step + 1, look->coverage, look->best_coverage, look->mass_error, look->guard);
+    return FWM_OK;
+}
+
 static fwm_status loss_and_update(tr_run *run, const ds_batch *batch, progress *p)
 {
-    double weights[TR_TERM_COUNT];
     tr_objective *objective = run->stage[run->current];
     p->loss = p->norm = NAN;
     FWM_TRY(tr_objective_load(objective, batch));
-    weights_at(run, weights);
+    weights_at(run, p->weights);
     if (run->events && due(run->step, run->config->trainer.term_norms_every))
-        FWM_TRY(log_term_norms(run, weights));
-    FWM_TRY(tr_objective_run(objective, weights, (uint64_t)run->config->seed, (uint64_t)run->step, &p->loss, p->terms,
-                             &p->kl));
-    return update(run, p);
+        FWM_TRY(log_term_norms(run, p->weights));
+    FWM_TRY(tr_objective_run(objective, p->weights, (uint64_t)run->config->seed, (uint64_t)run->step, &p->loss,
+                             p->terms, &p->kl));
+    FWM_TRY(update(run, p));
+    return remember(run);
 }
 
 /* A batch whose loss or gradient is not finite is left out, unless it is the data that are not; too many in a row end

@@ -26,6 +26,7 @@ typedef struct tr_run {
     tr_identify *identify;
     tr_objective *stage[TR_MAX_STAGES]; /* one for each unroll length */
     int n_stages, current;              /* current: the stage whose workspace is allocated, -1: none */
+    ot_memory *memory;                  /* of the boundary regulariser; NULL without it */
     tr_rollout *validation;
     bool validation_ready;
     ds_loader *clips, *pairs; /* pairs, and identify, are gone once the law is fitted */

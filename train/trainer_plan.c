@@ -46,6 +46,21 @@ int tr_run_stage_at(const tr_run *run, int64_t step)
     return stage;
 }
 
+static fwm_status build_memory(tr_run *run)
+{
+    const tr_config *c = run->config;
+    if (c->transport.weight <= 0)
+        return FWM_OK;
+    ot_memory_options o = {.codes = c->transport.bank,
+                           .predictions = c->transport.predictions,
+                           .every = c->transport.every,
+                           .eta = c->transport.context,
+                           .share = c->transport.share,
+                           .seed = (uint64_t)c->seed};
+    wm_transport_sizes(&run->world->model, &o.d, &o.dc);
+    return ot_memory_create(&run->memory, AD_F32, &o);
+}
+
 static fwm_status build_stages(tr_run *run)
 {
     const tr_config *c = run->config;
@@ -60,6 +75,7 @@ static fwm_status build_stages(tr_run *run)
                                   .model = &run->world->model,
                                   .law = run->world->law,
                                   .store = run->world->store,
+                                  .memory = run->memory,
                                   .dtype = AD_F32,
                                   .batch = c->data.batch,
                                   .clip = c->data.clip,
@@ -78,6 +94,7 @@ fwm_status tr_run_build(tr_run *run)
                                w->model.actions, w->model.state.std));
     run->law_size = tr_identify_size(run->identify);
     run->to_identify = run->identify ? run->config->physics.identification.steps : 0;
+    FWM_TRY(build_memory(run));
     FWM_TRY(build_stages(run));
     int64_t count = ds_split_list(w->info, DS_VALIDATION, NULL);
     if (count > 0)
@@ -148,6 +165,7 @@ void tr_run_destroy(tr_run *run)
     ds_loader_destroy(&run->pairs);
     for (int k = 0; k < run->n_stages; k++)
         tr_objective_destroy(&run->stage[k]);
+    ot_memory_destroy(&run->memory);
     tr_rollout_destroy(&run->validation);
     tr_identify_destroy(&run->identify);
     float *vectors[] = {run->p, run->g, run->m, run->v, run->ema};

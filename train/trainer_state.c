@@ -13,6 +13,7 @@
 
 static const char *const vector_prefix[] = {TR_WEIGHTS, TR_EMA, "moment1/", "moment2/"};
 enum { VECTORS = 4, MESH_TENSORS = 4 };
+#define TRANSPORT "transport/" /* the regulariser's memory */
 
 static void vectors_of(const tr_run *run, float *list[VECTORS])
 {
@@ -43,6 +44,35 @@ static int mesh_tensors(const tr_run *run, tr_tensor t[MESH_TENSORS])
                              .data = mesh[k]->cells};
     }
     return n;
+}
+
+static int memory_tensors(const tr_run *run, tr_tensor t[OT_MEMORY_ARRAYS], char (*name)[512])
+{
+    ot_memory_array array[OT_MEMORY_ARRAYS];
+    int n = run->memory ? ot_memory_arrays(run->memory, array) : 0;
+    for (int k = 0; k < n; k++) {
+        (void)snprintf(name[k], sizeof name[k], TRANSPORT "%s", array[k].name);
+        t[k] = (tr_tensor){.name = name[k],
+                           .dtype = array[k].integer  ? TR_I64
+                                    : array[k].real64 ? TR_F64
+                                                      : TR_F32,
+                           .rank = 2,
+                           .shape = {array[k].rows, array[k].columns},
+                           .data = array[k].data};
+    }
+    return n;
+}
+
+static fwm_status load_memory(tr_run *run, const tr_checkpoint *ck)
+{
+    tr_tensor t[OT_MEMORY_ARRAYS];
+    char name[OT_MEMORY_ARRAYS][512];
+    if (!run->memory)
+        return FWM_OK;
+    int n = memory_tensors(run, t, name);
+    for (int k = 0; k < n; k++)
+        FWM_TRY(tr_checkpoint_copy(ck, name[k], t[k].dtype, 2, t[k].shape, (void *)t[k].data));
+    return ot_memory_restore(run->memory);
 }
 
 static json_t *about(const tr_run *run)
@@ -76,6 +106,7 @@ static fwm_status save_tensors(const tr_run *run, const char *path, tr_tensor *t
             memcpy(tensor[n].shape, s->shape.dim, (size_t)s->shape.rank * sizeof *tensor[n].shape);
             n++;
         }
+    n += memory_tensors(run, tensor + n, name + n);
     n += mesh_tensors(run, tensor + n);
     json_t *position = json_pack("{s:I, s:I, s:I}", "step", (json_int_t)run->step, "identified",
                                  (json_int_t)run->identified, "seed", (json_int_t)run->config->seed);
@@ -104,7 +135,7 @@ fwm_status tr_run_save(const tr_run *run, const char *name, bool keep_previous)
             "step %lld: the parameters are not finite any more (%s*): not saved, the checkpoint before is whole. Lower "
             "optimizer.lr or optimizer.weight_decay",
             (long long)run->step, vector_prefix[j]);
-    size_t n = (size_t)nn_store_count(run->world->store) * VECTORS + MESH_TENSORS;
+    size_t n = (size_t)nn_store_count(run->world->store) * VECTORS + OT_MEMORY_ARRAYS + MESH_TENSORS;
     char path[TR_PATH + 64];
     (void)snprintf(path, sizeof path, "%s/%s", run->folder, name);
     tr_tensor *tensor = fwm_malloc(n, sizeof *tensor);
@@ -195,6 +226,7 @@ static fwm_status load_state(tr_run *run, const tr_checkpoint *ck)
     warn_about_bits(ck);
     for (int j = 0; j < VECTORS; j++)
         FWM_TRY(tr_world_load(run->world, ck, vector_prefix[j], list[j]));
+    FWM_TRY(load_memory(run, ck));
     FWM_TRY(tr_checkpoint_int(ck, "step", &run->step));
     FWM_TRY(tr_checkpoint_int(ck, "identified", &run->identified));
     const int64_t steps = run->config->trainer.steps;

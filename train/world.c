@@ -53,9 +53,6 @@ static void fill_parts(const tr_config *c, wm_config *m)
                         : c->transport.code == TR_CODE_FEATURE ? WM_CODE_FEATURE
                                                                : WM_CODE_STATE;
     m->transport.size = c->transport.size;
-    m->transport.blur = c->transport.blur;
-    m->transport.scaling = c->transport.scaling;
-    m->transport.extra = (int)c->transport.extra;
 }
 
 static fwm_status fill_model(tr_world *w)

@@ -1,34 +1,15 @@
-#include "model/transport/sinkhorn.h"
+#include "model/transport/sinkhorn_impl.h"
 
-#include "model/autodiff/ops.h"
 #include "model/base/arena.h"
-#include "model/base/checked.h"
-#include "model/base/threads.h"
-#include "model/transport/kernels/softmin.h"
+#include "model/transport/sites.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { XY, XX, YY, N_PAIRS, ALIGNMENT = 64, STEP_LIMIT = 1000000 };
+enum { STEP_LIMIT = 1000000 };
 
 static const double log_of_zero = -1e5; /* not -infinity: differences of it stay numbers */
 static const double default_scaling = 0.5, weight_tolerance = 1e-4;
-
-struct ot_sinkhorn {
-    ad_dtype dtype;
-    int64_t M, N, d, dp; /* dp: coordinates of the copies, padded with zeros */
-    ot_sinkhorn_options options;
-    const ot_kernels *kernels;
-    void *block;
-    size_t size;
-    ot_pair pair[N_PAIRS];
-    void *x, *y, *x_panels, *y_panels;       /* centred clouds, by points and by panels of points */
-    void *bar_xy, *bar_yx, *bar_xx, *bar_yy; /* barycentres, by points */
-    double *a, *b, *log_a, *log_b;
-    double *f, *g, *p, *q, *ft, *gt, *pt, *qt;
-    ot_sinkhorn_result last;
-    ad_custom custom;
-};
 
 /* ---- workspace ---- */
 
@@ -42,53 +23,37 @@ static int64_t padded(int64_t n)
     return round_up(n, OT_PAD);
 }
 
-/* Hands out places in the block; the first time round `base` is NULL and only the size grows. */
-typedef struct cursor {
-    char *base;
-    size_t at;
-    bool overflow;
-} cursor;
-
-static void *take(cursor *c, int64_t rows, int64_t columns, size_t element)
-{
-    size_t n, bytes;
-    void *here = c->base ? c->base + c->at : NULL;
-    c->overflow |= !fwm_mul_size((size_t)rows, (size_t)columns, &n) || !fwm_mul_size(n, element, &bytes) ||
-                   !fwm_align_size(bytes, ALIGNMENT, &bytes) || !fwm_add_size(c->at, bytes, &c->at);
-    return here;
-}
-
-static void place_pair(ot_sinkhorn *s, cursor *c, ot_pair *pair, bool self, int64_t M, int64_t N)
+static void place_pair(ot_sinkhorn *s, ot_cursor *c, ot_pair *pair, bool self, int64_t M, int64_t N)
 {
     size_t element = ad_dtype_size(s->dtype);
     *pair = (ot_pair){.M = M, .N = N, .ld = padded(N), .self = self};
-    pair->C = take(c, M, pair->ld, element);
-    pair->k = take(c, padded(M), 1, element);
-    pair->h = take(c, pair->ld, 1, element);
-    pair->partial = take(c, OT_CHUNKS, pair->ld, element);
-    pair->row_sum = take(c, padded(M), 1, sizeof(double));
-    pair->col_sum = take(c, pair->ld, 1, sizeof(double));
+    pair->C = ot_cursor_take(c, M, pair->ld, element);
+    pair->k = ot_cursor_take(c, padded(M), 1, element);
+    pair->h = ot_cursor_take(c, pair->ld, 1, element);
+    pair->partial = ot_cursor_take(c, OT_CHUNKS, pair->ld, element);
+    pair->row_sum = ot_cursor_take(c, padded(M), 1, sizeof(double));
+    pair->col_sum = ot_cursor_take(c, pair->ld, 1, sizeof(double));
 }
 
-static void place(ot_sinkhorn *s, cursor *c)
+static void place(ot_sinkhorn *s, ot_cursor *c)
 {
     int64_t M = s->M, N = s->N, d = s->d, dp = s->dp, ldm = padded(M), ldn = padded(N);
     size_t element = ad_dtype_size(s->dtype);
     place_pair(s, c, &s->pair[XY], false, M, N);
-    place_pair(s, c, &s->pair[XX], true, M, M);
-    place_pair(s, c, &s->pair[YY], true, N, N);
-    s->x_panels = take(c, ldm, d, element);
-    s->y_panels = take(c, ldn, d, element);
+    place_pair(s, c, &s->pair[XX], true, s->options.biased ? 0 : M, s->options.biased ? 0 : M);
+    place_pair(s, c, &s->pair[YY], true, s->options.biased ? 0 : N, s->options.biased ? 0 : N);
+    s->x_panels = ot_cursor_take(c, ldm, d, element);
+    s->y_panels = ot_cursor_take(c, ldn, d, element);
     void **of_x[] = {&s->x, &s->bar_xy, &s->bar_xx}, **of_y[] = {&s->y, &s->bar_yx, &s->bar_yy};
     for (size_t k = 0; k < sizeof of_x / sizeof *of_x; k++) {
-        *of_x[k] = take(c, ldm, dp, element);
-        *of_y[k] = take(c, ldn, dp, element);
+        *of_x[k] = ot_cursor_take(c, ldm, dp, element);
+        *of_y[k] = ot_cursor_take(c, ldn, dp, element);
     }
     double **rows[] = {&s->a, &s->log_a, &s->f, &s->p, &s->ft, &s->pt};
     double **columns[] = {&s->b, &s->log_b, &s->g, &s->q, &s->gt, &s->qt};
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
-        *rows[k] = take(c, M, 1, sizeof(double));
-        *columns[k] = take(c, N, 1, sizeof(double));
+        *rows[k] = ot_cursor_take(c, M, 1, sizeof(double));
+        *columns[k] = ot_cursor_take(c, N, 1, sizeof(double));
     }
 }
 
@@ -102,6 +67,14 @@ static void connect(ot_sinkhorn *s)
     yy->f = yy->g = s->q;
 }
 
+static fwm_status check_scales(double blur, double rho)
+{
+    FWM_CHECK(isfinite(blur) && blur > 0, FWM_INVALID, "Sinkhorn: blur is %g, expected a positive number", blur);
+    FWM_CHECK(isfinite(rho) && rho >= 0, FWM_INVALID,
+              "Sinkhorn: rho is %g, expected a positive number, or 0 for marginals that must be met", rho);
+    return FWM_OK;
+}
+
 fwm_status ot_sinkhorn_create(ot_sinkhorn **out, ad_dtype dtype, int64_t M, int64_t N, int64_t d,
                               const ot_sinkhorn_options *o)
 {
@@ -110,12 +83,9 @@ fwm_status ot_sinkhorn_create(ot_sinkhorn **out, ad_dtype dtype, int64_t M, int6
               "Sinkhorn: expected clouds of at least one point and coordinate, found "
               "[%lld,%lld] and [%lld,%lld]",
               (long long)M, (long long)d, (long long)N, (long long)d);
-    FWM_CHECK(isfinite(o->blur) && o->blur > 0, FWM_INVALID, "Sinkhorn: blur is %g, expected a positive number",
-              o->blur);
+    FWM_TRY(check_scales(o->blur, o->rho));
     FWM_CHECK(o->scaling >= 0 && o->scaling < 1, FWM_INVALID, "Sinkhorn: scaling is %g, expected a number in (0,1)",
               o->scaling);
-    FWM_CHECK(isfinite(o->rho) && o->rho >= 0, FWM_INVALID,
-              "Sinkhorn: rho is %g, expected a positive number, or 0 for marginals that must be met", o->rho);
     FWM_CHECK(o->extra >= 0 && o->extra <= STEP_LIMIT && o->tol >= 0, FWM_INVALID,
               "Sinkhorn: expected 0 to %d extra steps and a tolerance that is not negative, found %d and %g",
               STEP_LIMIT, o->extra, o->tol);
@@ -127,14 +97,14 @@ fwm_status ot_sinkhorn_create(ot_sinkhorn **out, ad_dtype dtype, int64_t M, int6
         s->options.scaling = default_scaling;
     s->kernels = ot_kernels_find(dtype == AD_F64);
     fwm_status status = FWM_OK;
-    cursor c = {0};
+    ot_cursor c = {0};
     place(s, &c);
     FWM_CHECK_GOTO(status, !c.overflow, FWM_OVERFLOW,
                    "Sinkhorn: clouds of %lld and %lld points in %lld dimensions are too large", (long long)M,
                    (long long)N, (long long)d);
     s->size = c.at;
     FWM_TRY_GOTO(status, fwm_block_alloc(&s->block, s->size));
-    c = (cursor){.base = s->block};
+    c = (ot_cursor){.base = s->block};
     place(s, &c);
     connect(s);
     *out = s;
@@ -158,27 +128,22 @@ size_t ot_sinkhorn_memory(const ot_sinkhorn *s)
     return s->size + sizeof *s;
 }
 
+fwm_status ot_sinkhorn_set_scales(ot_sinkhorn *s, double blur, double rho)
+{
+    FWM_TRY(check_scales(blur, rho));
+    s->options.blur = blur;
+    s->options.rho = rho;
+    return FWM_OK;
+}
+
 /* ---- reading clouds and weights ---- */
-
-static double number(ad_dtype dtype, const void *v, int64_t i)
-{
-    return dtype == AD_F64 ? ((const double *)v)[i] : (double)((const float *)v)[i];
-}
-
-static void put(ad_dtype dtype, void *v, int64_t i, double value)
-{
-    if (dtype == AD_F64)
-        ((double *)v)[i] = value;
-    else
-        ((float *)v)[i] = (float)value;
-}
 
 static fwm_status check_cloud(const ot_sinkhorn *s, const char *name, int64_t n, const void *v)
 {
     for (int64_t i = 0; i < n * s->d; i++)
-        FWM_CHECK(isfinite(number(s->dtype, v, i)), FWM_NUMERIC,
+        FWM_CHECK(isfinite(ot_number(s->dtype, v, i)), FWM_NUMERIC,
                   "Sinkhorn: coordinate %lld of point %lld of cloud %s is %g; find what made it not finite",
-                  (long long)(i % s->d), (long long)(i / s->d), name, number(s->dtype, v, i));
+                  (long long)(i % s->d), (long long)(i / s->d), name, ot_number(s->dtype, v, i));
     return FWM_OK;
 }
 
@@ -216,7 +181,7 @@ static extent measure(const ot_sinkhorn *s, const void *x, const void *y, int64_
         const double *w = side ? s->b : s->a;
         int64_t n = side ? s->N : s->M;
         for (int64_t i = 0; i < n; i++) {
-            double c = number(s->dtype, v, i * s->d + k);
+            double c = ot_number(s->dtype, v, i * s->d + k);
             e.mean += 0.5 * w[i] * c;
             e.lo = fmin(e.lo, c);
             e.hi = fmax(e.hi, c);
@@ -227,7 +192,7 @@ static extent measure(const ot_sinkhorn *s, const void *x, const void *y, int64_
         const double *w = side ? s->b : s->a;
         int64_t n = side ? s->N : s->M;
         for (int64_t i = 0; i < n; i++) {
-            double c = number(s->dtype, v, i * s->d + k) - e.mean;
+            double c = ot_number(s->dtype, v, i * s->d + k) - e.mean;
             e.spread += 0.5 * w[i] * c * c;
         }
     }
@@ -238,9 +203,9 @@ static extent measure(const ot_sinkhorn *s, const void *x, const void *y, int64_
 static void centre(const ot_sinkhorn *s, int64_t n, int64_t k, double mean, const void *from, void *to, void *panels)
 {
     for (int64_t i = 0; i < n; i++) {
-        double c = number(s->dtype, from, i * s->d + k) - mean;
-        put(s->dtype, to, i * s->dp + k, c);
-        put(s->dtype, panels, i / OT_PAD * OT_PAD * s->d + k * OT_PAD + i % OT_PAD, c);
+        double c = ot_number(s->dtype, from, i * s->d + k) - mean;
+        ot_number_put(s->dtype, to, i * s->dp + k, c);
+        ot_number_put(s->dtype, panels, i / OT_PAD * OT_PAD * s->d + k * OT_PAD + i % OT_PAD, c);
     }
 }
 
@@ -279,8 +244,10 @@ static void shorten(const ot_sinkhorn *s, double eps)
 static void all_softmins(ot_sinkhorn *s, double eps)
 {
     s->kernels->softmin(&s->pair[XY], eps, s->ft, s->gt);
-    s->kernels->softmin(&s->pair[XX], eps, s->pt, NULL);
-    s->kernels->softmin(&s->pair[YY], eps, s->qt, NULL);
+    if (!s->options.biased) {
+        s->kernels->softmin(&s->pair[XX], eps, s->pt, NULL);
+        s->kernels->softmin(&s->pair[YY], eps, s->qt, NULL);
+    }
     shorten(s, eps);
 }
 
@@ -310,9 +277,9 @@ static double step(ot_sinkhorn *s, double eps, double weight)
 static void anneal(ot_sinkhorn *s, double diameter)
 {
     double blur = s->last.blur, scale = diameter > blur ? diameter : blur;
-    double *start[] = {s->f, s->p, s->g, s->q};
-    for (int k = 0; k < 4; k++)
-        memset(start[k], 0, (size_t)(k < 2 ? s->M : s->N) * sizeof(double));
+    double *start[] = {s->f, s->p, s->pt, s->g, s->q, s->qt};
+    for (int k = 0; k < 6; k++)
+        memset(start[k], 0, (size_t)(k < 3 ? s->M : s->N) * sizeof(double));
     s->last.iterations = 0;
     (void)step(s, scale * scale, 1.0);
     for (; scale > blur; scale *= s->options.scaling, s->last.iterations++)
@@ -356,8 +323,8 @@ static void evaluate(ot_sinkhorn *s, double eps)
         transport += s->b[j] * (rho > 0 ? -rho * expm1(-s->gt[j] / rho) : s->gt[j]);
         sum_b += s->b[j];
     }
-    s->last.value = rho > 0 ? (rho + 0.5 * eps) * value : value;
     s->last.transport = transport + (rho > 0 ? eps * (sum_a * sum_b - mass) : 0.0);
+    s->last.value = s->options.biased ? s->last.transport : rho > 0 ? (rho + 0.5 * eps) * value : value;
     s->last.mass = mass;
 }
 
@@ -368,10 +335,11 @@ static void finish(ot_sinkhorn *s, bool want_x, bool want_y)
     const ot_kernels *k = s->kernels;
     if (want_x || want_y) {
         k->barycentre(&s->pair[XY], eps, s->ft, s->gt, s->bar_xy, want_y ? s->bar_yx : NULL, s->dp, s->x, s->y);
-        k->barycentre(&s->pair[XX], eps, s->pt, NULL, s->bar_xx, NULL, s->dp, s->x, s->x);
-        if (want_y)
+        if (!s->options.biased)
+            k->barycentre(&s->pair[XX], eps, s->pt, NULL, s->bar_xx, NULL, s->dp, s->x, s->x);
+        if (want_y && !s->options.biased)
             k->barycentre(&s->pair[YY], eps, s->qt, NULL, s->bar_yy, NULL, s->dp, s->y, s->y);
-        else
+        else if (!s->options.biased)
             k->softmin(&s->pair[YY], eps, s->qt, NULL);
         shorten(s, eps);
     } else { /* shortened there */
@@ -394,18 +362,22 @@ static void weight_gradient(const ot_sinkhorn *s, int64_t n, double *out, const 
         out[i] -= mean;
 }
 
-/* w_i (self barycentre - barycentre over the other cloud); relaxed, rows of the two plans have masses of their own. */
+/* w_i (self barycentre - barycentre over the other cloud); relaxed, rows of the two plans have masses of their own.
+ * Biased, the point itself stands where its barycentre does. */
 static void write_gradient(const ot_sinkhorn *s, int64_t n, void *out, const double *w, const void *x,
                            const double *potential[2], const void *self, const void *other)
 {
     double rho = s->options.rho;
     for (int64_t i = 0; i < n; i++) {
-        double to_other = rho > 0 ? exp(-potential[0][i] / rho) : 1.0,
-               to_self = rho > 0 ? exp(-potential[1][i] / rho) : 1.0;
+        double to_other = rho > 0 ? exp(-potential[0][i] / rho) : 1.0, to_self = s->options.biased ? 0.0
+                                                                                 : rho > 0 ? exp(-potential[1][i] / rho)
+                                                                                           : 1.0;
         for (int64_t k = 0; k < s->d; k++) {
             int64_t at = i * s->dp + k;
-            double here = number(s->dtype, x, at), a = number(s->dtype, self, at), b = number(s->dtype, other, at);
-            put(s->dtype, out, i * s->d + k, w[i] * (rho > 0 ? to_other * (here - b) - to_self * (here - a) : a - b));
+            double here = ot_number(s->dtype, x, at), b = ot_number(s->dtype, other, at),
+                   a = s->options.biased ? here : ot_number(s->dtype, self, at);
+            ot_number_put(s->dtype, out, i * s->d + k,
+                          w[i] * (rho > 0 ? to_other * (here - b) - to_self * (here - a) : a - b));
         }
     }
 }
@@ -421,8 +393,10 @@ fwm_status ot_sinkhorn_run(ot_sinkhorn *s, ot_sinkhorn_result *result, void *dx,
     if (s->options.relative) /* where all points are one, every blur gives the value 0 */
         s->last.blur *= spread > 0 ? spread : 1.0;
     s->kernels->cost(&s->pair[XY], s->d, s->dp, s->x, s->y_panels);
-    s->kernels->cost(&s->pair[XX], s->d, s->dp, s->x, s->x_panels);
-    s->kernels->cost(&s->pair[YY], s->d, s->dp, s->y, s->y_panels);
+    if (!s->options.biased) {
+        s->kernels->cost(&s->pair[XX], s->d, s->dp, s->x, s->x_panels);
+        s->kernels->cost(&s->pair[YY], s->d, s->dp, s->y, s->y_panels);
+    }
     anneal(s, diameter);
     finish(s, dx != NULL, dy != NULL);
     FWM_CHECK(isfinite(s->last.value), FWM_NUMERIC,
@@ -461,67 +435,4 @@ double ot_sinkhorn_group_error(const ot_sinkhorn *s, int64_t K, const int64_t *g
         most = fabs(surplus) > most ? fabs(surplus) : most;
     }
     return most;
-}
-
-/* ---- the graph value: [value, dS/dx, dS/dy] in one vector ---- */
-
-static fwm_status packed_shape(void *self, int n, const ad_shape *in, ad_shape *out)
-{
-    const ot_sinkhorn *s = self;
-    FWM_CHECK(n == 2 && ad_shape_count(&in[0]) == s->M * s->d && ad_shape_count(&in[1]) == s->N * s->d, FWM_SHAPE,
-              "expected clouds [%lld,%lld] and [%lld,%lld]", (long long)s->M, (long long)s->d, (long long)s->N,
-              (long long)s->d);
-    *out = ad_shape_make(1, 1 + (s->M + (s->options.fixed_y ? 0 : s->N)) * s->d);
-    return FWM_OK;
-}
-
-static char *packed_at(const ot_sinkhorn *s, void *packed, int64_t i)
-{
-    return (char *)packed + (size_t)i * ad_dtype_size(s->dtype);
-}
-
-static fwm_status packed_forward(void *self, ad_dtype dtype, const void *const *in, void *out)
-{
-    ot_sinkhorn *s = self;
-    FWM_CHECK(dtype == s->dtype, FWM_INVALID, "Sinkhorn: made for f%d, the graph is f%d", s->dtype == AD_F64 ? 64 : 32,
-              dtype == AD_F64 ? 64 : 32);
-    void *dx = packed_at(s, out, 1), *dy = s->options.fixed_y ? NULL : packed_at(s, out, 1 + s->M * s->d);
-    FWM_TRY(ot_sinkhorn_run(s, NULL, dx, dy, NULL, NULL, in[0], in[1], NULL, NULL));
-    put(dtype, out, 0, s->last.value);
-    return FWM_OK;
-}
-
-static fwm_status packed_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out, const void *dout,
-                             void *const *dx)
-{
-    (void)in;
-    const ot_sinkhorn *s = self;
-    int64_t first[] = {1, 1 + s->M * s->d}, count[] = {s->M * s->d, s->N * s->d};
-    int64_t length = 1 + count[0] + (s->options.fixed_y ? 0 : count[1]);
-    for (int64_t i = 1; i < length; i++)
-        FWM_CHECK(number(dtype, dout, i) == 0, FWM_UNSUPPORTED,
-                  "the Sinkhorn divergence gives first derivatives only: put stop_gradient on its gradient");
-    double scale = number(dtype, dout, 0);
-    for (int side = 0; side < 2; side++)
-        for (int64_t i = 0; dx[side] && i < count[side]; i++)
-            put(dtype, dx[side], i, side && s->options.fixed_y ? 0.0 : scale * number(dtype, out, first[side] + i));
-    return FWM_OK;
-}
-
-ad_value ot_sinkhorn_divergence(ad_graph *g, ot_sinkhorn *s, ad_value x, ad_value y)
-{
-    double M = (double)s->M, N = (double)s->N, d = (double)s->d;
-    double steps = 8 + s->options.extra; /* an anneal by halves from 100 blurs takes about 8 */
-    s->custom = (ad_custom){
-        .name = "sinkhorn_divergence",
-        .self = s,
-        .shape = packed_shape,
-        .forward = packed_forward,
-        .vjp = packed_vjp,
-        .flops = (M * N + 0.5 * M * M + 0.5 * N * N) * 20 * steps + (M * N + M * M + N * N) * 5 * d,
-        .bytes = (M * N + 0.5 * M * M + 0.5 * N * N) * (double)ad_dtype_size(s->dtype) * steps,
-    };
-    ad_value packed =
-        ad_custom_apply(g, &s->custom, 2, (ad_value[]){x, s->options.fixed_y ? ad_stop_gradient(g, y) : y});
-    return ad_slice(g, packed, 0, 0, 1);
 }

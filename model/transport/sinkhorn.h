@@ -33,6 +33,7 @@ typedef struct ot_sinkhorn_options {
     double tol;     /* ends the further steps when max |f_new - f| / eps is below it; 0: never */
     double rho;     /* 0: the marginals are met; > 0: how dear it is to miss them, in squared distances */
     bool fixed_y;   /* y carries no gradient: it is neither computed nor passed on */
+    bool biased;    /* OT(a,b) alone, a third of the work: for potentials, and costs that need no debiasing */
 } ot_sinkhorn_options;
 
 typedef struct ot_sinkhorn_result {
@@ -52,6 +53,9 @@ fwm_status ot_sinkhorn_create(ot_sinkhorn **s, ad_dtype dtype, int64_t M, int64_
                               const ot_sinkhorn_options *options) FWM_MUST_USE;
 void ot_sinkhorn_destroy(ot_sinkhorn **s);
 size_t ot_sinkhorn_memory(const ot_sinkhorn *s);
+
+/* Another blur, and another rho, for the runs to come. Error: FWM_INVALID (blur not positive, rho negative). */
+fwm_status ot_sinkhorn_set_scales(ot_sinkhorn *s, double blur, double rho) FWM_MUST_USE;
 
 /* One divergence. x [M,d], y [N,d] of the type; weights a [M], b [N], NULL for uniform, not negative with sum 1 (to
  * 1e-4; they are normalised; relaxed, any sum and left so). dx [M,d] and dy [N,d] get gradients, da [M] and db [N] the
@@ -74,5 +78,10 @@ double ot_sinkhorn_group_error(const ot_sinkhorn *s, int64_t K, const int64_t *g
  * alike. Value and gradients are computed together, once; second derivatives are refused by name. `s` belongs to the
  * caller, must outlive the graph's plans, and serves one value of one graph. */
 ad_value ot_sinkhorn_divergence(ad_graph *g, ot_sinkhorn *s, ad_value x, ad_value y);
+
+/* The same with weights a [M] of x and b [N] of y, each a value with a gradient, or AD_NONE for uniform ones. As in
+ * ot_sinkhorn_run they are normalised, and their gradients shifted to mean 0: right for weights whose sum stays 1
+ * (a softmax, constants). */
+ad_value ot_sinkhorn_weighted(ad_graph *g, ot_sinkhorn *s, ad_value x, ad_value y, ad_value a, ad_value b);
 
 #endif

@@ -63,7 +63,7 @@ static void petsc_residual(const fem_mesh *mesh, double *r, const double *u1, co
     OK(DMGetDS(dm, &ds));
     OK(PetscDSSetResidual(ds, 0, f0, f1));
     OK(DMClone(own->dm, &aux));
-    OK(PetscFECreateLagrange(PETSC_COMM_SELF, FEM_DIM, 1, simplex, 0, 1, &constant));
+    OK(PetscFECreateLagrange(PETSC_COMM_SELF, mesh->dim, 1, simplex, 0, 1, &constant));
     OK(PetscFECopyQuadrature(own->fe, constant));
     OK(DMSetField(aux, 0, NULL, (PetscObject)own->fe));
     OK(DMSetField(aux, 1, NULL, (PetscObject)constant));

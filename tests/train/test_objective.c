@@ -13,12 +13,30 @@ typedef struct setting {
     char folder[SMALL_PATH];
     tr_config *config;
     tr_world *world;
+    ot_memory *memory;
     tr_objective *objective;
     double *flat, *grad;
     int64_t size;
     ds_loader *loader;
     ds_batch batch;
 } setting;
+
+/* A memory that has looked, at codes about as far apart as those of an untrained model are. */
+static void open_memory(setting *s)
+{
+    enum { CODES = 16, MOST = 64 };
+    double y[CODES * MOST], x[CODES * MOST];
+    ot_memory_options o = {.codes = CODES, .predictions = 4, .every = 1000, .eta = 0.5, .seed = 1};
+    wm_transport_sizes(&s->world->model, &o.d, &o.dc);
+    cr_assert(o.d <= MOST && o.dc <= MOST);
+    cr_assert_eq(ot_memory_create(&s->memory, AD_F64, &o), FWM_OK, "%s", fwm_error_message());
+    for (int64_t i = 0; i < CODES * o.d; i++)
+        y[i] = 0.05 * fwm_random_normal((fwm_key){17, 1}, 0, (uint32_t)i);
+    for (int64_t i = 0; i < CODES * o.dc; i++)
+        x[i] = 0.05 * fwm_random_normal((fwm_key){17, 2}, 0, (uint32_t)i);
+    cr_assert_eq(ot_memory_push(s->memory, 1, CODES, y, x, 4, y, x, NULL), FWM_OK, "%s", fwm_error_message());
+    cr_assert(ot_memory_geometry(s->memory)->ready);
+}
 
 static void open_setting(setting *s, const char *code)
 {
@@ -40,10 +58,12 @@ static void open_setting(setting *s, const char *code)
     cr_assert_eq(tr_config_load(&s->config, SMALL_CONFIG, sets, 8), FWM_OK, "%s", fwm_error_message());
     cr_assert_eq(tr_world_open(&s->world, s->config, NULL, NULL), FWM_OK, "%s", fwm_error_message());
     s->world->correction_scale[0] = 0.05;
+    open_memory(s);
     tr_objective_spec spec = {.config = s->config,
                               .model = &s->world->model,
                               .law = s->world->law,
                               .store = s->world->store,
+                              .memory = s->memory,
                               .dtype = AD_F64,
                               .batch = 2,
                               .clip = s->config->data.clip,
@@ -72,6 +92,7 @@ static void close_setting(setting *s)
 {
     ds_loader_destroy(&s->loader);
     tr_objective_destroy(&s->objective);
+    ot_memory_destroy(&s->memory);
     tr_world_close(&s->world);
     tr_config_destroy(s->config);
     free(s->flat);
@@ -131,7 +152,7 @@ Test(objective, gradient_of_the_whole_loss, .timeout = 120)
 {
     setting s = {.folder = ""};
     open_setting(&s, "state");
-    const double all[TR_TERM_COUNT] = {1, 1, 0.1, 100, 1, 0.1};
+    const double all[TR_TERM_COUNT] = {1, 1, 0.1, 100, 1, 1, 0.1};
     check(&s, all, "", "all parameters");
     check(&s, all, "law/", "the law's parameters");
     check(&s, all, "pf_enc/", "the encoder");
@@ -156,7 +177,7 @@ Test(objective, transport_moves_states_and_not_the_ruler, .timeout = 120)
     for (int c = 0; c < 2; c++) {
         setting s = {.folder = ""};
         open_setting(&s, codes[c]);
-        const double one[TR_TERM_COUNT] = {[TR_TERM_TRANSPORT] = 1};
+        const double one[TR_TERM_COUNT] = {[TR_TERM_TRANSPORT] = 1, [TR_TERM_EDGE] = 1};
         double terms[TR_TERM_COUNT], inside = 0, outside = 0;
         cr_assert_gt(loss_of(&s, one, terms), 0);
         for (int k = 0; k < nn_store_count(s.world->store); k++) {
@@ -177,7 +198,7 @@ Test(objective, steps_do_not_allocate, .timeout = 120)
 {
     setting s = {.folder = ""};
     open_setting(&s, "state");
-    const double all[TR_TERM_COUNT] = {1, 1, 0.1, 0.1, 0.01, 0.1};
+    const double all[TR_TERM_COUNT] = {1, 1, 0.1, 0.1, 0.01, 0.03, 0.1};
     double terms[TR_TERM_COUNT];
     (void)loss_of(&s, all, terms);
     size_t before = fwm_allocation_count();
@@ -185,6 +206,7 @@ Test(objective, steps_do_not_allocate, .timeout = 120)
         cr_assert_eq(ds_loader_next(s.loader, &s.batch), FWM_OK);
         cr_assert_eq(tr_objective_load(s.objective, &s.batch), FWM_OK);
         (void)loss_of(&s, all, terms);
+        cr_assert_eq(tr_objective_remember(s.objective, 1000 * k), FWM_OK, "%s", fwm_error_message());
     }
     cr_assert_eq(fwm_allocation_count(), before, "%zu allocations in five steps", fwm_allocation_count() - before);
     close_setting(&s);
