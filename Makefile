@@ -12,7 +12,7 @@ JOBS := $(shell nproc)
 PACKAGES := gcc make pkg-config libc6-dev libgomp1 libdnnl-dev libopenblas-openmp-dev libfftw3-dev libhdf5-openmpi-dev \
             libpetsc-real-dev libyaml-dev libjansson-dev libxxhash-dev librandom123-dev libpng-dev zlib1g-dev
 TEST_PACKAGES := libcriterion-dev python3 python3-venv openmpi-bin
-INTEROP_WHEELS := numpy==1.26.4 h5py==3.11.0 safetensors==0.4.5 scipy==1.11.4 POT==0.9.4
+INTEROP_WHEELS := numpy==1.26.4 h5py==3.11.0 safetensors==0.4.5 scipy==1.11.4 POT==0.9.4 meshio==5.3.5
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # One query of dpkg's database: a no-op costs milliseconds.
@@ -64,8 +64,9 @@ TEST_OBJ := $(TEST_SRC:%.c=$(BUILD)/o/%.o)
 TEST_PROGRAMS := $(TEST_PROGRAM_SRC:%.c=$(BUILD)/%)
 
 # Folders whose files register themselves: the build lists them as X(name), one a file.
-LISTS := $(BUILD)/gen/ops.def $(BUILD)/gen/forms.def $(BUILD)/gen/layouts.def $(BUILD)/gen/exports.def $(BUILD)/gen/commands.def $(BUILD)/gen/benchmarks.def
+LISTS := $(BUILD)/gen/ops.def $(BUILD)/gen/passes.def $(BUILD)/gen/forms.def $(BUILD)/gen/layouts.def $(BUILD)/gen/exports.def $(BUILD)/gen/commands.def $(BUILD)/gen/benchmarks.def
 LIST_DIR_ops := model/autodiff/ops
+LIST_DIR_passes := model/autodiff/passes
 LIST_DIR_forms := physics/forms
 LIST_DIR_layouts := data/layouts
 LIST_DIR_exports := tools/export

@@ -58,15 +58,19 @@ fwm_status ds_mesh_check(const ds_mesh *m)
     FWM_CHECK(m->nv > 0 && m->ncell > 0 && m->vertices && m->cells, FWM_INVALID,
               "vertices, cells: expected at least one each");
     bool quadratic = m->space[1] == '2';
-    FWM_CHECK(quadratic == (m->nodes != NULL) && quadratic == (m->cell_nodes != NULL), FWM_INVALID,
-              "nodes, cell_nodes: %s with space %s", quadratic ? "missing" : "not expected", m->space);
-    FWM_CHECK(m->kn == (quadratic ? cell->kn2 : cell->k) && (quadratic ? m->n > 0 : m->n == m->nv), FWM_INVALID,
+    bool own = quadratic || m->merge;
+    FWM_CHECK(own == (m->nodes != NULL) && own == (m->cell_nodes != NULL), FWM_INVALID,
+              "nodes, cell_nodes: %s with space %s%s", own ? "missing" : "not expected", m->space,
+              m->merge ? " on a periodic mesh" : "");
+    FWM_CHECK(m->kn == (quadratic ? cell->kn2 : cell->k) && (own ? m->n > 0 : m->n == m->nv), FWM_INVALID,
               "nodes: expected %lld a cell%s, found %lld a cell, %lld in all",
-              (long long)(quadratic ? cell->kn2 : cell->k), quadratic ? "" : ", the vertices themselves",
-              (long long)m->kn, (long long)m->n);
+              (long long)(quadratic ? cell->kn2 : cell->k), own ? "" : ", the vertices themselves", (long long)m->kn,
+              (long long)m->n);
     FWM_TRY(check_finite("vertices", m->vertices, m->nv * m->dim));
     FWM_TRY(check_indices("cells", m->cells, m->ncell * m->k, m->nv));
-    if (quadratic) {
+    if (m->merge)
+        FWM_TRY(check_indices("merge", m->merge, m->nv, m->nv));
+    if (own) {
         FWM_TRY(check_finite("nodes", m->nodes, m->n * m->dim));
         FWM_TRY(check_indices("cell_nodes", m->cell_nodes, m->ncell * m->kn, m->n));
     }
@@ -79,6 +83,14 @@ fwm_status ds_mesh_check(const ds_mesh *m)
         FWM_CHECK(b->k >= 1 && b->k <= m->k && (b->count == 0 || b->faces), FWM_INVALID,
                   "%s: expected 1 to %lld vertices a face, found %lld", what, (long long)m->k, (long long)b->k);
         FWM_TRY(check_indices(what, b->faces, b->count * b->k, m->nv));
+    }
+    for (int64_t i = 0; i < m->nregion; i++) {
+        char what[PATH_BYTES];
+        const ds_region *r = &m->region[i];
+        FWM_CHECK(r->name && r->name[0] && !strchr(r->name, '/'), FWM_INVALID,
+                  "region %lld: expected a name without '/'", (long long)i);
+        (void)snprintf(what, sizeof what, "region/%s", r->name);
+        FWM_TRY(check_indices(what, r->cells, r->count, m->ncell));
     }
     return FWM_OK;
 }
@@ -101,6 +113,39 @@ static fwm_status read_boundary(const ds_h5 *file, const char *group, fwm_arena 
         list[i].k = dims[1];
     }
     m->boundary = list;
+    return FWM_OK;
+}
+
+static fwm_status read_regions(const ds_h5 *file, const char *group, fwm_arena *arena, ds_mesh *m)
+{
+    char path[PATH_BYTES];
+    const char **names;
+    int64_t dims[2];
+    (void)snprintf(path, sizeof path, "%s/region", group);
+    FWM_TRY(ds_h5_members(file, path, BOUNDARIES_MAX, arena, &m->nregion, &names));
+    ds_region *list = fwm_arena_alloc(arena, (size_t)(m->nregion + 1) * sizeof *list);
+    FWM_CHECK(list, FWM_MEMORY, "%s: %s: out of memory", file->path, path);
+    for (int64_t i = 0; i < m->nregion; i++) {
+        int n = snprintf(path, sizeof path, "%s/region/%s", group, names[i]);
+        FWM_CHECK(n > 0 && n < (int)sizeof path, FWM_DATA, "%s: %s/region: a name is too long", file->path, group);
+        FWM_TRY(ds_h5_read_i32(file, path, 1, arena, dims, &list[i].cells));
+        list[i].name = names[i];
+        list[i].count = dims[0];
+    }
+    m->region = list;
+    return FWM_OK;
+}
+
+static fwm_status read_merge(const ds_h5 *file, const char *group, fwm_arena *arena, ds_mesh *m)
+{
+    char path[PATH_BYTES];
+    int64_t count;
+    (void)snprintf(path, sizeof path, "%s/merge", group);
+    if (!ds_h5_exists(file, path))
+        return FWM_OK;
+    FWM_TRY(ds_h5_read_i32(file, path, 1, arena, &count, &m->merge));
+    FWM_CHECK(count == m->nv, FWM_DATA, "%s: %s: expected %lld vertices, found %lld", file->path, path,
+              (long long)m->nv, (long long)count);
     return FWM_OK;
 }
 
@@ -132,6 +177,8 @@ static fwm_status read_parts(const ds_h5 *file, const char *group, fwm_arena *ar
                   (long long)m->ncell, (long long)dims[0]);
         m->kn = dims[1];
     }
+    FWM_TRY(read_merge(file, group, arena, m));
+    FWM_TRY(read_regions(file, group, arena, m));
     return read_boundary(file, group, arena, m);
 }
 
@@ -160,6 +207,16 @@ static fwm_status write_part(const ds_h5_sink *sink, const char *group, const ch
     return ds_h5_put_array(sink, path, stored, memory, 2, dims, values);
 }
 
+static fwm_status write_list(const ds_h5_sink *sink, const char *group, const char *name, int64_t count,
+                             const int32_t *values)
+{
+    char path[PATH_BYTES];
+    int n = snprintf(path, sizeof path, "%s/%s", group, name);
+    FWM_CHECK(n > 0 && n < (int)sizeof path, FWM_INVALID, "%s: %s/%.64s...: the name is too long", sink->path, group,
+              name);
+    return ds_h5_put_array(sink, path, H5T_STD_I32LE, H5T_NATIVE_INT32, 1, &count, values);
+}
+
 fwm_status ds_mesh_write(const ds_h5_sink *sink, const char *group, const ds_mesh *m)
 {
     char boundary[PATH_BYTES];
@@ -172,6 +229,14 @@ fwm_status ds_mesh_write(const ds_h5_sink *sink, const char *group, const ds_mes
         FWM_TRY(write_part(sink, group, "nodes", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, m->n, m->dim, m->nodes));
         FWM_TRY(write_part(sink, group, "cell_nodes", H5T_STD_I32LE, H5T_NATIVE_INT32, m->ncell, m->kn, m->cell_nodes));
     }
+    if (m->merge)
+        FWM_TRY(write_list(sink, group, "merge", m->nv, m->merge));
+    if (m->nregion > 0) {
+        (void)snprintf(boundary, sizeof boundary, "%s/region", group);
+        FWM_TRY(ds_h5_put_group(sink, boundary));
+    }
+    for (int64_t i = 0; i < m->nregion; i++)
+        FWM_TRY(write_list(sink, boundary, m->region[i].name, m->region[i].count, m->region[i].cells));
     (void)snprintf(boundary, sizeof boundary, "%s/boundary", group);
     FWM_TRY(ds_h5_put_group(sink, boundary));
     for (int64_t i = 0; i < m->nboundary; i++)

@@ -181,12 +181,8 @@ fwm_status fem_custom(const ad_custom **custom, fem_problem *p, fem_custom_kind 
 {
     *custom = NULL;
     FWM_CHECK((int)kind >= 0 && kind < FEM_CUSTOM_COUNT, FWM_INVALID, "unknown operator %d", (int)kind);
-    for (int k = 0; k < p->equation->n_parameters; k++) {
-        const fem_parameter *q = &p->equation->parameter[k];
-        FWM_CHECK(count[k] == 1 || (q->per_cell && count[k] == p->mesh->n_cells), FWM_SHAPE,
-                  "%s: %s cannot have %lld values on a mesh of %lld cells", p->equation->name, q->name,
-                  (long long)count[k], (long long)p->mesh->n_cells);
-    }
+    for (int k = 0; k < p->equation->n_parameters; k++)
+        FWM_TRY(fem_theta_count_check(p, k, count[k]));
     for (fem_custom_node *c = p->customs; c; c = c->next)
         if (c->kind == kind && c->dtype == dtype && c->batch == batch &&
             memcmp(c->count, count, (size_t)p->equation->n_parameters * sizeof *count) == 0) {

@@ -93,27 +93,4 @@ FEM_INLINE void sweep_face_vjp(const fem_sweep *s, fem_bb bb, fem_sizes z)
     }
 }
 
-/* Adds to the element matrices of the faces' cells. */
-FEM_INLINE void sweep_face_jacobian(const fem_sweep *s, double *ke, fem_bb bb, fem_sizes z)
-{
-    const fem_tables *t = s->tables;
-    const int dofs = z.nodes * FEM_COMPONENTS(z.dim);
-    vec ambient[FEM_AMBIENT_ROOM], a_bar[FEM_AMBIENT_ROOM], theta_bar[FEM_THETA_ROOM];
-    memset(a_bar, 0, sizeof a_bar);
-    memset(theta_bar, 0, sizeof theta_bar);
-    const fem_sweep all = broadcast_sweep(s, ambient);
-    for (int64_t k = 0; k < s->n_listed; k++) {
-        const int64_t face = s->listed[k], cell = s->faces->cell[face];
-        fem_cell_state e, bar;
-        fem_local v;
-        broadcast_state(&e, s, t->cell_nodes + cell * z.nodes, z);
-        for (int first = 0; first < dofs; first += FEM_LANES) {
-            int lanes = unit_tests(v, first, s, z);
-            clear_state(&bar, z);
-            one_face_vjp(&all, bb, z, face, &e, v, &bar, a_bar, theta_bar);
-            add_rows(ke + cell * dofs * dofs, s, &bar, first, lanes, z);
-        }
-    }
-}
-
 #endif

@@ -75,6 +75,8 @@ typedef struct fem_equation {
     /* P of the dual norm, component by component: P = mass[c] M + stiffness[c] K, with reference parameters. Needed
      * where there are several components or the matrix is general; NULL else: P is the Jacobian at u = 0. */
     void (*riesz)(int dim, const double *theta, double dt, double *mass, double *stiffness);
+    /* The uniform state where the shared factor of nonlinear steps is taken; NULL: zero. */
+    void (*rest)(int dim, const double *theta, double *u);
 } fem_equation;
 
 /* c: components of all fields in dim dimensions. */
@@ -102,6 +104,18 @@ typedef struct fem_source {
                       void *context); /* NULL: the square, or 1 on a boundary; else Q times this, by quadrature */
     void *context;
 } fem_source;
+
+/* A condition on a named boundary of the mesh. Essential: field = constant + gain * profile(x) * (action, where
+ * driven). Natural: the equation's own by name. Boundaries without any are natural with zero flux. */
+typedef struct fem_condition {
+    const char *boundary;
+    const char *field;   /* essential: "temperature", "velocity" (all components), "velocity.x"; NULL: natural */
+    const char *natural; /* natural: a name out of fem_equation.natural */
+    double constant, gain;
+    double (*profile)(const double *point, void *context); /* NULL: 1 */
+    void *context;
+    bool driven; /* by an action of its own: they follow the ambient actions, in the order of conditions */
+} fem_condition;
 
 /* Time schemes, from one weak form: R is evaluated at u = alpha u1 + (1-alpha) u0 and a rate that the scheme defines.
  *   backward Euler     first order, damps
@@ -131,7 +145,9 @@ typedef struct fem_problem_spec {
     fem_scheme scheme; /* of the substeps; the residual is the midpoint's for schemes of second order */
     double spectral_radius; /* generalised alpha: at infinite frequency, 0 to 1 */
     int n_sources;
-    const fem_source *source;             /* copied */
+    const fem_source *source; /* copied */
+    int n_conditions;
+    const fem_condition *condition;       /* copied */
     double reference[FEM_MAX_PARAMETERS]; /* overrides fem_parameter.reference where > 0 */
     fem_norm norm;
     double scale;     /* s: typical deviation of u, in the loss [unit of u]; 0 means 1 */
@@ -145,7 +161,7 @@ void fem_problem_destroy(fem_problem **problem);
 fwm_status fem_problem_reserve(fem_problem *p, ad_dtype dtype, int64_t batch) FWM_MUST_USE;
 const fem_equation *fem_problem_equation(const fem_problem *p);
 const fem_mesh *fem_problem_mesh(const fem_problem *p);
-int fem_problem_actions(const fem_problem *p); /* A: sources, then ambient values */
+int fem_problem_actions(const fem_problem *p); /* A: sources, then ambient values, then driven conditions */
 int fem_problem_components(const fem_problem *p);
 
 /* Parameter arrays: value[k] has count[k] elements of the call's dtype: 1, n_cells or the number of regions. */
@@ -177,6 +193,10 @@ fwm_status fem_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, co
 /* bars (but u1) = (dStep/dx)^T u1bar, by the adjoint solve on the same factor. u1 is fem_step's result. */
 fwm_status fem_step_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const void *u1bar, const void *u1,
                         const void *u0, const void *a, const fem_theta *theta, int64_t batch) FWM_MUST_USE;
+
+/* Largest |A^T l - g| / |g| of the adjoint solves in that type so far: of one block in every 16th call, and of all
+ * samples that took Newton's method. Below 1e-8 in float64. */
+double fem_problem_adjoint_error(const fem_problem *p, ad_dtype dtype);
 
 /* value [B]: how far (u0,u1) is from the law [-].
  *   dual:   dt R^T P^-1 R / (|Omega| s^2), P the Jacobian at u = 0 with reference parameters, factorised once;

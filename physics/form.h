@@ -28,8 +28,9 @@
  * where kind counts fem_equation.natural and p->normal points outward, and ends with
  * FEM_FORM_AND_BOUNDARY_KERNELS(qf, qb, bf, bb) instead. Derivatives g are those of the whole cell there.
  *
- * Under #ifdef FWM_DEFINITION it defines `const fem_equation fem_equation_NAME`. Everything else follows: the element
- * Jacobian is qb with unit test functions in the lanes. Sizes are compile-time constants by inlining. */
+ * Under #ifdef FWM_DEFINITION it defines `const fem_equation fem_equation_NAME`. Everything else follows: element
+ * matrices are the transposed sweep with unit test functions (matrix.c). Sizes are compile-time constants by inlining.
+ */
 #ifndef FWM_PHYSICS_FORM_H
 #define FWM_PHYSICS_FORM_H
 
@@ -103,25 +104,6 @@ typedef void (*fem_bb)(int dim, int kind, const fem_point *p, const fem_flux *v,
 #define FEM_TABLE(name) FEM_PLANE_TABLE(name), name##_TET_P1, name##_HEX_Q1, name##_TET_P2, name##_HEX_Q2
 #endif
 
-/* Element matrices are made in double alone. */
-#if FWM_REAL_BITS == 64
-#define FEM_ELEMENT_MATRICES(E, qb)                                                                                    \
-    static void jacobian_##E(const fem_sweep *s, double *ke)                                                           \
-    {                                                                                                                  \
-        sweep_jacobian(s, ke, qb, FEM_SIZES_##E);                                                                      \
-    }
-#define FEM_FACE_MATRICES(E, bb)                                                                                       \
-    static void face_jacobian_##E(const fem_sweep *s, double *ke)                                                      \
-    {                                                                                                                  \
-        sweep_face_jacobian(s, ke, bb, FEM_SIZES_##E);                                                                 \
-    }
-#define FEM_MATRIX_TABLE(name) FEM_TABLE(name)
-#else
-#define FEM_ELEMENT_MATRICES(E, qb)
-#define FEM_FACE_MATRICES(E, bb)
-#define FEM_MATRIX_TABLE(name) NULL
-#endif
-
 #define FEM_ELEMENT_KERNELS(E, qf, qb)                                                                                 \
     static void residual_##E(const fem_sweep *s)                                                                       \
     {                                                                                                                  \
@@ -130,8 +112,7 @@ typedef void (*fem_bb)(int dim, int kind, const fem_point *p, const fem_flux *v,
     static void vjp_##E(const fem_sweep *s)                                                                            \
     {                                                                                                                  \
         sweep_vjp(s, qb, FEM_SIZES_##E);                                                                               \
-    }                                                                                                                  \
-    FEM_ELEMENT_MATRICES(E, qb)
+    }
 
 #define FEM_FACE_KERNELS(E, bf, bb)                                                                                    \
     static void face_residual_##E(const fem_sweep *s)                                                                  \
@@ -141,16 +122,11 @@ typedef void (*fem_bb)(int dim, int kind, const fem_point *p, const fem_flux *v,
     static void face_vjp_##E(const fem_sweep *s)                                                                       \
     {                                                                                                                  \
         sweep_face_vjp(s, bb, FEM_SIZES_##E);                                                                          \
-    }                                                                                                                  \
-    FEM_FACE_MATRICES(E, bb)
+    }
 
 #define FEM_FORM_SYMBOL FWM_V(FWM_PASTE(fem_form_kernels, FEM_NAME))
-#define FEM_VOLUME                                                                                                     \
-    .lanes = FEM_LANES, .residual = {FEM_TABLE(residual)}, .vjp = {FEM_TABLE(vjp)},                                    \
-    .jacobian = {FEM_MATRIX_TABLE(jacobian)}
-#define FEM_BOUNDARY                                                                                                   \
-    .face_residual = {FEM_TABLE(face_residual)}, .face_vjp = {FEM_TABLE(face_vjp)},                                    \
-    .face_jacobian = {FEM_MATRIX_TABLE(face_jacobian)}
+#define FEM_VOLUME .lanes = FEM_LANES, .residual = {FEM_TABLE(residual)}, .vjp = {FEM_TABLE(vjp)}
+#define FEM_BOUNDARY .face_residual = {FEM_TABLE(face_residual)}, .face_vjp = {FEM_TABLE(face_vjp)}
 
 #define FEM_FORM_KERNELS(qf, qb)                                                                                       \
     FEM_EVERY_ELEMENT(FEM_ELEMENT_KERNELS, qf, qb)                                                                     \

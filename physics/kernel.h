@@ -70,22 +70,41 @@ typedef struct fem_form_kernels {
     int lanes;
     void (*residual[FEM_ELEMENT_COUNT])(const fem_sweep *s);
     void (*vjp[FEM_ELEMENT_COUNT])(const fem_sweep *s);
-    /* Element matrices dR_i/du1_j at one state (u1, u0, w [dof], ambient [n_ambient]), in double alone: added to ke
-     * [n_cells][i][j], i, j over node*components. */
-    void (*jacobian[FEM_ELEMENT_COUNT])(const fem_sweep *s, double *ke);
     void (*face_residual[FEM_ELEMENT_COUNT])(const fem_sweep *s);
     void (*face_vjp[FEM_ELEMENT_COUNT])(const fem_sweep *s);
-    void (*face_jacobian[FEM_ELEMENT_COUNT])(const fem_sweep *s, double *ke);
 } fem_form_kernels;
 
-/* A factor P A P^T = L D L^T in the two forms that the triangular solves read. */
+/* A factor P A P^T = L D U (U = L^T where A is symmetric), unit diagonals left out, in the two forms that the
+ * triangular solves read. L and U^T have one pattern. */
 typedef struct fem_triangles {
     int64_t n;
     const int32_t *order;                     /* [n] row k of the factor is unknown order[k] */
-    const int32_t *row_start, *row_column;    /* L by rows, diagonal left out */
-    const int32_t *column_start, *column_row; /* L by columns */
-    const void *row_value, *column_value, *inverse_diagonal;
+    const int32_t *row_start, *row_column;    /* L by rows */
+    const int32_t *column_start, *column_row; /* L by columns, which is U by rows */
+    const void *row_value, *column_value;     /* of L by rows, of U by rows */
+    const void *inverse_diagonal;
 } fem_triangles;
+
+/* The same with one matrix a lane; `lower` and `upper` are the values by columns of L and by rows of U (one array where
+ * the matrix is definite). */
+typedef struct fem_lane_triangles {
+    int64_t n;
+    bool definite;
+    const int32_t *order, *row_start, *row_column, *column_start, *column_row;
+    const int32_t *above_start, *above_row; /* the matrix's own upper part by columns, diagonal in */
+    void *above, *below;                    /* its values, and those mirrored */
+    void *lower, *upper, *inverse_diagonal; /* [nnz], [nnz], [n] */
+    void *work;                             /* [2 n] zero between calls */
+    int32_t *filled;                        /* [n] */
+} fem_lane_triangles;
+
+/* Unknowns that are not free: u[dof] = constant + gain a[action], and means of others. */
+typedef struct fem_constraints {
+    int64_t n, n_means;
+    const int32_t *dof, *action; /* [n]; action -1: none */
+    const double *constant, *gain;
+    const int32_t *mean, *mean_start, *mean_from; /* [n_means], [n_means+1], unknowns averaged */
+} fem_constraints;
 
 /* Sources in compressed rows: the load of action j on dof i. */
 typedef struct fem_loads {
@@ -103,6 +122,10 @@ typedef struct fem_lane_kernels {
     void (*unpack)(void *rows, const void *block, int64_t n, int count);
     /* x = A^-1 b; `work` [n][lanes]; x may be b. */
     void (*solve)(void *x, const void *b, void *work, const fem_triangles *f);
+    /* Overwrites what is not free; its transpose (a_bar += ..., u_bar zero or given away); r = 0 there. */
+    void (*constrain)(void *u, const void *a, const fem_constraints *c);
+    void (*constrain_vjp)(void *u_bar, void *a_bar, const fem_constraints *c);
+    void (*mask)(void *r, const fem_constraints *c);
     /* r -= F a;  a_bar -= F^T r_bar. a [n_actions][lanes]. */
     void (*load)(void *r, const void *a, const fem_loads *f);
     void (*load_vjp)(void *a_bar, const void *r_bar, const fem_loads *f);
@@ -119,6 +142,14 @@ typedef struct fem_lane_kernels {
     void (*mass)(void *y, const void *x, const fem_csr *m, int fields);
 } fem_lane_kernels;
 
+/* Factor and solve with one matrix a lane. */
+typedef struct fem_lane_direct {
+    /* unknown[l]: where lane l has no pivot, else -1. */
+    void (*factor)(const fem_lane_triangles *f, int32_t *unknown);
+    /* x = A^-1 b or A^-T b; work [n][lanes]; x may be b. */
+    void (*solve)(void *x, const void *b, void *work, const fem_lane_triangles *f, bool transposed);
+} fem_lane_direct;
+
 static inline size_t fem_number_size(ad_dtype dtype)
 {
     return dtype == AD_F64 ? sizeof(double) : sizeof(float);
@@ -126,6 +157,7 @@ static inline size_t fem_number_size(ad_dtype dtype)
 
 /* The best kernels for this processor. */
 const fem_lane_kernels *fem_lane_kernels_find(ad_dtype dtype);
+const fem_lane_direct *fem_lane_direct_find(ad_dtype dtype);
 const fem_form_kernels *fem_form_kernels_find(const fem_equation *equation, ad_dtype dtype);
 
 #endif

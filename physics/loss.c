@@ -27,7 +27,7 @@ static double represent(const fem_block *b)
 {
     const fem_problem *p = b->p;
     if (p->spec.norm == FEM_NORM_DUAL) {
-        fem_block_solve(b, SLOT_D, SLOT_R, p->riesz);
+        fem_block_solve(b, SLOT_D, SLOT_R, fem_factor_triangles(p->riesz, b->dtype));
         return p->spec.dt * over_domain(p);
     }
     const double one[FEM_MAX_LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
@@ -38,8 +38,7 @@ static double represent(const fem_block *b)
 static void pack_states(const fem_block *b, const void *u1, const void *u0, const void *a)
 {
     fem_block_load_actions(b, a);
-    b->lane->pack(fem_slot(b, SLOT_U1), fem_rows(b, u1, b->p->dof), b->p->dof, b->count);
-    b->lane->pack(fem_slot(b, SLOT_U0), fem_rows(b, u0, b->p->dof), b->p->dof, b->count);
+    fem_block_pack_pair(b, u1, u0);
 }
 
 static fwm_status residual_loss(fem_problem *p, ad_dtype dtype, void *value, const fem_bars *bars, const void *lbar,

@@ -145,12 +145,18 @@ static fwm_status allocate(fem_mesh **mesh, fem_element element, int64_t n_verti
 static fwm_status merge_vertices(fem_mesh *m, const int32_t *merge)
 {
     int32_t *number = m->impl->merged = fwm_malloc((size_t)m->n_vertices, sizeof *number), left = 0;
-    FWM_CHECK(number, FWM_MEMORY, "out of memory for a mesh of %lld vertices", (long long)m->n_vertices);
+    m->merge = fwm_malloc((size_t)m->n_vertices, sizeof *m->merge);
+    FWM_CHECK(number && m->merge, FWM_MEMORY, "out of memory for a mesh of %lld vertices", (long long)m->n_vertices);
+    memcpy(m->merge, merge, (size_t)m->n_vertices * sizeof *merge);
     for (int64_t i = 0; i < m->n_vertices; i++) {
         FWM_CHECK(merge[i] >= 0 && merge[i] < m->n_vertices && merge[merge[i]] == merge[i], FWM_DATA,
                   "mesh: vertex %lld is merged with %d, expected a vertex that is merged with itself", (long long)i,
                   merge[i]);
         number[i] = merge[i] == i ? left++ : -1;
+        for (int d = 0; d < m->dim; d++) {
+            double apart = m->vertices[m->dim * i + d] - m->vertices[m->dim * (int64_t)merge[i] + d];
+            m->periodic[d] = m->periodic[d] || fabs(apart) > 1e-9 * (m->upper[d] - m->lower[d]);
+        }
     }
     for (int64_t i = 0; i < m->n_vertices; i++)
         number[i] = number[merge[i]];
@@ -258,7 +264,7 @@ void fem_mesh_destroy(fem_mesh **mesh)
     }
     void *arrays[] = {m->vertices,  m->cells,      m->nodes,      m->cell_nodes, m->faces,       m->face_nodes,
                       m->face_cell, m->face_local, m->face_label, m->label_name, m->region_name, m->cell_region,
-                      m->lumped,    m->cell_area,  m->centroid,   m->pair,       m->pair_length};
+                      m->merge,     m->lumped,     m->cell_area,  m->centroid,   m->pair,        m->pair_length};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
         fwm_free(arrays[k]);
     fwm_free(m);
@@ -341,7 +347,6 @@ fwm_status fem_mesh_create(fem_mesh **mesh, const fem_mesh_spec *spec)
         fem_mesh_destroy(mesh);
         return fwm_fail(FWM_MEMORY, "out of memory for a mesh of %lld vertices", (long long)vertices);
     }
-    memcpy((*mesh)->periodic, spec->periodic, sizeof spec->periodic);
     fill_box(*mesh, merge, spec, n);
     fwm_status status = build(mesh, &(fem_mesh_arrays){.merge = merge});
     fwm_free(merge);

@@ -84,6 +84,7 @@ typedef struct fem_mesh {
     double area;         /* its measure [L^dim] */
     double *vertices;    /* [n_vertices,dim] */
     int32_t *cells;      /* [n_cells,cell_vertices] */
+    int32_t *merge;      /* [n_vertices] in a periodic mesh, the vertex whose node each shares; else NULL */
     double *nodes;       /* [n_nodes,dim] */
     int32_t *cell_nodes; /* [n_cells,cell_node_count], in the order of PETSc's closure */
 

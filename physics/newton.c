@@ -1,193 +1,367 @@
-/* Newton's method with line search, and its adjoint, for single samples that the shared factor does not contract.
- * Float64 throughout; the sample sits in every lane of one block, and lane 0 is read. */
+/* Newton's method with line search, and its adjoint, for samples that the shared factor does not contract: a matrix for
+ * each sample, one a lane, in float64. Samples are taken in groups of a vector's lanes, a group a thread.
+ *
+ * Lanes never decide for each other, so a sample's bits do not depend on its group: matrices are made anew on a fixed
+ * schedule, every third iteration, and serve as chords between; a lane whose search fails with an old matrix waits for
+ * the next. */
 #include "physics/problem_impl.h"
 
 #include "model/base/arena.h"
+#include "model/base/threads.h"
 
 #include <math.h>
+#include <omp.h>
+#include <stdio.h>
 #include <string.h>
 
-enum { ITERATIONS = 60, HALVINGS = 30 };
+enum { ITERATIONS = 90, REUSE = 3, HALVINGS = 30 };
 static const double SUFFICIENT = 1e-4; /* Armijo's fraction of the linear decrease */
 
-typedef struct sample {
-    fem_block b;
+/* A group: up to a vector's lanes of samples. */
+typedef struct group {
+    fem_block b; /* in float64 */
     fem_theta theta;
-    double *state[3]; /* u1, u0, w in plain rows, for the Jacobian */
-    double *row, *actions, *actions_bar;
-    int64_t index;
-    double tolerance;
-} sample;
+    ad_dtype dtype; /* of the caller's arrays */
+    const int64_t *index;
+    fem_failure *failure;
+    double active[FEM_MAX_LANES], tolerance;
+} group;
 
-static void to_double(double *out, ad_dtype dtype, const void *rows, int64_t n, int64_t index)
+/* ---- rows of the caller ---- */
+
+static double number_at(ad_dtype dtype, const void *rows, int64_t i)
 {
-    for (int64_t i = 0; i < n; i++)
-        out[i] = dtype == AD_F64 ? ((const double *)rows)[index * n + i] : (double)((const float *)rows)[index * n + i];
+    return dtype == AD_F64 ? ((const double *)rows)[i] : (double)((const float *)rows)[i];
 }
 
-static void from_double(void *rows, ad_dtype dtype, const double *in, int64_t n, int64_t index)
+/* Lanes beyond the group repeat its last sample. */
+static void take_rows(const group *g, double *lanes_out, const void *rows, int64_t n)
 {
-    for (int64_t i = 0; rows && i < n; i++) {
-        if (dtype == AD_F64)
-            ((double *)rows)[index * n + i] = in[i];
-        else
-            ((float *)rows)[index * n + i] = (float)in[i];
+    const int lanes = g->b.lane->lanes;
+    for (int l = 0; l < lanes; l++) {
+        const int64_t first = g->index[l < g->b.count ? l : g->b.count - 1] * n;
+        for (int64_t i = 0; i < n; i++)
+            lanes_out[i * lanes + l] = number_at(g->dtype, rows, first + i);
     }
 }
 
-static fwm_status sample_start(sample *s, fem_problem *p, ad_dtype dtype, const void *a, int64_t index)
+static void give_rows(const group *g, void *rows, const double *in, int64_t n)
 {
-    FWM_TRY(fem_problem_reserve(p, AD_F64, 1));
-    if (!p->newton)
-        FWM_TRY(fem_factor_create(&p->newton, p->symbolic));
-    if (!p->newton_row)
-        p->newton_row = fwm_malloc((size_t)(4 * p->dof + 2 * p->n_actions), sizeof *p->newton_row);
-    FWM_CHECK(p->newton_row, FWM_MEMORY, "out of memory for Newton's method");
-    double *row = p->newton_row;
-    *s = (sample){.state = {row, row + p->dof, row + 2 * p->dof},
-                  .row = row + 3 * p->dof,
-                  .actions = row + 4 * p->dof,
-                  .actions_bar = row + 4 * p->dof + p->n_actions,
-                  .index = index,
-                  .tolerance = p->spec.tolerance > 0 ? p->spec.tolerance : 1e-11};
-    for (int k = 0; k < p->equation->n_parameters; k++) {
-        s->theta.value[k] = p->step_theta64[k];
-        s->theta.count[k] = p->step_count[k];
-    }
-    to_double(s->actions, dtype, a, p->n_actions, index);
-    s->b = fem_block_at(p, AD_F64, NULL, 1, 0, 0);
-    return FWM_OK;
+    const int lanes = g->b.lane->lanes;
+    for (int l = 0; rows && l < g->b.count; l++)
+        for (int64_t i = 0; i < n; i++) {
+            if (g->dtype == AD_F64)
+                ((double *)rows)[g->index[l] * n + i] = in[i * lanes + l];
+            else
+                ((float *)rows)[g->index[l] * n + i] = (float)in[i * lanes + l];
+        }
 }
 
-static fwm_status factorise_at(const sample *s, const fem_at *at)
-{
-    fem_problem *p = s->b.p;
-    const int slot[3] = {at->u1, at->u0, at->w};
-    for (int k = 0; k < 3 && slot[k] >= 0; k++)
-        s->b.lane->unpack(s->state[k], fem_slot(&s->b, slot[k]), p->dof, 1);
-    fem_jacobian(p, p->ke, s->state[0], s->state[1], at->w >= 0 ? s->state[2] : NULL, s->actions + p->n_sources,
-                 &s->theta, &at->stage);
-    fwm_status status = fem_factor_compute(p->newton, p->ke);
-    if (status != FWM_OK)
-        return fwm_fail_within(status, "%s: sample %lld", p->equation->name, (long long)s->index);
-    return FWM_OK;
-}
+/* ---- failures ---- */
 
-static double residual_norm(const sample *s, int r, const fem_at *at)
+/* Where |x| is largest in a lane, or not a number. */
+static int64_t worst_dof(const group *g, int slot, int lane)
 {
-    double sum[FEM_MAX_LANES];
-    fem_block_residual(&s->b, r, at);
-    s->b.lane->dot(sum, fem_slot(&s->b, r), fem_slot(&s->b, r), s->b.p->dof);
-    return sqrt(sum[0]);
-}
-
-/* Moves u1 along -D by the first of 1, 1/2, 1/4, ... that lowers the residual enough; returns the new norm, or NaN. */
-static double line_search(const sample *s, const fem_at *at, double norm)
-{
-    const fem_block *b = &s->b;
-    fem_at trial = *at;
-    trial.u1 = SLOT_U1_BAR;
-    size_t bytes = (size_t)b->p->dof * (size_t)b->lane->lanes * sizeof(double);
-    double t = 1;
-    for (int k = 0; k < HALVINGS; k++, t /= 2) {
-        memcpy(fem_slot(b, SLOT_U1_BAR), fem_slot(b, at->u1), bytes);
-        b->lane->combine(fem_slot(b, SLOT_U1_BAR), -t, fem_slot(b, SLOT_D), 1, b->p->dof);
-        double next = residual_norm(s, SLOT_U0_BAR, &trial);
-        if (next <= (1 - SUFFICIENT * t) * norm) {
-            memcpy(fem_slot(b, at->u1), fem_slot(b, SLOT_U1_BAR), bytes);
-            return next;
+    const double *x = fem_slot(&g->b, slot);
+    const int lanes = g->b.lane->lanes;
+    int64_t worst = 0;
+    double most = -1;
+    for (int64_t i = 0; i < g->b.p->dof; i++) {
+        const double size = fabs(x[i * lanes + lane]);
+        if (!isfinite(size))
+            return i;
+        if (size > most) {
+            most = size;
+            worst = i;
         }
     }
-    return NAN;
+    return worst;
 }
 
-static fwm_status solve_state(const sample *s, const fem_at *at)
+static void give_up(group *g, int lane, fem_failure why)
 {
-    const fem_problem *p = s->b.p;
-    const double move[FEM_MAX_LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    double size_d[FEM_MAX_LANES] = {INFINITY}, size_u[FEM_MAX_LANES], norm = residual_norm(s, SLOT_R, at);
-    int it = 0;
-    for (; it < ITERATIONS && isfinite(norm); it++) {
-        FWM_TRY(factorise_at(s, at));
-        fem_block_solve(&s->b, SLOT_D, SLOT_R, p->newton);
-        /* The size of the full step decides, because at the solution rounding hides the residual's decrease. */
-        memcpy(fem_slot(&s->b, SLOT_U1_BAR), fem_slot(&s->b, at->u1),
-               (size_t)p->dof * (size_t)s->b.lane->lanes * sizeof(double));
-        s->b.lane->update(fem_slot(&s->b, SLOT_U1_BAR), fem_slot(&s->b, SLOT_D), move, size_d, size_u, p->dof);
-        if (size_d[0] <= s->tolerance * fmax(1, size_u[0])) {
-            s->b.lane->update(fem_slot(&s->b, at->u1), fem_slot(&s->b, SLOT_D), move, size_d, size_u, p->dof);
-            return FWM_OK;
-        }
-        norm = line_search(s, at, norm);
-        fem_block_residual(&s->b, SLOT_R, at);
-    }
+    if (g->active[lane] == 0)
+        return;
+    g->active[lane] = 0;
+    g->failure[lane] = why;
+}
+
+static fwm_status raise(const fem_problem *p, const fem_failure *f, int64_t sample)
+{
+    const fem_mesh *mesh = p->mesh;
+    const int64_t node = f->dof / p->components;
+    const double *x = mesh->nodes + node * mesh->dim, time = p->spec.dt * f->substep / p->spec.substeps;
+    int64_t at = 0;
+    while (at < mesh->n_cells * mesh->cell_node_count && mesh->cell_nodes[at] != node)
+        at++;
+    char where[192], third[24] = "";
+    if (mesh->dim == 3)
+        (void)snprintf(third, sizeof third, ", %g", x[2]);
+    (void)snprintf(where, sizeof where, "%s: sample %lld, time %g after the state, element %lld near (%g, %g%s)",
+                   p->equation->name, (long long)sample, time, (long long)(at / mesh->cell_node_count), x[0], x[1],
+                   third);
+    if (f->kind == FEM_SINGULAR)
+        return fwm_fail(FWM_NUMERIC,
+                        "%s: the step's matrix is singular%s; check parameters and conditions, or use more substeps",
+                        where, p->equation->matrix == FEM_MATRIX_DEFINITE ? " or not positive definite" : "");
+    if (f->kind == FEM_NOT_FINITE)
+        return fwm_fail(
+            FWM_NUMERIC,
+            "%s: the residual is not finite (an inverted element, a state out of range, or an input that is "
+            "no number); check the state and the actions, or use more substeps",
+            where);
     return fwm_fail(
         FWM_NUMERIC,
-        "%s: sample %lld: Newton's method stopped after %d iterations with an update of %g, expected below %g; "
-        "check the state and the actions, or use more substeps",
-        p->equation->name, (long long)s->index, it, size_d[0], s->tolerance);
+        "%s: Newton's method stopped after %d iterations with an update of %g, expected below %g; check the "
+        "state and the actions, or use more substeps",
+        where, f->iterations, f->size, p->spec.tolerance > 0 ? p->spec.tolerance : 1e-11);
 }
 
-static fwm_status run_states(sample *s, ad_dtype dtype, const void *u0)
+/* The first failure in the order of samples. */
+static fwm_status report(const fem_problem *p, const fem_workspace *w, int64_t n)
 {
-    const fem_problem *p = s->b.p;
-    size_t bytes = (size_t)p->dof * (size_t)s->b.lane->lanes * sizeof(double);
-    to_double(s->row, dtype, u0, p->dof, s->index);
-    s->b.lane->pack(fem_slot(&s->b, SLOT_STATES), s->row, p->dof, 1);
-    s->b.lane->pack(s->b.work->a, s->actions, p->n_actions, 1);
+    for (int64_t i = 0; i < n; i++)
+        if (w->failure[i].kind != FEM_SOLVED)
+            return raise(p, &w->failure[i], w->index[i]);
+    return FWM_OK;
+}
+
+/* ---- solving ---- */
+
+static void factorise_at(group *g, const fem_at *at, int substep)
+{
+    int32_t unknown[FEM_MAX_LANES];
+    fem_block_matrix(&g->b, at, g->b.work->factor);
+    fem_lane_factor_compute(g->b.work->factor, unknown);
+    for (int l = 0; l < g->b.count; l++)
+        if (unknown[l] >= 0)
+            give_up(g, l, (fem_failure){.kind = FEM_SINGULAR, .substep = substep, .dof = unknown[l]});
+}
+
+static void residual_norms(const group *g, int r, const fem_at *at, double norm[FEM_MAX_LANES])
+{
+    fem_block_residual(&g->b, r, at);
+    g->b.lane->dot(norm, fem_slot(&g->b, r), fem_slot(&g->b, r), g->b.p->dof);
+    for (int l = 0; l < g->b.count; l++)
+        norm[l] = sqrt(norm[l]);
+}
+
+/* y -= s[lane] x. */
+static void move(const group *g, int y, int x, const double s[FEM_MAX_LANES])
+{
+    const int lanes = g->b.lane->lanes;
+    double *to = fem_slot(&g->b, y);
+    const double *from = fem_slot(&g->b, x);
+    for (int64_t i = 0; i < g->b.p->dof; i++)
+        for (int l = 0; l < lanes; l++)
+            if (s[l] != 0)
+                to[i * lanes + l] -= s[l] * from[i * lanes + l];
+}
+
+/* Moves the lanes that search along -D by the first of 1, 1/2, 1/4, ... that lowers the residual enough: their norms
+ * are then new. Returns through `stuck` which found none. */
+static void line_search(group *g, const fem_at *at, const double *search, double *norm, bool *stuck)
+{
+    const fem_block *b = &g->b;
+    const size_t bytes = (size_t)b->p->dof * (size_t)b->lane->lanes * sizeof(double);
+    double step[FEM_MAX_LANES] = {0}, next[FEM_MAX_LANES];
+    fem_at trial = *at;
+    trial.u1 = SLOT_U1_BAR;
+    int left = 0;
+    for (int l = 0; l < b->count; l++) {
+        step[l] = search[l] != 0 ? 1 : 0;
+        stuck[l] = search[l] != 0;
+        left += search[l] != 0;
+    }
+    for (int k = 0; k < HALVINGS && left > 0; k++) {
+        double take[FEM_MAX_LANES] = {0};
+        memcpy(fem_slot(b, SLOT_U1_BAR), fem_slot(b, at->u1), bytes);
+        move(g, SLOT_U1_BAR, SLOT_D, step);
+        residual_norms(g, SLOT_U0_BAR, &trial, next);
+        for (int l = 0; l < b->count; l++) {
+            if (!stuck[l])
+                continue;
+            if (next[l] <= (1 - SUFFICIENT * step[l]) * norm[l]) {
+                take[l] = step[l];
+                norm[l] = next[l];
+                stuck[l] = false;
+                step[l] = 0;
+                left--;
+            } else {
+                step[l] /= 2;
+            }
+        }
+        move(g, at->u1, SLOT_D, take);
+    }
+}
+
+/* Slot at->u1 (a first guess) -> R = 0 in the active lanes. */
+static void solve_state(group *g, const fem_at *at, int substep)
+{
+    const fem_block *b = &g->b;
+    double norm[FEM_MAX_LANES], size_d[FEM_MAX_LANES], size_u[FEM_MAX_LANES], none[FEM_MAX_LANES] = {0};
+    double solving[FEM_MAX_LANES], search[FEM_MAX_LANES];
+    bool stuck[FEM_MAX_LANES] = {false}, fresh[FEM_MAX_LANES] = {false};
+    memcpy(solving, g->active, sizeof solving);
+    fem_block_constrain(b, at->u1);
+    residual_norms(g, SLOT_R, at, norm);
+    for (int l = 0; l < b->count; l++)
+        if (!isfinite(norm[l]))
+            give_up(g, l, (fem_failure){FEM_NOT_FINITE, substep, 0, worst_dof(g, SLOT_R, l), 0});
+    for (int it = 0; it < ITERATIONS; it++) {
+        bool any = false;
+        for (int l = 0; l < b->count; l++) {
+            solving[l] = g->active[l] != 0 ? solving[l] : 0;
+            any = any || solving[l] != 0;
+        }
+        if (!any)
+            return;
+        const bool renew = it % REUSE == 0;
+        if (renew)
+            factorise_at(g, at, substep);
+        fem_block_residual(b, SLOT_R, at);
+        fem_lane_factor_solve(b->work->factor, fem_slot(b, SLOT_D), fem_slot(b, SLOT_R), false);
+        b->lane->update(fem_slot(b, at->u1), fem_slot(b, SLOT_D), none, size_d, size_u, b->p->dof);
+        double last[FEM_MAX_LANES] = {0};
+        for (int l = 0; l < b->count; l++) {
+            fresh[l] = renew;
+            search[l] = g->active[l] != 0 && solving[l] != 0 && (renew || !stuck[l]) ? 1 : 0;
+            /* The size of the full step decides, because at the solution rounding hides the residual's decrease. */
+            if (search[l] != 0 && size_d[l] <= g->tolerance * fmax(1, size_u[l])) {
+                last[l] = 1;
+                search[l] = solving[l] = 0;
+            }
+        }
+        move(g, at->u1, SLOT_D, last);
+        bool found[FEM_MAX_LANES];
+        line_search(g, at, search, norm, found);
+        for (int l = 0; l < b->count; l++) {
+            stuck[l] = search[l] != 0 ? found[l] : stuck[l];
+            if (search[l] != 0 && found[l] && fresh[l])
+                give_up(g, l, (fem_failure){FEM_NOT_CONVERGED, substep, it + 1, worst_dof(g, SLOT_R, l), size_d[l]});
+        }
+    }
+    for (int l = 0; l < b->count; l++)
+        if (solving[l] != 0)
+            give_up(g, l, (fem_failure){FEM_NOT_CONVERGED, substep, ITERATIONS, worst_dof(g, SLOT_R, l), size_d[l]});
+}
+
+static void run_states(group *g, const void *u0)
+{
+    const fem_block *b = &g->b;
+    const fem_problem *p = b->p;
+    const size_t bytes = (size_t)p->dof * (size_t)b->lane->lanes * sizeof(double);
+    take_rows(g, fem_slot(b, SLOT_STATES), u0, p->dof);
     for (int k = 1; k <= p->spec.substeps; k++) {
-        memcpy(fem_slot(&s->b, SLOT_STATES + k), fem_slot(&s->b, SLOT_STATES + k - 1), bytes);
-        const fem_at at = fem_block_substep(&s->b, k);
-        FWM_TRY(solve_state(s, &at));
-        fem_block_remember(&s->b, k);
+        memcpy(fem_slot(b, SLOT_STATES + k), fem_slot(b, SLOT_STATES + k - 1), bytes);
+        const fem_at at = fem_block_substep(b, k);
+        solve_state(g, &at, k);
+        fem_block_constrain(b, at.u1);
+        fem_block_remember(b, k);
+    }
+}
+
+/* ---- groups ---- */
+
+/* Lists the failed samples, and makes room for as many threads as their groups need. */
+static fwm_status list_samples(fem_problem *p, ad_dtype dtype, int64_t batch, int64_t *n, int64_t *groups)
+{
+    fem_workspace *w = &p->work[dtype];
+    const int64_t lanes = p->lane[AD_F64]->lanes;
+    *n = 0;
+    for (int64_t i = 0; i < batch; i++)
+        if (w->failed[i]) {
+            w->failure[*n] = (fem_failure){0};
+            w->index[(*n)++] = i;
+        }
+    *groups = (*n + lanes - 1) / lanes;
+    if (*n == 0)
+        return FWM_OK;
+    const int threads = fwm_threads_count();
+    FWM_TRY(fem_grow_threads(p, AD_F64, threads));
+    for (int t = 0; t < threads; t++) {
+        fem_thread_work *work = &p->work[AD_F64].thread[t];
+        FWM_TRY(fem_matrix_work_create(p, work));
+        if (!work->factor)
+            FWM_TRY(fem_lane_factor_create(&work->factor, p->symbolic, p->equation->matrix, p->lane[AD_F64]));
     }
     return FWM_OK;
 }
 
-fwm_status fem_newton_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, const void *a, int64_t index)
+static group group_at(fem_problem *p, ad_dtype dtype, const fem_theta *theta, const void *a, int64_t k, int64_t n)
 {
-    sample s;
-    FWM_TRY(sample_start(&s, p, dtype, a, index));
-    s.b.theta = &s.theta;
-    FWM_TRY(run_states(&s, dtype, u0));
-    s.b.lane->unpack(s.row, fem_slot(&s.b, SLOT_STATES + p->spec.substeps), p->dof, 1);
-    from_double(u1, dtype, s.row, p->dof, index);
-    return FWM_OK;
+    fem_workspace *w = &p->work[dtype];
+    group g = {.b = fem_block_at(p, AD_F64, theta, n, k, omp_get_thread_num()),
+               .dtype = dtype,
+               .tolerance = p->spec.tolerance > 0 ? p->spec.tolerance : 1e-11};
+    g.index = w->index + g.b.first;
+    g.failure = w->failure + g.b.first;
+    for (int l = 0; l < g.b.count; l++)
+        g.active[l] = 1;
+    take_rows(&g, g.b.work->a, a, p->n_actions);
+    return g;
+}
+
+fwm_status fem_newton_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, const void *a, int64_t batch)
+{
+    int64_t n, groups;
+    FWM_TRY(list_samples(p, dtype, batch, &n, &groups));
+    const fem_theta theta = fem_theta_wide(p);
+#pragma omp parallel for schedule(static) if (groups > 1)
+    for (int64_t k = 0; k < groups; k++) {
+        group g = group_at(p, dtype, &theta, a, k, n);
+        run_states(&g, u0);
+        give_rows(&g, u1, fem_slot(&g.b, SLOT_STATES + p->spec.substeps), p->dof);
+    }
+    return report(p, &p->work[dtype], n);
+}
+
+static void adjoint_group(group *g, const fem_bars *bars, double *const *theta_bar, const void *u1_bar, const void *u1,
+                          const void *u0)
+{
+    const fem_block *b = &g->b;
+    const fem_problem *p = b->p;
+    double minus[FEM_MAX_LANES] = {0};
+    if (p->spec.substeps > 1) {
+        run_states(g, u0);
+    } else {
+        take_rows(g, fem_slot(b, SLOT_STATES), u0, p->dof);
+        take_rows(g, fem_slot(b, SLOT_STATES + 1), u1, p->dof);
+    }
+    take_rows(g, fem_slot(b, SLOT_G), u1_bar, p->dof);
+    fem_block_clear_actions(b);
+    if (fem_scheme_remembers(p->spec.scheme))
+        fem_block_clear(b, SLOT_Z_BAR);
+    for (int k = p->spec.substeps; k > 0; k--) {
+        const fem_at at = fem_block_substep(b, k);
+        fem_block_forget(b, k);
+        fem_block_constrain_vjp(b, SLOT_G);
+        factorise_at(g, &at, k);
+        fem_lane_factor_solve(b->work->factor, fem_slot(b, SLOT_V), fem_slot(b, SLOT_G), true);
+        for (int l = 0; l < b->count; l++)
+            minus[l] = g->active[l] != 0 ? -1 : 0; /* lanes beyond the group stay out of theta's sums */
+        fem_block_check_adjoint(b, &at);
+        b->lane->scale(fem_slot(b, SLOT_V), fem_slot(b, SLOT_V), minus, p->dof);
+        fem_block_pull_substep(b, &at, bars->a != NULL, theta_bar);
+    }
+    give_rows(g, bars->u0, fem_slot(b, SLOT_G), p->dof);
+    give_rows(g, bars->a, b->work->a_bar, p->n_actions);
 }
 
 fwm_status fem_newton_adjoint(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const fem_theta *theta,
-                              const void *u1_bar, const void *u1, const void *u0, const void *a, int64_t index)
+                              const void *u1_bar, const void *u1, const void *u0, const void *a, int64_t batch,
+                              int64_t *groups)
 {
-    sample s;
-    double *theta_bar[FEM_MAX_PARAMETERS], minus[FEM_MAX_LANES] = {-1}; /* one lane only, for theta's sums */
-    FWM_TRY(sample_start(&s, p, dtype, a, index));
-    s.b.theta = &s.theta;
-    if (p->spec.substeps > 1) {
-        FWM_TRY(run_states(&s, dtype, u0));
-    } else {
-        to_double(s.row, dtype, u0, p->dof, index);
-        s.b.lane->pack(fem_slot(&s.b, SLOT_STATES), s.row, p->dof, 1);
-        to_double(s.row, dtype, u1, p->dof, index);
-        s.b.lane->pack(fem_slot(&s.b, SLOT_STATES + 1), s.row, p->dof, 1);
-        s.b.lane->pack(s.b.work->a, s.actions, p->n_actions, 1);
+    int64_t n;
+    FWM_TRY(list_samples(p, dtype, batch, &n, groups));
+    const fem_theta wide = fem_theta_wide(p);
+    const int64_t blocks = fem_block_count(p, dtype, batch);
+#pragma omp parallel for schedule(static) if (*groups > 1)
+    for (int64_t k = 0; k < *groups; k++) {
+        double *theta_bar[FEM_MAX_PARAMETERS];
+        group g = group_at(p, dtype, &wide, a, k, n);
+        fem_clear_theta_bars(p, dtype, theta, blocks + k, bars, theta_bar);
+        adjoint_group(&g, bars, theta_bar, u1_bar, u1, u0);
     }
-    to_double(s.row, dtype, u1_bar, p->dof, index);
-    s.b.lane->pack(fem_slot(&s.b, SLOT_G), s.row, p->dof, 1);
-    fem_theta_bars_at(p, dtype, theta, 0, bars, theta_bar);
-    fem_block_clear_actions(&s.b);
-    if (fem_scheme_remembers(p->spec.scheme))
-        fem_block_clear(&s.b, SLOT_Z_BAR);
-    for (int k = p->spec.substeps; k > 0; k--) {
-        const fem_at at = fem_block_substep(&s.b, k);
-        fem_block_forget(&s.b, k);
-        FWM_TRY(factorise_at(&s, &at));
-        fem_block_solve(&s.b, SLOT_V, SLOT_G, p->newton);
-        s.b.lane->scale(fem_slot(&s.b, SLOT_V), fem_slot(&s.b, SLOT_V), minus, p->dof);
-        fem_block_pull_substep(&s.b, &at, bars->a != NULL, theta_bar);
-    }
-    s.b.lane->unpack(s.row, fem_slot(&s.b, SLOT_G), p->dof, 1);
-    from_double(bars->u0, dtype, s.row, p->dof, index);
-    s.b.lane->unpack(s.actions_bar, s.b.work->a_bar, p->n_actions, 1);
-    from_double(bars->a, dtype, s.actions_bar, p->n_actions, index);
-    return FWM_OK;
+    return report(p, &p->work[dtype], n);
 }

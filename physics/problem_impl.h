@@ -27,18 +27,37 @@ enum fem_slot {
 
 /* One thread's memory for one number type. */
 typedef struct fem_thread_work {
-    void *fields;    /* slots of [dof][lanes] */
-    void *a, *a_bar; /* [A][lanes] */
+    void *fields;            /* slots of [dof][lanes] */
+    void *a, *a_bar;         /* [A][lanes] */
+    double *broken;          /* see matrix.c; made when first needed */
+    fem_lane_factor *factor; /* Newton's; likewise */
 } fem_thread_work;
+
+/* Faces of the boundary that a natural condition holds. */
+typedef struct fem_natural {
+    int kind;
+    int64_t n;
+    int32_t *face;
+} fem_natural;
+
+/* Why a sample has no step. */
+typedef struct fem_failure {
+    enum { FEM_SOLVED, FEM_NOT_CONVERGED, FEM_SINGULAR, FEM_NOT_FINITE } kind;
+    int substep, iterations;
+    int64_t dof; /* where it is worst */
+    double size; /* of the last update */
+} fem_failure;
 
 typedef struct fem_workspace {
     int threads;
     fem_thread_work *thread;
     int64_t blocks;
-    double *theta_bar; /* [blocks, sum of counts] */
+    double *theta_bar; /* [blocks, sum of counts], then as many for Newton's groups */
     int64_t theta_room;
     int64_t batch;
     unsigned char *failed;   /* [batch] samples that the shared factor did not solve */
+    int64_t *index;          /* [batch] their numbers */
+    fem_failure *failure;    /* [batch] what stopped Newton's method */
     void *state, *state_bar; /* [batch, dof]: the step norm's own step */
 } fem_workspace;
 
@@ -46,7 +65,7 @@ struct fem_problem {
     const fem_equation *equation;
     const fem_mesh *mesh;
     fem_problem_spec spec;
-    int n_sources, n_actions, components;
+    int n_sources, n_driven, n_actions, components;
     int64_t dof;
     const fem_form_kernels *form[2]; /* by ad_dtype */
     const fem_lane_kernels *lane[2];
@@ -55,21 +74,32 @@ struct fem_problem {
     double *load_weight;
     float *load_weight_f32;
 
+    /* conditions */
+    uint8_t *held; /* [dof] not 0: not free */
+    fem_constraints constraints;
+    int32_t *fixed_dof, *fixed_action, *mean_dof, *mean_start, *mean_from;
+    double *fixed_constant, *fixed_gain;
+    fem_average average[FEM_MAX_CELL_NODES];
+    int n_natural;
+    fem_natural natural[FEM_MAX_CONDITIONS];
+
     fem_symbolic *symbolic;
-    double *ke;   /* element matrices */
-    double *zero; /* [dof + n_ambient] the state where Newton starts */
+    int32_t *broken_nodes;        /* [n_cells, nodes]: 0, 1, 2, ... */
+    double *ke;                   /* element matrices */
+    double *rest;                 /* [dof + n_actions] the state of the shared factor, actions zero */
+    fem_symbolic *riesz_symbolic; /* of P where components are apart; else NULL */
     fem_factor *riesz;
     double *reference_theta; /* [n_parameters] */
 
     fem_factor *step[FEM_STAGE_KINDS]; /* of the Jacobian at u = 0 and the theta below */
-    bool step_ready;
+    bool step_ready, step_usable;      /* usable: the shared factor exists */
     ad_dtype step_dtype;
     int64_t step_count[FEM_MAX_PARAMETERS];
     void *step_theta[FEM_MAX_PARAMETERS];     /* the caller's bytes */
     double *step_theta64[FEM_MAX_PARAMETERS]; /* the same in double */
 
-    fem_factor *newton; /* for single samples; made when first needed, with room for their states */
-    double *newton_row; /* [3 dof + 2 n_actions] */
+    double adjoint_error[2]; /* by ad_dtype: largest |A^T l - g| / |g| seen */
+    int64_t adjoint_calls;
     fem_workspace work[2];
     struct fem_custom_node *customs;
 };
@@ -93,7 +123,13 @@ typedef struct fem_at {
 
 /* ---- problem.c ---- */
 
-/* Range and count of every parameter; theta->count is 1, or n_cells where the parameter allows it. */
+/* Aligned to a vector, cleared: lanes that no sample fills then hold numbers. */
+void *fem_vector_alloc(size_t n, size_t size);
+/* Room for as many threads in one number type. */
+fwm_status fem_grow_threads(fem_problem *p, ad_dtype dtype, int threads) FWM_MUST_USE;
+
+/* Whether a parameter may have so many values; range and count of every parameter. */
+fwm_status fem_theta_count_check(const fem_problem *p, int k, int64_t count) FWM_MUST_USE;
 fwm_status fem_theta_check(const fem_problem *p, ad_dtype dtype, const fem_theta *theta) FWM_MUST_USE;
 /* Checks a call's arguments and makes room for it. */
 fwm_status fem_call_start(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t batch) FWM_MUST_USE;
@@ -127,17 +163,26 @@ typedef struct fem_bar_slots {
 static const fem_bar_slots FEM_NO_BARS = {.u1 = -1, .u0 = -1, .w = -1};
 /* Adds the bars of cotangent slot v. */
 void fem_block_vjp(const fem_block *b, int v, const fem_at *at, const fem_bar_slots *bars);
+/* Both states into SLOT_U1 (conditions applied; after the actions) and SLOT_U0. */
+void fem_block_pack_pair(const fem_block *b, const void *u1, const void *u0);
 /* The residual's own stage on SLOT_U1 and SLOT_U0. */
 fem_at fem_at_pair(const fem_problem *p);
-void fem_block_solve(const fem_block *b, int x, int rhs, const fem_factor *factor);
+void fem_block_solve(const fem_block *b, int x, int rhs, const fem_triangles *triangles);
 /* 1 for this block's samples, 0 for the lanes beyond them. */
 void fem_block_valid(const fem_block *b, double valid[FEM_MAX_LANES]);
-/* Where this block's theta gradients are summed: cleared; NULL entries where bars->theta is NULL. */
-void fem_block_theta_bars(const fem_block *b, int64_t block, const fem_bars *bars,
+/* The sweep over the cells there, without outputs; s->faces and what follows are set by the two calls below, which
+ * sweep cells and the faces of natural conditions. */
+fem_sweep fem_block_sweep(const fem_block *b, const fem_at *at);
+void fem_sweep_residual(const fem_problem *p, ad_dtype dtype, fem_sweep *s);
+void fem_sweep_vjp(const fem_problem *p, ad_dtype dtype, fem_sweep *s);
+/* Overwrites what is not free in a state; the transpose, into the thread's a_bar; zero there. */
+void fem_block_constrain(const fem_block *b, int u);
+void fem_block_constrain_vjp(const fem_block *b, int u_bar);
+void fem_block_mask(const fem_block *b, int r);
+/* Where the theta gradients of a row (a block, or a group of Newton's after them) are summed: cleared; NULL entries
+ * where bars->theta is NULL. */
+void fem_clear_theta_bars(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t row, const fem_bars *bars,
                           double *theta_bar[FEM_MAX_PARAMETERS]);
-/* The same pointers, not cleared. */
-void fem_theta_bars_at(const fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t block,
-                       const fem_bars *bars, double *theta_bar[FEM_MAX_PARAMETERS]);
 /* Sums the blocks' theta gradients in order into bars->theta. */
 void fem_reduce_theta_bars(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t blocks,
                            const fem_bars *bars);
@@ -155,6 +200,8 @@ static inline fem_stage fem_substep(const fem_problem *p, int k)
 {
     return fem_scheme_stage(p->spec.scheme, p->spec.spectral_radius, k, p->spec.dt / p->spec.substeps);
 }
+/* The parameters of the factors in double. */
+fem_theta fem_theta_wide(const fem_problem *p);
 /* Slots of substep s (from 1), its state SLOT_STATES+s from the one before. The memory is read into SLOT_W. */
 fem_at fem_block_substep(const fem_block *b, int s);
 /* What substep s hands on, once its state stands. */
@@ -162,21 +209,35 @@ void fem_block_remember(const fem_block *b, int s);
 /* Bars of the memory and of substep s's state, SLOT_Z_BAR and SLOT_G, before its adjoint: the part of SLOT_G that goes
  * to the state before is in SLOT_U0_BAR then. */
 void fem_block_forget(const fem_block *b, int s);
+/* With l in SLOT_V, g in SLOT_G: keeps |A^T l - g| / |g| where it is the largest yet. Overwrites SLOT_R. */
+void fem_block_check_adjoint(const fem_block *b, const fem_at *at);
 /* Bars of cotangent SLOT_V: the state before's into SLOT_G, the memory's into SLOT_Z_BAR. */
 void fem_block_pull_substep(const fem_block *b, const fem_at *at, bool a_bar, double *const *theta_bar);
-/* Element matrices of dR/du1 at one float64 state (w NULL: no history). */
-void fem_jacobian(fem_problem *p, double *ke, const double *u1, const double *u0, const double *w,
-                  const double *ambient, const fem_theta *theta, const fem_stage *stage);
+/* ---- matrix.c ---- */
 
-/* ---- newton.c: samples one by one in float64, with their own factor and a line search ---- */
+fwm_status fem_matrix_work_create(fem_problem *p, fem_thread_work *work) FWM_MUST_USE;
+/* Element matrices [n_cells][i][j] of dR/du1 at one float64 state with actions a. Uses the first thread's work. */
+void fem_jacobian(fem_problem *p, double *ke, const double *u1, const double *u0, const double *a,
+                  const fem_theta *theta, const fem_stage *stage);
+/* A float64 block's matrices, one a lane, summed into the factor. */
+void fem_block_matrix(const fem_block *b, const fem_at *at, fem_lane_factor *factor);
 
-/* Overwrites the sample's row of u1. */
+/* ---- newton.c: what the shared factor does not solve, a matrix for each sample, in float64 ---- */
+
+/* Overwrites the rows of u1 of the samples marked in the workspace's `failed`. */
 fwm_status fem_newton_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, const void *a,
-                           int64_t sample) FWM_MUST_USE;
-/* Overwrites the sample's rows of bars->u0 and bars->a, and adds to the first block's sums of theta's gradients. */
+                           int64_t batch) FWM_MUST_USE;
+/* Overwrites their rows of bars->u0 and bars->a; sums of theta's gradients follow those of the blocks. groups: how many
+ * such sums. */
 fwm_status fem_newton_adjoint(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const fem_theta *theta,
-                              const void *u1_bar, const void *u1, const void *u0, const void *a,
-                              int64_t sample) FWM_MUST_USE;
+                              const void *u1_bar, const void *u1, const void *u0, const void *a, int64_t batch,
+                              int64_t *groups) FWM_MUST_USE;
+
+/* ---- condition.c ---- */
+fwm_status fem_conditions_create(fem_problem *p) FWM_MUST_USE;
+void fem_conditions_destroy(fem_problem *p);
+/* Whether a component is carried by the vertices of a quadratic element. */
+bool fem_on_vertices(const fem_problem *p, int component);
 
 /* ---- sources.c ---- */
 fwm_status fem_loads_create(fem_problem *p) FWM_MUST_USE;

@@ -14,7 +14,7 @@
 #include <omp.h>
 #include <string.h>
 
-enum { CHORD_ITERATIONS = 40 };
+enum { CHORD_ITERATIONS = 40, CHECK_EVERY = 16 };
 static const double CONTRACTION = 0.5;
 /* How far a new factor may be from a known answer of size 1: rounding times the condition number of J0, with room. */
 static const double CHECK[2] = {[AD_F32] = 2e-2, [AD_F64] = 1e-8};
@@ -30,6 +30,19 @@ static bool same_theta(const fem_problem *p, ad_dtype dtype, const fem_theta *th
     return true;
 }
 
+static void pack_rest(const fem_block *b)
+{
+    const fem_problem *p = b->p;
+    const size_t lanes = (size_t)b->lane->lanes;
+    for (int64_t i = 0; i < p->dof; i++)
+        for (size_t l = 0; l < lanes; l++) {
+            if (b->dtype == AD_F64)
+                ((double *)fem_slot(b, SLOT_U0))[(size_t)i * lanes + l] = p->rest[i];
+            else
+                ((float *)fem_slot(b, SLOT_U0))[(size_t)i * lanes + l] = (float)p->rest[i];
+        }
+}
+
 /* Solves with a known answer, once for every new factor: a broken solver must not stay silent. */
 static fwm_status check_factor(fem_problem *p, ad_dtype dtype, const fem_theta *theta, const fem_stage *stage)
 {
@@ -38,9 +51,9 @@ static fwm_status check_factor(fem_problem *p, ad_dtype dtype, const fem_theta *
     double one[FEM_MAX_LANES], size_d[FEM_MAX_LANES], size_u[FEM_MAX_LANES];
     fem_block_valid(&b, one);
     memset(b.work->a, 0, (size_t)p->n_actions * lanes * fem_number_size(dtype));
-    fem_block_clear(&b, SLOT_U0);
+    pack_rest(&b);
     fem_block_clear(&b, SLOT_G);
-    for (int64_t i = 0; i < p->dof; i++) { /* a rough field x; then J0 x by one transposed sweep (J0 is symmetric) */
+    for (int64_t i = 0; i < p->dof; i++) { /* a rough field x; then J0^T x by one transposed sweep */
         double x = sin(12.9898 * (double)(i + 1)) + 1;
         for (size_t l = 0; l < lanes; l++) {
             if (dtype == AD_F64)
@@ -53,12 +66,49 @@ static fwm_status check_factor(fem_problem *p, ad_dtype dtype, const fem_theta *
     fem_bar_slots bars = FEM_NO_BARS;
     bars.u1 = SLOT_G;
     fem_block_vjp(&b, SLOT_V, &at, &bars);
-    fem_block_solve(&b, SLOT_D, SLOT_G, p->step[stage->kind]);
+    fem_block_mask(&b, SLOT_G);
+    fem_block_solve(&b, SLOT_D, SLOT_G, fem_factor_transposed(p->step[stage->kind], dtype));
     b.lane->update(fem_slot(&b, SLOT_V), fem_slot(&b, SLOT_D), one, size_d, size_u, p->dof);
     FWM_CHECK(size_u[0] <= CHECK[dtype] * 2, FWM_NUMERIC,
               "%s: the factor of the step answers a known solve with error %g, expected below %g; the parameters are "
               "too far apart",
               p->equation->name, size_u[0], CHECK[dtype] * 2);
+    return FWM_OK;
+}
+
+fem_theta fem_theta_wide(const fem_problem *p)
+{
+    fem_theta wide = {{0}, {0}};
+    for (int k = 0; k < p->equation->n_parameters; k++) {
+        wide.value[k] = p->step_theta64[k];
+        wide.count[k] = p->step_count[k];
+    }
+    return wide;
+}
+
+/* The state of the shared factor: the equation's rest for the first values of theta. */
+static void set_rest(fem_problem *p, const fem_theta *wide)
+{
+    double first[FEM_MAX_PARAMETERS], u[FEM_MAX_COMPONENTS] = {0};
+    if (!p->equation->rest)
+        return;
+    for (int k = 0; k < p->equation->n_parameters; k++)
+        first[k] = ((const double *)wide->value[k])[0];
+    p->equation->rest(p->mesh->dim, first, u);
+    for (int64_t i = 0; i < p->dof; i++)
+        p->rest[i] = u[i % p->components];
+}
+
+static fwm_status factorise_stages(fem_problem *p, ad_dtype dtype, const fem_theta *theta)
+{
+    const fem_theta wide = fem_theta_wide(p);
+    set_rest(p, &wide);
+    for (int kind = 0; kind < FEM_STAGE_KINDS && p->step[kind]; kind++) {
+        const fem_stage stage = fem_substep(p, kind == 0 ? 0 : p->spec.substeps - 1);
+        fem_jacobian(p, p->ke, p->rest, p->rest, p->rest + p->dof, &wide, &stage);
+        FWM_TRY(fem_factor_compute(p->step[kind], p->ke));
+        FWM_TRY(check_factor(p, dtype, theta, &stage));
+    }
     return FWM_OK;
 }
 
@@ -74,17 +124,11 @@ fwm_status fem_step_factor(fem_problem *p, ad_dtype dtype, const fem_theta *thet
         for (int64_t i = 0; i < theta->count[k]; i++)
             p->step_theta64[k][i] = fem_theta_at(dtype, theta, k, i);
     }
-    fem_theta wide = {{0}, {0}};
-    for (int k = 0; k < p->equation->n_parameters; k++) {
-        wide.value[k] = p->step_theta64[k];
-        wide.count[k] = p->step_count[k];
-    }
-    for (int kind = 0; kind < FEM_STAGE_KINDS && p->step[kind]; kind++) {
-        const fem_stage stage = fem_substep(p, kind == 0 ? 0 : p->spec.substeps - 1);
-        fem_jacobian(p, p->ke, p->zero, p->zero, NULL, p->zero + p->dof, &wide, &stage);
-        FWM_TRY(fem_factor_compute(p->step[kind], p->ke));
-        FWM_TRY(check_factor(p, dtype, theta, &stage));
-    }
+    p->step_usable = true;
+    const fwm_status status = factorise_stages(p, dtype, theta);
+    if (status != FWM_OK && (status != FWM_NUMERIC || fem_theta_linear(p, dtype, theta)))
+        return status;
+    p->step_usable = status == FWM_OK; /* else every sample goes to Newton's method */
     p->step_ready = true;
     return FWM_OK;
 }
@@ -144,11 +188,19 @@ void fem_block_forget(const fem_block *b, int s)
 
 void fem_block_pull_substep(const fem_block *b, const fem_at *at, bool a_bar, double *const *theta_bar)
 {
-    const fem_bar_slots slots = {
-        .u1 = -1, .u0 = SLOT_U0_BAR, .w = at->w >= 0 ? SLOT_W_BAR : -1, .a = a_bar, .theta = theta_bar};
+    const bool driven = a_bar && b->p->n_driven > 0;
+    const fem_bar_slots slots = {.u1 = driven ? SLOT_U1_BAR : -1,
+                                 .u0 = SLOT_U0_BAR,
+                                 .w = at->w >= 0 ? SLOT_W_BAR : -1,
+                                 .a = a_bar,
+                                 .theta = theta_bar};
     if (at->w >= 0)
         fem_block_clear(b, SLOT_W_BAR);
+    if (driven)
+        fem_block_clear(b, SLOT_U1_BAR);
     fem_block_vjp(b, SLOT_V, at, &slots);
+    if (driven)
+        fem_block_constrain_vjp(b, SLOT_U1_BAR);
     set_scaled(b, SLOT_G, SLOT_U0_BAR, 1);
     if (at->w >= 0)
         add_scaled(b, SLOT_Z_BAR, SLOT_W_BAR, at->stage.recall);
@@ -198,9 +250,11 @@ static void solve_state(const fem_block *b, const fem_at *at, bool linear, unsig
 {
     double size_d[FEM_MAX_LANES], size_u[FEM_MAX_LANES];
     chord c = chord_start(b, linear, failed);
+    const fem_triangles *factor = fem_factor_triangles(b->p->step[at->stage.kind], b->dtype);
+    fem_block_constrain(b, at->u1);
     for (int it = 0; it < CHORD_ITERATIONS; it++) {
         fem_block_residual(b, SLOT_R, at);
-        fem_block_solve(b, SLOT_D, SLOT_R, b->p->step[at->stage.kind]);
+        fem_block_solve(b, SLOT_D, SLOT_R, factor);
         b->lane->update(fem_slot(b, at->u1), fem_slot(b, SLOT_D), c.active, size_d, size_u, b->p->dof);
         if (!chord_goes_on(&c, b->count, it, size_d, size_u, 1))
             return;
@@ -212,19 +266,60 @@ static void solve_adjoint(const fem_block *b, const fem_at *at, bool linear, uns
 {
     double size_d[FEM_MAX_LANES], size_u[FEM_MAX_LANES];
     chord c = chord_start(b, linear, failed);
-    const fem_factor *factor = b->p->step[at->stage.kind];
+    const fem_triangles *factor = fem_factor_transposed(b->p->step[at->stage.kind], b->dtype);
     fem_bar_slots bars = FEM_NO_BARS;
     bars.u1 = SLOT_R;
     fem_block_solve(b, SLOT_V, SLOT_G, factor);
     for (int it = 0; it < CHORD_ITERATIONS && !linear; it++) {
         fem_block_clear(b, SLOT_R);
         fem_block_vjp(b, SLOT_V, at, &bars);
+        fem_block_mask(b, SLOT_R);
         b->lane->combine(fem_slot(b, SLOT_R), -1, fem_slot(b, SLOT_G), 1, b->p->dof);
         fem_block_solve(b, SLOT_D, SLOT_R, factor);
         b->lane->update(fem_slot(b, SLOT_V), fem_slot(b, SLOT_D), c.active, size_d, size_u, b->p->dof);
         if (!chord_goes_on(&c, b->count, it, size_d, size_u, 0))
             return;
     }
+}
+
+/* With l in SLOT_V and g in SLOT_G: |A^T l - g| / |g| by one sweep, the largest of the block kept. */
+void fem_block_check_adjoint(const fem_block *b, const fem_at *at)
+{
+    double error[FEM_MAX_LANES], size[FEM_MAX_LANES], most = 0;
+    fem_bar_slots bars = FEM_NO_BARS;
+    bars.u1 = SLOT_R;
+    fem_block_clear(b, SLOT_R);
+    fem_block_vjp(b, SLOT_V, at, &bars);
+    fem_block_mask(b, SLOT_R);
+    b->lane->combine(fem_slot(b, SLOT_R), -1, fem_slot(b, SLOT_G), 1, b->p->dof);
+    b->lane->dot(error, fem_slot(b, SLOT_R), fem_slot(b, SLOT_R), b->p->dof);
+    b->lane->dot(size, fem_slot(b, SLOT_G), fem_slot(b, SLOT_G), b->p->dof);
+    for (int l = 0; l < b->count; l++)
+        if (size[l] > 0 && sqrt(error[l] / size[l]) > most)
+            most = sqrt(error[l] / size[l]);
+#pragma omp critical(fem_adjoint_error)
+    {
+        fem_problem *p = b->p;
+        p->adjoint_error[b->dtype] = most > p->adjoint_error[b->dtype] ? most : p->adjoint_error[b->dtype];
+    }
+}
+
+double fem_problem_adjoint_error(const fem_problem *p, ad_dtype dtype)
+{
+    return p->adjoint_error[dtype];
+}
+
+/* Lanes that failed go on from the state before, so that no number in them overflows. */
+static void calm_failed(const fem_block *b, const fem_at *at, const unsigned char *failed)
+{
+    const int lanes = b->lane->lanes;
+    for (int l = 0; l < b->count; l++)
+        for (int64_t i = l; failed[l] && i < b->p->dof * lanes; i += lanes) {
+            if (b->dtype == AD_F64)
+                ((double *)fem_slot(b, at->u1))[i] = ((const double *)fem_slot(b, at->u0))[i];
+            else
+                ((float *)fem_slot(b, at->u1))[i] = ((const float *)fem_slot(b, at->u0))[i];
+        }
 }
 
 /* Fills slots STATES .. STATES+substeps, and the memories. */
@@ -237,6 +332,8 @@ static void run_states(const fem_block *b, const void *u0, bool linear, unsigned
         memcpy(fem_slot(b, SLOT_STATES + s), fem_slot(b, SLOT_STATES + s - 1), bytes);
         const fem_at at = fem_block_substep(b, s);
         solve_state(b, &at, linear, failed);
+        fem_block_constrain(b, at.u1);
+        calm_failed(b, &at, failed);
         fem_block_remember(b, s);
     }
 }
@@ -249,7 +346,7 @@ fwm_status fem_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, co
     int64_t blocks = fem_block_count(p, dtype, batch);
     unsigned char *failed = p->work[dtype].failed;
     bool linear = fem_theta_linear(p, dtype, theta);
-    memset(failed, 0, (size_t)batch);
+    memset(failed, p->step_usable ? 0 : 1, (size_t)batch);
 #pragma omp parallel for schedule(static) if (blocks > 1)
     for (int64_t k = 0; k < blocks; k++) {
         fem_block b = fem_block_at(p, dtype, theta, batch, k, omp_get_thread_num());
@@ -257,10 +354,7 @@ fwm_status fem_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, co
         run_states(&b, u0, linear, failed + b.first);
         b.lane->unpack(fem_rows(&b, u1, p->dof), fem_slot(&b, SLOT_STATES + p->spec.substeps), p->dof, b.count);
     }
-    for (int64_t i = 0; i < batch; i++)
-        if (failed[i])
-            FWM_TRY(fem_newton_step(p, dtype, u1, u0, a, i));
-    return FWM_OK;
+    return fem_newton_step(p, dtype, u1, u0, a, batch);
 }
 
 /* From the last substep to the first. False where a sample failed anew: its part is in theta's sums, so the caller
@@ -276,14 +370,17 @@ static bool pull_once(const fem_block *b, int64_t block, const fem_bars *bars, c
         keep[l] = failed[l] ? 0 : 1;
     b->lane->pack(fem_slot(b, SLOT_G), fem_rows(b, u1_bar, p->dof), p->dof, b->count);
     b->lane->scale(fem_slot(b, SLOT_G), fem_slot(b, SLOT_G), keep, p->dof);
-    fem_block_theta_bars(b, block, bars, theta_bar);
+    fem_clear_theta_bars(b->p, b->dtype, b->theta, block, bars, theta_bar);
     fem_block_clear_actions(b);
     if (fem_scheme_remembers(p->spec.scheme))
         fem_block_clear(b, SLOT_Z_BAR);
     for (int s = p->spec.substeps; s > 0; s--) {
         const fem_at at = fem_block_substep(b, s);
         fem_block_forget(b, s);
+        fem_block_constrain_vjp(b, SLOT_G);
         solve_adjoint(b, &at, linear, failed);
+        if (block == 0 && p->adjoint_calls % CHECK_EVERY == 0 && memcmp(before, failed, (size_t)b->count) == 0)
+            fem_block_check_adjoint(b, &at);
         for (int l = 0; l < b->count; l++)
             minus[l] = failed[l] ? 0 : -1;
         b->lane->scale(fem_slot(b, SLOT_V), fem_slot(b, SLOT_V), minus, p->dof);
@@ -318,16 +415,16 @@ fwm_status fem_step_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, co
     int64_t blocks = fem_block_count(p, dtype, batch);
     unsigned char *failed = p->work[dtype].failed;
     bool linear = fem_theta_linear(p, dtype, theta);
-    memset(failed, 0, (size_t)batch);
+    memset(failed, p->step_usable ? 0 : 1, (size_t)batch);
 #pragma omp parallel for schedule(static) if (blocks > 1)
     for (int64_t k = 0; k < blocks; k++) {
         fem_block b = fem_block_at(p, dtype, theta, batch, k, omp_get_thread_num());
         fem_block_load_actions(&b, a);
         pull_block(&b, k, bars, u1_bar, u1, u0, linear, failed + b.first);
     }
-    for (int64_t i = 0; i < batch; i++)
-        if (failed[i])
-            FWM_TRY(fem_newton_adjoint(p, dtype, bars, theta, u1_bar, u1, u0, a, i));
-    fem_reduce_theta_bars(p, dtype, theta, blocks, bars);
+    p->adjoint_calls++;
+    int64_t groups;
+    FWM_TRY(fem_newton_adjoint(p, dtype, bars, theta, u1_bar, u1, u0, a, batch, &groups));
+    fem_reduce_theta_bars(p, dtype, theta, blocks + groups, bars);
     return FWM_OK;
 }

@@ -56,6 +56,10 @@ enum tr_equation { TR_EQUATION_NONE, TR_EQUATION_HEAT };
 enum tr_norm { TR_NORM_DUAL, TR_NORM_LUMPED, TR_NORM_STEP };
 enum tr_prior { TR_PRIOR_NONE, TR_PRIOR_FEM };
 enum tr_code { TR_CODE_LATENT, TR_CODE_FEATURE, TR_CODE_STATE };
+enum tr_model_kind { TR_MODEL_WORLD, TR_MODEL_POINTS };
+enum tr_head { TR_HEAD_GENERATOR, TR_HEAD_REGRESSOR };
+enum tr_gate { TR_GATE_NONE, TR_GATE_SHEETS };
+enum tr_toy { TR_TOY_NONE, TR_TOY_DISCS, TR_TOY_MOONS, TR_TOY_GAUSSIANS, TR_TOY_LINE, TR_TOY_DUFFING };
 enum tr_edge_form { TR_EDGE_TRANSPORT, TR_EDGE_HINGE };
 enum tr_latent_source { TR_FROM_POSTERIOR, TR_FROM_PRIOR };
 enum tr_balance { TR_BALANCE_NONE };
@@ -89,6 +93,9 @@ typedef struct tr_config {
         double ambient[2], correlation_length[2], deviation[2], offset[2], frame_range[2];
         double vignetting, noise;
         bool compress;
+        int toy;
+        int64_t toy_dimensions;
+        double toy_share;
     } simulate;
     struct {
         const char *file;
@@ -113,6 +120,12 @@ typedef struct tr_config {
         } residual;
     } physics;
     struct {
+        int kind;
+        struct {
+            tr_ints widths;
+            int head;
+            int64_t noise, draw;
+        } points;
         struct {
             tr_ints widths;
             bool frame_tower, physics_tower;
@@ -126,6 +139,8 @@ typedef struct tr_config {
         struct {
             int64_t size;
             double min_log_std, max_log_std, free_nats;
+            int gate;
+            int64_t classes;
         } latent;
         struct {
             int64_t width;
@@ -140,7 +155,7 @@ typedef struct tr_config {
         int64_t extra;
         double ramp_start, ramp_end, edge_start, edge_end; /* fractions of training */
         int64_t bank, predictions, every;
-        double context, relax, share;
+        double context, relax, share, emphasis, bind;
     } transport;
     struct {
         double state, frame, kl, physics, start;

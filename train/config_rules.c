@@ -133,9 +133,32 @@ static void hold_model(rules *r)
         broken(r, "transport.edge_start", "transport.edge_end", "expected it at most edge_end");
 }
 
+static void hold_points(rules *r)
+{
+    const tr_config *c = r->config;
+    if (c->model.kind != TR_MODEL_POINTS) {
+        if (c->model.latent.gate != TR_GATE_NONE)
+            broken(r, "model.latent.gate", "model.kind", "expected none where model.kind is world");
+        if (c->transport.emphasis > 0)
+            broken(r, "transport.emphasis", "model.kind", "expected 0 where model.kind is world");
+        return;
+    }
+    if (c->transport.weight <= 0)
+        broken(r, "transport.weight", "model.kind", "expected a weight above 0: points are trained by transport");
+    if (c->physics.equation != TR_EQUATION_NONE)
+        broken(r, "physics.equation", "model.kind", "expected none where model.kind is points");
+    if (c->model.points.head == TR_HEAD_REGRESSOR && c->model.latent.gate != TR_GATE_NONE)
+        broken(r, "model.latent.gate", "model.points.head", "expected none for a regressor");
+    if (c->transport.emphasis > 0 &&
+        (c->model.points.head == TR_HEAD_REGRESSOR || c->model.latent.gate != TR_GATE_NONE))
+        broken(r, "transport.emphasis", "model.points.head", "expected 0 for a regressor, and with a gate");
+}
+
 static void hold_objective(rules *r)
 {
     const tr_config *c = r->config;
+    if (c->model.kind == TR_MODEL_POINTS)
+        return;
     const tr_ints *unroll = &c->objective.unroll;
     const tr_reals *start = &c->objective.unroll_start;
     if (unroll->count != start->count) {
@@ -180,6 +203,7 @@ void tr_config_hold_rules(const tr_config *config, tr_errors *errors)
     hold_simulate(&r);
     hold_physics(&r);
     hold_model(&r);
+    hold_points(&r);
     hold_objective(&r);
     hold_run(&r);
 }

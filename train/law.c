@@ -1,6 +1,7 @@
 #include "train/law.h"
 
 #include "model/base/arena.h"
+#include "train/mesh_data.h"
 
 #include <math.h>
 #include <string.h>
@@ -278,19 +279,6 @@ double tr_law_initial(const tr_law *law, int k)
 
 /* ---- creation ---- */
 
-static fwm_status mesh_from_dataset(fem_mesh **mesh, const ds_mesh *from, const char *path, const char *place)
-{
-    FWM_CHECK(from, FWM_DATA, "%s: %s: expected a mesh, found none; the fused model needs one", path, place);
-    FWM_CHECK(from->dim >= 2, FWM_DATA, "%s: %s: expected 2 or 3 dimensions, found %lld", path, place,
-              (long long)from->dim);
-    fem_element element;
-    FWM_TRY(fem_element_parse(from->cell, from->space, &element));
-    fwm_status status = fem_mesh_from_arrays(mesh, element, from->nv, from->vertices, from->ncell, from->cells);
-    if (status != FWM_OK)
-        return fwm_fail_within(status, "%s: %s", path, place);
-    return FWM_OK;
-}
-
 static fwm_status read_parameters(tr_law *law, const tr_config *c)
 {
     const fem_equation *eq = law->equation;
@@ -387,9 +375,9 @@ fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds,
     tr_law *law = fwm_calloc(1, sizeof *law);
     *out = NULL;
     FWM_CHECK(law, FWM_MEMORY, "law: out of memory");
-    fwm_status status = mesh_from_dataset(&law->mesh, info->mesh, ds_path(ds), "/mesh");
+    fwm_status status = tr_mesh_from_data(&law->mesh, info->mesh, ds_path(ds), "/mesh");
     if (status == FWM_OK && info->coarse_mesh)
-        status = mesh_from_dataset(&law->coarse, info->coarse_mesh, ds_path(ds), "/coarse_mesh");
+        status = tr_mesh_from_data(&law->coarse, info->coarse_mesh, ds_path(ds), "/coarse_mesh");
     if (status == FWM_OK && c->physics.equation != TR_EQUATION_NONE)
         status = make_problem(law, c, ds, scale);
     if (status == FWM_OK) {

@@ -1,25 +1,8 @@
-#include "train/objective.h"
+#include "train/objective_impl.h"
 
 #include "model/base/arena.h"
-#include "model/transport/sinkhorn.h"
 
 #include <string.h>
-
-enum { MAX_PARAMETERS = 512, MAX_UNROLL = 16, EXTRA = 2 };
-
-struct tr_objective {
-    tr_objective_spec spec;
-    ad_graph *g;
-    wm_model model;
-    ad_plan *plan;
-    ot_sinkhorn *sinkhorn;
-    ot_edge_term *edge;
-    ad_value frames, state, s_phy, actions, weights, report; /* report: terms, total, plain KL */
-    ad_value scales;                   /* input [2]: 1/s, and what contexts are multiplied by before that */
-    ad_value code, true_code, context; /* of all steps: what the memory is given */
-    ad_value parameter[MAX_PARAMETERS], gradient[MAX_PARAMETERS];
-    int n_parameters;
-};
 
 const char *tr_term_name(tr_term term)
 {
@@ -145,13 +128,17 @@ static ad_value all_steps(const tr_objective *o, const ad_value *x)
     return o->spec.unroll == 1 ? x[0] : ad_concat(o->g, o->spec.unroll, x, 0);
 }
 
-/* [code / s, context factor / s]: a cloud in units of the codes' deviation, so that blur is too. */
-static ad_value joined(const tr_objective *o, ad_value code)
+ad_value tr_objective_joined(const tr_objective *o, ad_value code, ad_value context, ad_value bound)
 {
     ad_graph *g = o->g;
     ad_value scale = ad_slice(g, o->scales, 0, 0, 1), factor = ad_slice(g, o->scales, 0, 1, 1);
-    ad_value part[2] = {ad_mul(g, code, scale), ad_mul(g, o->context, ad_mul(g, factor, scale))};
-    return ad_concat(g, 2, part, 1);
+    ad_value part[3] = {ad_mul(g, code, scale)};
+    int n = 1;
+    if (context != AD_NONE)
+        part[n++] = ad_mul(g, context, ad_mul(g, factor, scale));
+    if (bound != AD_NONE)
+        part[n++] = ad_affine(g, bound, o->spec.config->transport.bind, 0.0);
+    return n == 1 ? part[0] : ad_concat(g, n, part, 1);
 }
 
 static ad_value failed(const tr_objective *o, fwm_status status)
@@ -161,15 +148,10 @@ static ad_value failed(const tr_objective *o, fwm_status status)
     return ad_graph_fail(o->g, status, "transport: %s", message);
 }
 
-/* S_eps(P, Y) / s^2 and L_edge. */
-static void transport_terms(tr_objective *o, const unrolled *u, ad_value *fit, ad_value *edge)
+void tr_objective_transport(tr_objective *o, ad_value x, ad_value y, ad_value weights, ad_value *fit, ad_value *edge)
 {
     ad_graph *g = o->g;
     const tr_config *c = o->spec.config;
-    o->code = all_steps(o, u->code);
-    o->true_code = all_steps(o, u->true_code);
-    o->context = all_steps(o, u->context);
-    ad_value p = joined(o, o->code), y = joined(o, o->true_code);
     if (ad_graph_status(g) != FWM_OK)
         return;
     const ot_sinkhorn_options so = {
@@ -178,38 +160,60 @@ static void transport_terms(tr_objective *o, const unrolled *u, ad_value *fit, a
                                 .rho = c->transport.relax,
                                 .scaling = c->transport.scaling,
                                 .extra = (int)c->transport.extra};
-    int64_t M = ad_dim(g, p, 0);
-    fwm_status status = ot_sinkhorn_create(&o->sinkhorn, o->spec.dtype, M, M, ad_dim(g, p, 1), &so);
+    int64_t M = ad_dim(g, x, 0);
+    fwm_status status = ot_sinkhorn_create(&o->sinkhorn, o->spec.dtype, M, ad_dim(g, y, 0), ad_dim(g, x, 1), &so);
     if (status == FWM_OK)
         status = ot_edge_term_create(&o->edge, o->spec.memory, M, &eo);
     if (status != FWM_OK) {
         *fit = *edge = failed(o, status);
         return;
     }
-    *fit = ot_sinkhorn_divergence(g, o->sinkhorn, p, y);
-    *edge = ot_edge_value(g, o->edge, o->code, o->context, AD_NONE);
+    ad_value share = weights == AD_NONE ? AD_NONE : ad_affine(g, weights, 1.0 / (double)M, 0.0);
+    *fit = ot_sinkhorn_weighted(g, o->sinkhorn, x, y, share, AD_NONE);
+    *edge = ot_edge_value(g, o->edge, o->code, o->context, weights);
+}
+
+static void transport_terms(tr_objective *o, const unrolled *u, ad_value row[TR_TERM_COUNT])
+{
+    o->code = all_steps(o, u->code);
+    o->true_code = all_steps(o, u->true_code);
+    o->context = o->true_context = all_steps(o, u->context);
+    tr_objective_transport(o, tr_objective_joined(o, o->code, o->context, AD_NONE),
+                           tr_objective_joined(o, o->true_code, o->context, AD_NONE), AD_NONE, &row[TR_TERM_TRANSPORT],
+                           &row[TR_TERM_EDGE]);
+}
+
+static void world_terms(tr_objective *o, ad_value row[TR_TERM_COUNT + EXTRA])
+{
+    const tr_config *c = o->spec.config;
+    int k = o->spec.unroll;
+    unrolled u = {.start = AD_NONE};
+    unroll(o, &u);
+    row[TR_TERM_STATE] = mean_of(o->g, k, u.state);
+    row[TR_TERM_FRAME] = mean_of(o->g, k, u.frame);
+    row[TR_TERM_KL] = mean_of(o->g, k, u.kl);
+    if (c->objective.physics > 0)
+        row[TR_TERM_PHYSICS] = mean_of(o->g, k, u.physics);
+    if (o->spec.memory)
+        transport_terms(o, &u, row);
+    row[TR_TERM_START] = u.start;
+    row[TR_TERM_COUNT + 1] = mean_of(o->g, k, u.raw);
 }
 
 static void build_loss(tr_objective *o, ad_value *total)
 {
     ad_graph *g = o->g;
-    const tr_config *c = o->spec.config;
-    int k = o->spec.unroll;
-    unrolled u = {.start = AD_NONE};
-    unroll(o, &u);
     ad_value zero = ad_fill(g, ad_shape_make(1, 1), 0.0), row[TR_TERM_COUNT + EXTRA];
-    row[TR_TERM_STATE] = mean_of(g, k, u.state);
-    row[TR_TERM_FRAME] = mean_of(g, k, u.frame);
-    row[TR_TERM_KL] = mean_of(g, k, u.kl);
-    row[TR_TERM_PHYSICS] = c->objective.physics > 0 ? mean_of(g, k, u.physics) : zero;
-    row[TR_TERM_TRANSPORT] = row[TR_TERM_EDGE] = zero;
-    if (o->spec.memory)
-        transport_terms(o, &u, &row[TR_TERM_TRANSPORT], &row[TR_TERM_EDGE]);
-    row[TR_TERM_START] = u.start;
+    for (int k = 0; k < TR_TERM_COUNT + EXTRA; k++)
+        row[k] = zero;
+    o->importance = AD_NONE;
+    if (o->spec.config->model.kind == TR_MODEL_POINTS)
+        tr_objective_points(o, row);
+    else
+        world_terms(o, row);
     ad_value terms = ad_concat(g, TR_TERM_COUNT, row, 0);
     *total = ad_sum_all(g, ad_mul(g, terms, o->weights));
     row[TR_TERM_COUNT] = *total;
-    row[TR_TERM_COUNT + 1] = mean_of(g, k, u.raw);
     o->report = ad_concat(g, TR_TERM_COUNT + EXTRA, row, 0);
 }
 
@@ -225,7 +229,7 @@ static fwm_status differentiate(tr_objective *o, ad_value total)
     return ad_gradient(o->g, total, o->n_parameters, o->parameter, o->gradient);
 }
 
-static fwm_status build(tr_objective *o)
+static fwm_status begin_world(tr_objective *o)
 {
     const wm_config *c = o->spec.model;
     int64_t B = o->spec.batch, T = o->spec.clip;
@@ -237,12 +241,22 @@ static fwm_status build(tr_objective *o)
     const wm_physics *physics = tr_law_physics(o->spec.law, o->spec.store);
     FWM_CHECK(o->spec.config->objective.physics <= 0 || physics->loss, FWM_CONFIG,
               "objective.physics: a weight above 0 needs physics.equation");
-    FWM_TRY(ad_graph_create(&o->g, o->spec.dtype));
     FWM_TRY(wm_model_begin(&o->model, o->g, o->spec.store, c, physics));
     o->frames = ad_input(o->g, "frames", ad_shape_make(5, T, B, c->height, c->width, c->colors));
-    o->state = ad_input(o->g, "state", ad_shape_make(4, T, B, c->nodes, c->state.count));
     o->s_phy = ad_input(o->g, "s_phy", ad_shape_make(4, T, B, c->coarse_nodes, c->s_phy.count));
     o->actions = ad_input(o->g, "actions", ad_shape_make(3, T, B, c->actions));
+    return FWM_OK;
+}
+
+static fwm_status build(tr_objective *o)
+{
+    const wm_config *c = o->spec.model;
+    FWM_TRY(ad_graph_create(&o->g, o->spec.dtype));
+    if (o->spec.config->model.kind == TR_MODEL_POINTS)
+        o->model = (wm_model){.nn = {o->g, o->spec.store}, .config = c, .correction_scale = AD_NONE};
+    else
+        FWM_TRY(begin_world(o));
+    o->state = ad_input(o->g, "state", ad_shape_make(4, o->spec.clip, o->spec.batch, c->nodes, c->state.count));
     o->weights = ad_input(o->g, "weights", ad_shape_make(1, TR_TERM_COUNT));
     if (o->spec.memory)
         o->scales = ad_input(o->g, "transport_scales", ad_shape_make(1, 2));
@@ -250,12 +264,13 @@ static fwm_status build(tr_objective *o)
     build_loss(o, &total);
     FWM_TRY(ad_graph_status(o->g));
     FWM_TRY(differentiate(o, total));
-    ad_value outputs[MAX_PARAMETERS + 4] = {o->report};
+    ad_value outputs[MAX_PARAMETERS + 6] = {o->report};
     int n = 1;
     if (o->spec.memory) {
-        outputs[n++] = o->code;
-        outputs[n++] = o->true_code;
-        outputs[n++] = o->context;
+        const ad_value kept[] = {o->code, o->true_code, o->context, o->true_context, o->importance};
+        for (int k = 0; k < 5; k++)
+            if (kept[k] != AD_NONE && (k != 3 || kept[3] != kept[2]))
+                outputs[n++] = kept[k];
     }
     memcpy(outputs + n, o->gradient, (size_t)o->n_parameters * sizeof *outputs);
     return ad_plan_create(&o->plan, o->g, n + o->n_parameters, outputs, NULL);
@@ -267,6 +282,7 @@ fwm_status tr_objective_create(tr_objective **out, const tr_objective_spec *spec
     *out = NULL;
     FWM_CHECK(o, FWM_MEMORY, "objective: out of memory");
     o->spec = *spec;
+    o->frames = o->s_phy = o->actions = AD_NONE;
     fwm_status status = build(o);
     if (status != FWM_OK)
         tr_objective_destroy(&o);
@@ -282,6 +298,9 @@ void tr_objective_destroy(tr_objective **o)
     ad_graph_destroy(&(*o)->g);
     ot_sinkhorn_destroy(&(*o)->sinkhorn);
     ot_edge_term_destroy(&(*o)->edge);
+    ot_emphasis_destroy(&(*o)->emphasis);
+    for (int k = 0; k < 2; k++)
+        ot_gate_value_destroy(&(*o)->gate[k]);
     fwm_free(*o);
     *o = NULL;
 }
@@ -313,7 +332,7 @@ ad_plan *tr_objective_plan_mutable(tr_objective *o)
 
 static void put(const tr_objective *o, ad_value input, int64_t at, double x)
 {
-    void *data = ad_plan_data(o->plan, input);
+    void *data = input == AD_NONE ? NULL : ad_plan_data(o->plan, input);
     if (!data)
         return; /* no term reads it */
     if (o->spec.dtype == AD_F64)
@@ -337,7 +356,7 @@ void tr_objective_set_scale(tr_objective *o, const double *scale)
 /* [B,T,...] of a batch to [T,B,...] of the graph. */
 static fwm_status copy_in(const tr_objective *o, ad_value input, const float *from, const char *name)
 {
-    void *data = ad_plan_data(o->plan, input);
+    void *data = input == AD_NONE ? NULL : ad_plan_data(o->plan, input);
     if (!data)
         return FWM_OK;
     FWM_CHECK(from, FWM_DATA, "the dataset has no %s", name);
@@ -373,7 +392,7 @@ fwm_status tr_objective_run(tr_objective *o, const double weights[TR_TERM_COUNT]
         put(o, o->weights, k, weights[k]);
     if (o->spec.memory) {
         const ot_geometry *look = ot_memory_geometry(o->spec.memory);
-        put(o, o->scales, 0, look->ready ? 1 / look->s : 1.0);
+        put(o, o->scales, 0, 1 / (look->ready ? look->s : 1.0));
         put(o, o->scales, 1, look->ready ? look->factor : 1.0);
     }
     FWM_TRY(ad_plan_run(o->plan, seed, step));
@@ -390,12 +409,17 @@ const ot_edge_report *tr_objective_edge(const tr_objective *o)
     return o->edge ? ot_edge_last(o->edge) : NULL;
 }
 
+static const void *kept(const tr_objective *o, ad_value v)
+{
+    return v == AD_NONE ? NULL : ad_plan_data(o->plan, v);
+}
+
 fwm_status tr_objective_remember(tr_objective *o, int64_t step)
 {
     if (!o->spec.memory)
         return FWM_OK;
-    int64_t M = ad_dim(o->g, o->code, 0);
-    const void *p = ad_plan_data(o->plan, o->code), *y = ad_plan_data(o->plan, o->true_code),
-               *x = ad_plan_data(o->plan, o->context);
-    return ot_memory_push(o->spec.memory, step, M, y, x, M, p, x, NULL);
+    FWM_TRY(ot_memory_push(o->spec.memory, step, ad_dim(o->g, o->true_code, 0), kept(o, o->true_code),
+                           kept(o, o->true_context), ad_dim(o->g, o->code, 0), kept(o, o->code), kept(o, o->context),
+                           kept(o, o->importance)));
+    return o->spec.gate ? ot_gate_update(o->spec.gate) : FWM_OK;
 }

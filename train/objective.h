@@ -19,6 +19,7 @@
 
 #include "data/loader.h"
 #include "model/transport/edge_term.h"
+#include "model/transport/gate.h"
 #include "model/world_model.h"
 #include "train/config.h"
 #include "train/law.h"
@@ -41,6 +42,7 @@ typedef struct tr_objective_spec {
     tr_law *law;
     nn_store *store;
     ot_memory *memory; /* of the graph's type, outlives the objective; NULL where transport.weight is 0 */
+    ot_gate *gate;     /* likewise; NULL where model.latent.gate is none */
     ad_dtype dtype;
     int64_t batch, clip; /* clip: frames that the loader gives; at least unroll + 1 */
     int unroll;

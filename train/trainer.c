@@ -245,8 +245,35 @@ static fwm_status validate(tr_run *run, double *vrmse, double *one)
     return FWM_OK;
 }
 
+/* Points are judged by the distance of distributions. */
+static fwm_status checkpoint_best_points(tr_run *run)
+{
+    tr_points_report *r = fwm_calloc(1, sizeof *r);
+    FWM_CHECK(r, FWM_MEMORY, "out of memory");
+    fwm_status status =
+        tr_points_measure(r, run->world, run->memory, run->gate, run->ema, DS_VALIDATION, (uint64_t)run->config->seed);
+    double w2 = r->joint_w2;
+    tr_scalar row[] = {{"phase", 1},
+                       {"val_w2", r->joint_w2},
+                       {"val_mixing", r->mixing},
+                       {"val_off", r->off},
+                       {"val_coverage", r->coverage}};
+    if (status == FWM_OK)
+        fwm_log(FWM_LOG_INFO, "step %lld: validation W2 %.4f, mode mixing %.4f, coverage %.3f", (long long)run->step,
+                w2, r->mixing, r->coverage);
+    fwm_free(r);
+    FWM_TRY(status);
+    FWM_TRY(tr_events_write(run->events, run->step, row, 5));
+    if (!(w2 < run->best))
+        return FWM_OK;
+    run->best = w2;
+    return tr_run_save(run, "best.ckpt", false);
+}
+
 static fwm_status checkpoint_best(tr_run *run)
 {
+    if (run->config->model.kind == TR_MODEL_POINTS)
+        return checkpoint_best_points(run);
     double vrmse, one;
     FWM_TRY(validate(run, &vrmse, &one));
     fwm_log(FWM_LOG_INFO, "step %lld: validation VRMSE %.4f at %lld steps, %.4f at one", (long long)run->step, vrmse,
@@ -406,7 +433,8 @@ static fwm_status after_step(tr_run *run, progress *p)
     bool last = run->step == c->trainer.steps;
     if (run->step % c->trainer.log_every == 0 || last)
         FWM_TRY(log_step(run, p));
-    if (run->validation && (due(run->step, c->trainer.eval_every) || last))
+    bool judged = run->validation || ds_split_list(run->world->info, DS_VALIDATION, NULL) > 0;
+    if (judged && (due(run->step, c->trainer.eval_every) || last))
         FWM_TRY(checkpoint_best(run));
     return due(run->step, c->trainer.save_every) || last ? save_last(run) : FWM_OK;
 }

@@ -14,6 +14,7 @@
 #define TRAIN_TRAINER_H
 
 #include "train/evaluate.h"
+#include "train/points.h"
 
 #include <stdio.h>
 
@@ -49,7 +50,9 @@ typedef struct tr_trained {
     tr_checkpoint *checkpoint;
     tr_config *config;
     tr_world *world;
-    tr_rollout *rollout;
+    tr_rollout *rollout; /* NULL for model.kind points */
+    ot_memory *memory;   /* of points; NULL for a world model */
+    ot_gate *gate;       /* of points with a gate */
     float *flat;
 } tr_trained;
 fwm_status tr_trained_open(tr_trained *trained, const char *checkpoint, const char *data, const char *const *sets,

@@ -7,6 +7,7 @@
 #include "train/identify.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
+#include "train/points.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
 
@@ -27,6 +28,7 @@ typedef struct tr_run {
     tr_objective *stage[TR_MAX_STAGES]; /* one for each unroll length */
     int n_stages, current;              /* current: the stage whose workspace is allocated, -1: none */
     ot_memory *memory;                  /* of the boundary regulariser; NULL without it */
+    ot_gate *gate;                      /* NULL without it */
     tr_rollout *validation;
     bool validation_ready;
     ds_loader *clips, *pairs; /* pairs, and identify, are gone once the law is fitted */

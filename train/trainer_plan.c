@@ -46,21 +46,6 @@ int tr_run_stage_at(const tr_run *run, int64_t step)
     return stage;
 }
 
-static fwm_status build_memory(tr_run *run)
-{
-    const tr_config *c = run->config;
-    if (c->transport.weight <= 0)
-        return FWM_OK;
-    ot_memory_options o = {.codes = c->transport.bank,
-                           .predictions = c->transport.predictions,
-                           .every = c->transport.every,
-                           .eta = c->transport.context,
-                           .share = c->transport.share,
-                           .seed = (uint64_t)c->seed};
-    wm_transport_sizes(&run->world->model, &o.d, &o.dc);
-    return ot_memory_create(&run->memory, AD_F32, &o);
-}
-
 static fwm_status build_stages(tr_run *run)
 {
     const tr_config *c = run->config;
@@ -76,6 +61,7 @@ static fwm_status build_stages(tr_run *run)
                                   .law = run->world->law,
                                   .store = run->world->store,
                                   .memory = run->memory,
+                                  .gate = run->gate,
                                   .dtype = AD_F32,
                                   .batch = c->data.batch,
                                   .clip = c->data.clip,
@@ -90,14 +76,15 @@ static fwm_status build_stages(tr_run *run)
 fwm_status tr_run_build(tr_run *run)
 {
     const tr_world *w = run->world;
-    FWM_TRY(tr_identify_create(&run->identify, run->config, w->law, w->store, w->model.nodes, w->model.state.count,
-                               w->model.actions, w->model.state.std));
-    run->law_size = tr_identify_size(run->identify);
+    if (w->law)
+        FWM_TRY(tr_identify_create(&run->identify, run->config, w->law, w->store, w->model.nodes, w->model.state.count,
+                                   w->model.actions, w->model.state.std));
+    run->law_size = run->identify ? tr_identify_size(run->identify) : 0;
     run->to_identify = run->identify ? run->config->physics.identification.steps : 0;
-    FWM_TRY(build_memory(run));
+    FWM_TRY(tr_memory_create(&run->memory, &run->gate, run->config, &w->model));
     FWM_TRY(build_stages(run));
     int64_t count = ds_split_list(w->info, DS_VALIDATION, NULL);
-    if (count > 0)
+    if (count > 0 && w->law)
         FWM_TRY(
             tr_rollout_create(&run->validation, run->world, count < TR_VALIDATION_BATCH ? count : TR_VALIDATION_BATCH));
     run->size = nn_store_size(w->store);
@@ -165,6 +152,7 @@ void tr_run_destroy(tr_run *run)
     ds_loader_destroy(&run->pairs);
     for (int k = 0; k < run->n_stages; k++)
         tr_objective_destroy(&run->stage[k]);
+    ot_gate_destroy(&run->gate);
     ot_memory_destroy(&run->memory);
     tr_rollout_destroy(&run->validation);
     tr_identify_destroy(&run->identify);

@@ -13,7 +13,6 @@
 
 static const char *const vector_prefix[] = {TR_WEIGHTS, TR_EMA, "moment1/", "moment2/"};
 enum { VECTORS = 4, MESH_TENSORS = 4 };
-#define TRANSPORT "transport/" /* the regulariser's memory */
 
 static void vectors_of(const tr_run *run, float *list[VECTORS])
 {
@@ -25,7 +24,8 @@ static void vectors_of(const tr_run *run, float *list[VECTORS])
 
 static int mesh_tensors(const tr_run *run, tr_tensor t[MESH_TENSORS])
 {
-    const fem_mesh *mesh[2] = {tr_law_mesh(run->world->law), tr_law_coarse_mesh(run->world->law)};
+    const tr_law *law = run->world->law;
+    const fem_mesh *mesh[2] = {law ? tr_law_mesh(law) : NULL, law ? tr_law_coarse_mesh(law) : NULL};
     static const char *const names[2][2] = {{"mesh/vertices", "mesh/cells"},
                                             {"coarse_mesh/vertices", "coarse_mesh/cells"}};
     int n = 0;
@@ -46,35 +46,6 @@ static int mesh_tensors(const tr_run *run, tr_tensor t[MESH_TENSORS])
     return n;
 }
 
-static int memory_tensors(const tr_run *run, tr_tensor t[OT_MEMORY_ARRAYS], char (*name)[512])
-{
-    ot_memory_array array[OT_MEMORY_ARRAYS];
-    int n = run->memory ? ot_memory_arrays(run->memory, array) : 0;
-    for (int k = 0; k < n; k++) {
-        (void)snprintf(name[k], sizeof name[k], TRANSPORT "%s", array[k].name);
-        t[k] = (tr_tensor){.name = name[k],
-                           .dtype = array[k].integer  ? TR_I64
-                                    : array[k].real64 ? TR_F64
-                                                      : TR_F32,
-                           .rank = 2,
-                           .shape = {array[k].rows, array[k].columns},
-                           .data = array[k].data};
-    }
-    return n;
-}
-
-static fwm_status load_memory(tr_run *run, const tr_checkpoint *ck)
-{
-    tr_tensor t[OT_MEMORY_ARRAYS];
-    char name[OT_MEMORY_ARRAYS][512];
-    if (!run->memory)
-        return FWM_OK;
-    int n = memory_tensors(run, t, name);
-    for (int k = 0; k < n; k++)
-        FWM_TRY(tr_checkpoint_copy(ck, name[k], t[k].dtype, 2, t[k].shape, (void *)t[k].data));
-    return ot_memory_restore(run->memory);
-}
-
 static json_t *about(const tr_run *run)
 {
     json_t *o = json_object(), *normalisation = NULL;
@@ -86,7 +57,8 @@ static json_t *about(const tr_run *run)
     (void)json_object_set_new(o, "best", tr_json_number(run->best));
     (void)json_object_set_new(o, "elapsed", json_real(tr_run_seconds(run)));
     (void)json_object_set_new(o, "data", json_string(ds_path(run->world->ds)));
-    (void)json_object_set_new(o, "element", json_string(fem_element_space(tr_law_mesh(run->world->law)->element)));
+    if (run->world->law)
+        (void)json_object_set_new(o, "element", json_string(fem_element_space(tr_law_mesh(run->world->law)->element)));
     return o;
 }
 
@@ -106,7 +78,7 @@ static fwm_status save_tensors(const tr_run *run, const char *path, tr_tensor *t
             memcpy(tensor[n].shape, s->shape.dim, (size_t)s->shape.rank * sizeof *tensor[n].shape);
             n++;
         }
-    n += memory_tensors(run, tensor + n, name + n);
+    n += tr_memory_tensors(run->memory, run->gate, tensor + n, name + n);
     n += mesh_tensors(run, tensor + n);
     json_t *position = json_pack("{s:I, s:I, s:I}", "step", (json_int_t)run->step, "identified",
                                  (json_int_t)run->identified, "seed", (json_int_t)run->config->seed);
@@ -135,7 +107,7 @@ fwm_status tr_run_save(const tr_run *run, const char *name, bool keep_previous)
             "step %lld: the parameters are not finite any more (%s*): not saved, the checkpoint before is whole. Lower "
             "optimizer.lr or optimizer.weight_decay",
             (long long)run->step, vector_prefix[j]);
-    size_t n = (size_t)nn_store_count(run->world->store) * VECTORS + OT_MEMORY_ARRAYS + MESH_TENSORS;
+    size_t n = (size_t)nn_store_count(run->world->store) * VECTORS + TR_MEMORY_TENSORS + MESH_TENSORS;
     char path[TR_PATH + 64];
     (void)snprintf(path, sizeof path, "%s/%s", run->folder, name);
     tr_tensor *tensor = fwm_malloc(n, sizeof *tensor);
@@ -226,7 +198,7 @@ static fwm_status load_state(tr_run *run, const tr_checkpoint *ck)
     warn_about_bits(ck);
     for (int j = 0; j < VECTORS; j++)
         FWM_TRY(tr_world_load(run->world, ck, vector_prefix[j], list[j]));
-    FWM_TRY(load_memory(run, ck));
+    FWM_TRY(tr_memory_load(run->memory, run->gate, ck));
     FWM_TRY(tr_checkpoint_int(ck, "step", &run->step));
     FWM_TRY(tr_checkpoint_int(ck, "identified", &run->identified));
     const int64_t steps = run->config->trainer.steps;

@@ -88,6 +88,21 @@ static fwm_status fill_model(tr_world *w)
     return FWM_OK;
 }
 
+/* Points and pairs: a state of one node, of one step or two. */
+static fwm_status fill_points(tr_world *w)
+{
+    const ds_field_info *state = &w->info->fields[DS_STATE];
+    wm_config *m = &w->model;
+    FWM_TRY(require_field(w, DS_STATE, "points are states of one node"));
+    FWM_CHECK(state->points == 1 && w->info->steps == w->config->data.clip && w->info->steps <= 2, FWM_DATA,
+              "%s: /state: expected points (N,1,1,d) or pairs (N,2,1,d) and data.clip %lld, found %lld steps of %lld "
+              "nodes",
+              ds_path(w->ds), (long long)w->info->steps, (long long)w->info->steps, (long long)state->points);
+    *m = (wm_config){.nodes = 1, .rate_scale = 1};
+    m->state.count = state->channels;
+    return copy_stats(w, DS_STATE, WM_MAX_CHANNELS, m->state.mean, m->state.std);
+}
+
 /* ---- normalisation in a checkpoint ---- */
 
 typedef struct stat_row {
@@ -215,11 +230,12 @@ static fwm_status open_world(tr_world *w, const char *data, const tr_checkpoint 
     FWM_TRY(ds_open_with(&w->ds, data ? data : c->data.file, tr_config_word("data.layout", c->data.layout), &options));
     FWM_TRY(ds_ensure_stats(w->ds));
     w->info = ds_get_info(w->ds);
-    FWM_TRY(fill_model(w));
+    bool points = c->model.kind == TR_MODEL_POINTS;
+    FWM_TRY(points ? fill_points(w) : fill_model(w));
     if (checkpoint)
         FWM_TRY(read_normalisation(w, checkpoint));
     FWM_TRY(nn_store_create(&w->store));
-    return tr_law_create(&w->law, c, w->ds, w->model.state.std[0]);
+    return points ? FWM_OK : tr_law_create(&w->law, c, w->ds, w->model.state.std[0]);
 }
 
 fwm_status tr_world_open(tr_world **world, const tr_config *config, const char *data, const tr_checkpoint *checkpoint)

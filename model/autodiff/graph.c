@@ -84,27 +84,38 @@ size_t ad_dtype_size(ad_dtype dtype)
 
 /* ---- graph ---- */
 
-fwm_status ad_graph_create(ad_graph **graph, ad_dtype dtype)
+fwm_status ad_graph_create_in(ad_graph **graph, ad_dtype dtype, fwm_arena *arena)
 {
     *graph = NULL;
     ad_graph *g = fwm_calloc(1, sizeof *g);
     FWM_CHECK(g, FWM_MEMORY, "graph: out of memory");
     g->dtype = dtype;
-    g->arena = fwm_arena_create();
+    g->arena = arena;
+    g->borrowed = true;
     g->scope_name = "";
-    if (!g->arena) {
-        fwm_free(g);
-        return fwm_fail(FWM_MEMORY, "graph: out of memory");
-    }
     *graph = g;
     return FWM_OK;
+}
+
+fwm_status ad_graph_create(ad_graph **graph, ad_dtype dtype)
+{
+    fwm_arena *arena = fwm_arena_create();
+    *graph = NULL;
+    FWM_CHECK(arena, FWM_MEMORY, "graph: out of memory");
+    fwm_status status = ad_graph_create_in(graph, dtype, arena);
+    if (status != FWM_OK)
+        fwm_arena_destroy(arena);
+    else
+        (*graph)->borrowed = false;
+    return status;
 }
 
 void ad_graph_destroy(ad_graph **graph)
 {
     if (!graph || !*graph)
         return;
-    fwm_arena_destroy((*graph)->arena);
+    if (!(*graph)->borrowed)
+        fwm_arena_destroy((*graph)->arena);
     fwm_free((*graph)->node);
     fwm_free((*graph)->slot);
     fwm_free(*graph);
@@ -232,6 +243,14 @@ ad_value ad_input_of(const ad_graph *g, ad_value v, int k)
     return k >= 0 && k < ad_input_count(g, v) ? g->node[v].in[k] : AD_NONE;
 }
 
+int64_t ad_view_offset(const ad_graph *g, ad_value v)
+{
+    const ad_node *node = &g->node[v];
+    if (node->op->view_offset)
+        return node->op->view_offset(&g->node[node->in[0]].shape, &node->shape, &node->attr);
+    return node->op->flags & AD_VIEW ? 0 : -1;
+}
+
 /* ---- making a value ---- */
 
 static uint64_t mix(uint64_t h, const void *data, size_t size)
@@ -242,17 +261,27 @@ static uint64_t mix(uint64_t h, const void *data, size_t size)
     return h;
 }
 
-static uint64_t node_hash(const ad_op *op, int n, const ad_value *in, const ad_attributes *attr)
+static uint64_t node_hash(const ad_op *op, int n, const ad_value *in, const ad_attributes *attr, uint32_t copy)
 {
     uint64_t h = mix(UINT64_C(0xcbf29ce484222325), &op, sizeof op);
     h = mix(h, in, (size_t)n * sizeof *in);
+    h = mix(h, &copy, sizeof copy);
     return mix(h, attr, sizeof *attr);
 }
 
-static bool node_equal(const ad_node *a, const ad_op *op, int n, const ad_value *in, const ad_attributes *attr)
+/* The value with this operator, inputs and attributes, or AD_NONE. */
+static ad_value find(const ad_graph *g, const ad_op *op, int n, const ad_value *in, const ad_attributes *attr,
+                     uint32_t copy, uint64_t hash)
 {
-    return a->op == op && a->n_in == n && (n == 0 || memcmp(a->in, in, (size_t)n * sizeof *in) == 0) &&
-           memcmp(&a->attr, attr, sizeof *attr) == 0;
+    if (g->n_slots == 0)
+        return AD_NONE;
+    for (size_t i = hash & (g->n_slots - 1); g->slot[i] != AD_NONE; i = (i + 1) & (g->n_slots - 1)) {
+        const ad_node *a = &g->node[g->slot[i]];
+        if (a->hash == hash && a->op == op && a->copy == copy && a->n_in == n &&
+            (n == 0 || memcmp(a->in, in, (size_t)n * sizeof *in) == 0) && memcmp(&a->attr, attr, sizeof *attr) == 0)
+            return g->slot[i];
+    }
+    return AD_NONE;
 }
 
 static bool grow(ad_graph *g)
@@ -296,17 +325,19 @@ static ad_value fail_op(ad_graph *g, const ad_op *op, int n, const ad_value *in,
     return keep_failure(g, code);
 }
 
-static ad_value append(ad_graph *g, const ad_op *op, int n, const ad_value *in, const ad_attributes *attr,
-                       const ad_shape *shape, const char *name, uint64_t hash)
+/* Adds the node with a copy of its inputs. */
+static ad_value append(ad_graph *g, const ad_node *node)
 {
-    ad_value *copy = fwm_arena_alloc(g->arena, (size_t)(n > 0 ? n : 1) * sizeof *copy);
-    if (!copy || !grow(g))
+    int n = node->n_in;
+    ad_value *in = fwm_arena_alloc(g->arena, (size_t)(n > 0 ? n : 1) * sizeof *in);
+    if (!in || !grow(g))
         return ad_graph_fail(g, FWM_MEMORY, "out of memory at %d values", g->n);
     if (n > 0)
-        memcpy(copy, in, (size_t)n * sizeof *copy);
+        memcpy(in, node->in, (size_t)n * sizeof *in);
     ad_value v = g->n++;
-    g->node[v] = (ad_node){.op = op, .name = name, .in = copy, .n_in = n, .shape = *shape, .attr = *attr, .hash = hash};
-    size_t i = hash & (g->n_slots - 1);
+    g->node[v] = *node;
+    g->node[v].in = in;
+    size_t i = node->hash & (g->n_slots - 1);
     while (g->slot[i] != AD_NONE)
         i = (i + 1) & (g->n_slots - 1);
     g->slot[i] = v;
@@ -328,14 +359,11 @@ ad_value ad_apply(ad_graph *g, const ad_op *op, int n, const ad_value *in, const
     for (int k = 0; k < n; k++)
         if (in[k] < 0 || in[k] >= g->n)
             return ad_graph_fail(g, FWM_INVALID, "%s: input %d is not a value of this graph", op->name, k);
-    uint64_t hash = node_hash(op, n, in, &attr);
-    for (size_t i = g->n_slots ? hash & (g->n_slots - 1) : 0; g->n_slots && g->slot[i] != AD_NONE;
-         i = (i + 1) & (g->n_slots - 1)) {
-        const ad_node *node = &g->node[g->slot[i]];
-        if (node->hash == hash && node_equal(node, op, n, in, &attr))
-            return g->slot[i];
-    }
-    const ad_shape *stack[SHAPE_STACK], **shapes = stack;
+    uint64_t hash = node_hash(op, n, in, &attr, 0);
+    ad_value equal = find(g, op, n, in, &attr, 0, hash);
+    if (equal != AD_NONE)
+        return equal;
+    const ad_shape *stack[SHAPE_STACK] = {0}, **shapes = stack;
     if (n > SHAPE_STACK && !(shapes = fwm_arena_alloc(g->arena, (size_t)n * sizeof *shapes)))
         return ad_graph_fail(g, FWM_MEMORY, "out of memory");
     for (int k = 0; k < n; k++)
@@ -351,7 +379,55 @@ ad_value ad_apply(ad_graph *g, const ad_op *op, int n, const ad_value *in, const
                           ad_shape_text(&out, text));
         return fail_op(g, op, n, in, status);
     }
-    return append(g, op, n, in, &attr, &out, g->scope_name, hash);
+    return append(
+        g, &(ad_node){.op = op, .name = g->scope_name, .in = in, .n_in = n, .shape = out, .attr = attr, .hash = hash});
+}
+
+ad_value ad_graph_copy(ad_graph *g, const ad_node *node, const ad_value *in, uint32_t copy)
+{
+    if (g->status != FWM_OK)
+        return AD_NONE;
+    ad_node fresh = *node;
+    fresh.in = in;
+    fresh.copy = copy;
+    fresh.hash = node_hash(node->op, node->n_in, in, &node->attr, copy);
+    ad_value equal = find(g, node->op, node->n_in, in, &node->attr, copy, fresh.hash);
+    return equal != AD_NONE ? equal : append(g, &fresh);
+}
+
+static fwm_status verify_node(const ad_graph *g, ad_value v)
+{
+    enum { SHAPE_MOST = 256 };
+    const ad_node *node = &g->node[v];
+    const ad_shape *in[SHAPE_MOST];
+    char a[96], b[96];
+    FWM_CHECK(node->n_in >= node->op->min_inputs && (node->op->max_inputs < 0 || node->n_in <= node->op->max_inputs),
+              FWM_INTERNAL, "it has %d inputs", node->n_in);
+    for (int k = 0; k < node->n_in; k++) {
+        FWM_CHECK(node->in[k] >= 0 && node->in[k] < v, FWM_INTERNAL, "its input %d is %%%d, which is not before it", k,
+                  node->in[k]);
+        if (k < SHAPE_MOST)
+            in[k] = &g->node[node->in[k]].shape;
+    }
+    if (node->n_in > SHAPE_MOST)
+        return FWM_OK;
+    ad_shape shape;
+    memset(&shape, 0, sizeof shape);
+    FWM_TRY(node->op->shape(node->n_in, in, &node->attr, &shape));
+    FWM_CHECK(ad_shape_equal(&shape, &node->shape), FWM_INTERNAL, "its shape is %s, the operator's rule says %s",
+              ad_shape_text(&node->shape, a), ad_shape_text(&shape, b));
+    return FWM_OK;
+}
+
+fwm_status ad_graph_verify(const ad_graph *g)
+{
+    FWM_TRY(ad_graph_status(g));
+    for (ad_value v = 0; v < g->n; v++) {
+        fwm_status status = verify_node(g, v);
+        if (status != FWM_OK)
+            return fwm_fail_within(FWM_INTERNAL, "graph: value %%%d (%s, %s)", v, g->node[v].op->name, g->node[v].name);
+    }
+    return FWM_OK;
 }
 
 /* ---- leaves ---- */

@@ -1,6 +1,6 @@
 /* Liveness and offsets. Every kept value that is no view and not bound elsewhere gets an interval of steps; intervals
- * that do not overlap share bytes. Offsets: largest first, each at the lowest place that is free during its interval
- * (Pisarchyk & Lee, arXiv 2001.03288, greedy by size). */
+ * that do not overlap share bytes. Offsets: buffers in some order, each at the lowest place that is free during its
+ * interval (Pisarchyk & Lee, arXiv 2001.03288); several orders are tried until one is close to the live bytes. */
 #include "model/autodiff/plan_internal.h"
 
 #include "model/base/checked.h"
@@ -70,22 +70,6 @@ static fwm_status place_step(ad_plan *p, int32_t t)
     return FWM_OK;
 }
 
-static const ad_buffer *sorted_base;
-
-static int by_size(const void *a, const void *b)
-{
-    int32_t i = *(const int32_t *)a, j = *(const int32_t *)b;
-    size_t x = sorted_base[i].size, y = sorted_base[j].size;
-    return x != y ? (x < y ? 1 : -1) : (i > j) - (i < j);
-}
-
-static int by_offset(const void *a, const void *b)
-{
-    int32_t i = *(const int32_t *)a, j = *(const int32_t *)b;
-    size_t x = sorted_base[i].offset, y = sorted_base[j].offset;
-    return x != y ? (x > y ? 1 : -1) : (i > j) - (i < j);
-}
-
 /* The lowest offset at which b fits among the already placed ones (sorted by offset) that live at the same time. */
 static size_t lowest_fit(const ad_plan *p, const int32_t *placed, int32_t n, const ad_buffer *b)
 {
@@ -102,63 +86,138 @@ static size_t lowest_fit(const ad_plan *p, const int32_t *placed, int32_t n, con
     return at;
 }
 
-static fwm_status assign_offsets(ad_plan *p)
+/* Bytes alive at each step: live[0..n_steps], the last for what outlives the steps. */
+static void count_live(const ad_plan *p, int64_t *live)
 {
-    int32_t n = 0;
-    int32_t *order = fwm_malloc((size_t)p->n_buffers + 1, sizeof *order);
-    int32_t *placed = fwm_malloc((size_t)p->n_buffers + 1, sizeof *placed);
-    if (!order || !placed) {
-        fwm_free(order);
-        fwm_free(placed);
-        return fwm_fail(FWM_MEMORY, "plan: out of memory");
-    }
-    for (int32_t i = 0; i < p->n_buffers; i++)
-        if (!p->buffer[i].bound)
-            order[n++] = i;
-    sorted_base = p->buffer;
-    qsort(order, (size_t)n, sizeof *order, by_size);
-    size_t end = 0;
-    for (int32_t i = 0; i < n; i++) {
-        ad_buffer *b = &p->buffer[order[i]];
-        b->offset = lowest_fit(p, placed, i, b);
-        if (b->offset + b->size > end)
-            end = b->offset + b->size;
-        int32_t at = i; /* keeps `placed` sorted by offset */
-        placed[i] = order[i];
-        while (at > 0 && by_offset(&placed[at - 1], &placed[at]) > 0) {
-            int32_t swap = placed[at - 1];
-            placed[at - 1] = placed[at];
-            placed[at--] = swap;
-        }
-    }
-    p->memory.workspace = end;
-    fwm_free(order);
-    fwm_free(placed);
-    return FWM_OK;
-}
-
-static fwm_status lower_bound(ad_plan *p)
-{
-    /* Differences of the live bytes, then a running sum over the schedule. */
-    int64_t *delta = fwm_calloc((size_t)p->n_steps + 2, sizeof *delta);
-    FWM_CHECK(delta, FWM_MEMORY, "plan: out of memory");
+    for (int32_t t = 0; t <= p->n_steps + 1; t++)
+        live[t] = 0;
     for (int32_t i = 0; i < p->n_buffers; i++) {
         const ad_buffer *b = &p->buffer[i];
         if (b->bound)
             continue;
-        int32_t last = b->last < p->n_steps ? b->last : p->n_steps;
-        int32_t first = b->first < 0 ? 0 : b->first;
-        delta[first] += (int64_t)b->size;
-        delta[last + 1] -= (int64_t)b->size;
+        live[b->first < 0 ? 0 : b->first] += (int64_t)b->size;
+        live[(b->last < p->n_steps ? b->last : p->n_steps) + 1] -= (int64_t)b->size;
     }
-    int64_t live = 0, peak = 0;
-    for (int32_t t = 0; t <= p->n_steps; t++) {
-        live += delta[t];
-        peak = live > peak ? live : peak;
+    for (int32_t t = 1; t <= p->n_steps; t++)
+        live[t] += live[t - 1];
+}
+
+/* ---- orders in which buffers are placed ---- */
+
+typedef struct rank {
+    double key; /* larger ones first */
+    size_t size;
+    int32_t buffer;
+} rank;
+
+static int by_rank(const void *a, const void *b)
+{
+    const rank *x = a, *y = b;
+    if (x->key != y->key)
+        return x->key < y->key ? 1 : -1;
+    if (x->size != y->size)
+        return x->size < y->size ? 1 : -1;
+    return (x->buffer > y->buffer) - (x->buffer < y->buffer);
+}
+
+typedef double (*ranking)(const ad_plan *p, const ad_buffer *b, const int64_t *live);
+
+static double rank_by_size(const ad_plan *p, const ad_buffer *b, const int64_t *live)
+{
+    (void)p, (void)live;
+    return (double)b->size;
+}
+
+/* By the largest sum of live bytes that the buffer is a part of (the same paper's greedy by breadth). */
+static double rank_by_breadth(const ad_plan *p, const ad_buffer *b, const int64_t *live)
+{
+    int64_t most = 0;
+    for (int32_t t = b->first < 0 ? 0 : b->first; t <= b->last && t <= p->n_steps; t++)
+        most = live[t] > most ? live[t] : most;
+    return (double)most;
+}
+
+static double rank_by_area(const ad_plan *p, const ad_buffer *b, const int64_t *live)
+{
+    int32_t last = b->last < p->n_steps ? b->last : p->n_steps;
+    (void)live;
+    return (double)b->size * (double)(last - b->first + 1);
+}
+
+/* Places the n buffers in the order given, each at its lowest place; the end of the block. `placed` is scratch. */
+static size_t place_all(ad_plan *p, const rank *order, int32_t n, int32_t *placed, int32_t *top)
+{
+    size_t end = 0;
+    *top = 0;
+    for (int32_t i = 0; i < n; i++) {
+        ad_buffer *b = &p->buffer[order[i].buffer];
+        b->offset = lowest_fit(p, placed, i, b);
+        if (b->offset + b->size > end) {
+            end = b->offset + b->size;
+            *top = i;
+        }
+        int32_t at = i; /* keeps `placed` sorted by offset */
+        for (; at > 0 && p->buffer[placed[at - 1]].offset > b->offset; at--)
+            placed[at] = placed[at - 1];
+        placed[at] = order[i].buffer;
     }
-    p->memory.lower_bound = (size_t)peak;
-    fwm_free(delta);
-    return FWM_OK;
+    return end;
+}
+
+/* Tries the rankings, and then to place first what ended on top, until the block is within 2 % of the live bytes. */
+static void search(ad_plan *p, rank *order, int32_t n, int32_t *placed, const int64_t *live, size_t *best)
+{
+    static const ranking rankings[] = {rank_by_size, rank_by_breadth, rank_by_area};
+    enum { RANKINGS = sizeof rankings / sizeof *rankings, TRIALS = RANKINGS + 24 };
+    size_t enough = p->options.no_reuse ? SIZE_MAX : p->memory.lower_bound + p->memory.lower_bound / 50,
+           least = SIZE_MAX;
+    int32_t top = 0;
+    for (int trial = 0; trial < TRIALS && (trial == 0 || least > enough); trial++) {
+        if (trial < RANKINGS) {
+            for (int32_t i = 0; i < n; i++)
+                order[i].key = rankings[trial](p, &p->buffer[order[i].buffer], live);
+            qsort(order, (size_t)n, sizeof *order, by_rank);
+        } else {
+            rank first = order[top];
+            memmove(order + 1, order, (size_t)top * sizeof *order);
+            order[0] = first;
+        }
+        size_t end = place_all(p, order, n, placed, &top);
+        if (end >= least)
+            continue;
+        least = end;
+        for (int32_t i = 0; i < n; i++)
+            best[order[i].buffer] = p->buffer[order[i].buffer].offset;
+    }
+    for (int32_t i = 0; i < n; i++)
+        p->buffer[order[i].buffer].offset = best[order[i].buffer];
+    p->memory.workspace = n > 0 ? least : 0;
+}
+
+static fwm_status assign_offsets(ad_plan *p)
+{
+    size_t count = (size_t)p->n_buffers + 1;
+    int32_t n = 0;
+    int64_t *live = fwm_malloc((size_t)p->n_steps + 2, sizeof *live);
+    rank *order = fwm_malloc(count, sizeof *order);
+    int32_t *placed = fwm_malloc(count, sizeof *placed);
+    size_t *best = fwm_malloc(count, sizeof *best);
+    fwm_status status = live && order && placed && best ? FWM_OK : fwm_fail(FWM_MEMORY, "plan: out of memory");
+    if (status == FWM_OK) {
+        count_live(p, live);
+        for (int32_t t = 0; t <= p->n_steps; t++)
+            if ((size_t)live[t] > p->memory.lower_bound)
+                p->memory.lower_bound = (size_t)live[t];
+        for (int32_t i = 0; i < p->n_buffers; i++)
+            if (!p->buffer[i].bound)
+                order[n++] = (rank){.size = p->buffer[i].size, .buffer = i};
+        search(p, order, n, placed, live, best);
+    }
+    fwm_free(live);
+    fwm_free(order);
+    fwm_free(placed);
+    fwm_free(best);
+    return status;
 }
 
 fwm_status ad_plan_layout(ad_plan *p)
@@ -181,7 +240,6 @@ fwm_status ad_plan_layout(ad_plan *p)
     for (int32_t t = 0; t < p->n_steps; t++)
         FWM_TRY(place_step(p, t));
     FWM_TRY(assign_offsets(p));
-    FWM_TRY(lower_bound(p));
     p->planned = true;
     return FWM_OK;
 }

@@ -32,6 +32,8 @@ typedef enum ad_op_flags {
     AD_RANDOM = 8,       /* reads (seed, step) */
     AD_LEAF = 16,        /* bound or constant: no kernel runs */
     AD_NO_GRADIENT = 32, /* derivative zero everywhere (sign, comparison, noise, stop_gradient) */
+    AD_ELEMENTWISE = 64, /* element i of the result depends on element i of the inputs, broadcast by numpy's rule, and
+                            its bits do not depend on what else is computed: chains of such may run tile by tile */
 } ad_op_flags;
 
 /* A sample for the operator table test: inputs of these shapes, drawn uniformly from [lo,hi] of each. */

@@ -10,18 +10,9 @@ static bool is_leaf(const ad_plan *p, ad_value v)
     return (p->g->node[v].op->flags & AD_LEAF) != 0;
 }
 
-/* The element of input 0 at which v begins where v is a view of it; -1 where v has memory of its own. */
-static int64_t view_offset(const ad_plan *p, ad_value v)
-{
-    const ad_node *node = &p->g->node[v];
-    if (node->op->view_offset)
-        return node->op->view_offset(&p->g->node[node->in[0]].shape, &node->shape, &node->attr);
-    return node->op->flags & AD_VIEW ? 0 : -1;
-}
-
 static bool is_view(const ad_plan *p, ad_value v)
 {
-    return view_offset(p, v) >= 0;
+    return ad_view_offset(p->g, v) >= 0;
 }
 
 static void mark_live(ad_plan *p)
@@ -33,7 +24,7 @@ static void mark_live(ad_plan *p)
             for (int k = 0; k < p->g->node[v].n_in; k++)
                 p->slot[p->g->node[v].in[k]].live = true;
     for (ad_value v = 0; v < p->n_values; v++) {
-        int64_t at = view_offset(p, v);
+        int64_t at = ad_view_offset(p->g, v);
         const ad_slot *from = at >= 0 ? &p->slot[p->g->node[v].in[0]] : NULL;
         p->slot[v].root = from ? from->root : v;
         p->slot[v].offset = from ? from->offset + at : 0;
@@ -94,11 +85,26 @@ static void mark_uses(ad_plan *p)
         p->slot[p->slot[p->output[k]].root].use = INT32_MAX - 1;
 }
 
+/* The graph that is run, with the map from the caller's values to its own. */
+static fwm_status optimise(ad_plan *p, int n_outputs, const ad_value *outputs)
+{
+    const ad_graph *g = p->user;
+    for (int k = 0; k < n_outputs; k++)
+        FWM_CHECK(outputs[k] >= 0 && outputs[k] < g->n, FWM_INVALID, "plan: output %d is not a value of the graph", k);
+    p->n_user = g->n;
+    p->map = fwm_arena_alloc(p->arena, (size_t)(g->n + 1) * sizeof *p->map);
+    FWM_CHECK(p->map, FWM_MEMORY, "plan: out of memory");
+    FWM_TRY(ad_optimise(&p->g, p->map, g, n_outputs, outputs,
+                        &(ad_optimise_options){.passes = p->options.passes, .isa_level = p->isa}));
+    return FWM_OK;
+}
+
 static fwm_status build(ad_plan *p, int n_outputs, const ad_value *outputs)
 {
-    const ad_graph *g = p->g;
     p->arena = fwm_arena_create();
     FWM_CHECK(p->arena, FWM_MEMORY, "plan: out of memory");
+    FWM_TRY(optimise(p, n_outputs, outputs));
+    const ad_graph *g = p->g;
     p->n_values = g->n;
     p->n_outputs = n_outputs;
     p->slot = fwm_arena_alloc(p->arena, (size_t)(g->n + 1) * sizeof *p->slot);
@@ -106,10 +112,8 @@ static fwm_status build(ad_plan *p, int n_outputs, const ad_value *outputs)
     /* One step a value, and at the end one copy for each output that cannot be computed in place. */
     p->step = fwm_arena_alloc(p->arena, (size_t)(g->n + n_outputs + 1) * sizeof *p->step);
     FWM_CHECK(p->slot && p->output && p->step, FWM_MEMORY, "plan: out of memory");
-    for (int k = 0; k < n_outputs; k++) {
-        FWM_CHECK(outputs[k] >= 0 && outputs[k] < g->n, FWM_INVALID, "plan: output %d is not a value of the graph", k);
-        p->output[k] = outputs[k];
-    }
+    for (int k = 0; k < n_outputs; k++)
+        p->output[k] = p->map[outputs[k]];
     mark_live(p);
     for (ad_value v = 0; v < p->n_values; v++)
         if (p->slot[v].live && !is_leaf(p, v) && !is_view(p, v))
@@ -131,7 +135,7 @@ fwm_status ad_plan_create(ad_plan **plan, const ad_graph *g, int n_outputs, cons
     FWM_TRY(ad_graph_status(g));
     ad_plan *p = fwm_calloc(1, sizeof *p);
     FWM_CHECK(p, FWM_MEMORY, "plan: out of memory");
-    p->g = g;
+    p->user = g;
     if (options)
         p->options = *options;
     p->isa = p->options.isa_level > 0 ? p->options.isa_level : fwm_isa_level();
@@ -155,6 +159,7 @@ void ad_plan_destroy(ad_plan **plan)
     fwm_block_free(p->block, p->memory.workspace);
     fwm_free(p->buffer);
     fwm_arena_destroy(p->arena);
+    ad_graph_destroy(&p->g);
     fwm_free(p);
     *plan = NULL;
 }
@@ -175,20 +180,21 @@ static fwm_status bind_output(ad_plan *p, ad_value v, void *data)
     return FWM_OK;
 }
 
-fwm_status ad_plan_bind(ad_plan *p, ad_value v, void *data)
+fwm_status ad_plan_bind(ad_plan *p, ad_value user, void *data)
 {
     FWM_CHECK(!p->prepared, FWM_INVALID, "plan: bind comes before prepare");
-    FWM_CHECK(v >= 0 && v < p->n_values, FWM_INVALID, "plan: value %d is not in the plan", v);
-    if (!p->slot[v].live)
+    FWM_CHECK(user >= 0 && user < p->n_user, FWM_INVALID, "plan: value %d is not in the plan", user);
+    ad_value v = p->map[user];
+    if (v == AD_NONE || !p->slot[v].live)
         return FWM_OK; /* nothing reads it */
     p->planned = false;
     if (is_leaf(p, v) && !p->slot[v].output) {
         p->slot[v].bound = data;
         return FWM_OK;
     }
-    FWM_CHECK(p->slot[v].output, FWM_INVALID, "plan: value %%%d (%s) is neither leaf nor output", v,
-              ad_name_of(p->g, v));
-    FWM_CHECK(p->n_steps < p->n_values + p->n_outputs, FWM_INVALID, "plan: output %%%d is bound too often", v);
+    FWM_CHECK(p->slot[v].output, FWM_INVALID, "plan: value %%%d (%s) is neither leaf nor output", user,
+              ad_name_of(p->user, user));
+    FWM_CHECK(p->n_steps < p->n_values + p->n_outputs, FWM_INVALID, "plan: output %%%d is bound too often", user);
     return bind_output(p, v, data);
 }
 
@@ -244,9 +250,10 @@ fwm_status ad_plan_prepare(ad_plan *p)
     return FWM_OK;
 }
 
-void *ad_plan_data(const ad_plan *p, ad_value v)
+void *ad_plan_data(const ad_plan *p, ad_value user)
 {
-    if (!p->prepared || v < 0 || v >= p->n_values || !p->slot[v].live)
+    ad_value v = p->prepared && user >= 0 && user < p->n_user ? p->map[user] : AD_NONE;
+    if (v == AD_NONE || !p->slot[v].live)
         return NULL;
     return is_leaf(p, p->slot[v].root) || p->slot[v].output ? value_address(p, v) : NULL;
 }

@@ -14,7 +14,8 @@ typedef struct ad_plan ad_plan;
 typedef struct ad_plan_options {
     bool no_reuse; /* every value its own buffer: the oracle for the planner's tests */
     bool poison; /* fill buffers with NaN when they die or are about to be written: finds use of dead or unset values */
-    int isa_level; /* 0: the machine's */
+    int isa_level;      /* 0: the machine's */
+    const char *passes; /* passes over the graph, names with commas between them; NULL: all, "": none (optimise.h) */
 } ad_plan_options;
 
 typedef struct ad_memory {
@@ -24,8 +25,9 @@ typedef struct ad_memory {
     size_t parameters;  /* bytes of all ad_parameter values (not in the block; bound by the caller) */
 } ad_memory;
 
-/* Makes a plan for `outputs`. Parameters and inputs get storage in the block unless bound. NULL options: defaults.
- * Only sizes are computed here; ad_plan_prepare allocates. */
+/* Makes a plan for `outputs`: the passes of optimise.h over what they need, then order, sharing and offsets. The graph
+ * must outlive the plan, which names its values. Parameters and inputs get storage in the block unless bound. NULL
+ * options: defaults. Only sizes are computed here; ad_plan_prepare allocates. */
 fwm_status ad_plan_create(ad_plan **plan, const ad_graph *g, int n_outputs, const ad_value *outputs,
                           const ad_plan_options *options) FWM_MUST_USE;
 void ad_plan_destroy(ad_plan **plan);

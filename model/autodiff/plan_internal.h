@@ -3,6 +3,7 @@
 #define FWM_AUTODIFF_PLAN_INTERNAL_H
 
 #include "model/autodiff/graph_internal.h"
+#include "model/autodiff/optimise.h"
 #include "model/autodiff/plan.h"
 
 enum { AD_ALIGNMENT = 64 };
@@ -39,11 +40,14 @@ typedef struct ad_slot {
 } ad_slot;
 
 struct ad_plan {
-    const ad_graph *g;
+    const ad_graph *user; /* the caller's graph */
+    int32_t n_user;       /* its values when planned */
+    ad_value *map;        /* [n_user]: their counterparts in g, AD_NONE where they have none */
+    ad_graph *g;          /* what the passes made of it: every other field speaks of its values */
     fwm_arena *arena;
     ad_plan_options options;
     int isa;
-    int32_t n_values; /* of the graph when planned */
+    int32_t n_values; /* of g */
     ad_slot *slot;
     int n_outputs;
     ad_value *output;

@@ -125,7 +125,7 @@ static void fill_source(ot_edge_term *t, const void *p, const void *x, const voi
     double sum = 0;
     for (int64_t i = 0; i < t->P; i++) {
         int64_t back = i - t->M, at = (made->next + made->room - 1 - back) % made->room;
-        bool own = i < t->M, there = own || back < made->count;
+        bool own = i < t->M, there = own || back < made->count; /* room for predictions is at least P */
         if (own || !there)
             put_row(t, i, p, x, own ? i : 0, look->factor);
         else

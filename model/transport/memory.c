@@ -58,7 +58,7 @@ static void place_ring(const ot_memory *m, ot_cursor *c, ot_ring *r, bool weight
 
 static void place(ot_memory *m, ot_cursor *c)
 {
-    int64_t N = m->o.codes, P = m->o.predictions;
+    int64_t N = m->o.codes, P = m->made.room;
     size_t element = ad_dtype_size(m->dtype);
     place_ring(m, c, &m->bank, false);
     place_ring(m, c, &m->made, true);
@@ -93,9 +93,9 @@ static fwm_status allocate(ot_memory *m)
     memset(m->block, 0, m->size);
     FWM_TRY(
         ot_support_create(&m->support, m->dtype, o->codes, o->d, &(ot_support_options){.anchors = OT_MEMORY_ANCHORS}));
-    FWM_TRY(ot_sites_create(&m->predictions, m->dtype, o->predictions, o->d));
+    FWM_TRY(ot_sites_create(&m->predictions, m->dtype, m->made.room, o->d));
     FWM_TRY(ot_sites_create(&m->joints, m->dtype, o->codes, o->d + o->dc));
-    FWM_TRY(ot_sliced_create(&m->slices, m->dtype, o->predictions, o->codes, o->d, DIRECTIONS));
+    FWM_TRY(ot_sliced_create(&m->slices, m->dtype, m->made.room, o->codes, o->d, DIRECTIONS));
     if (o->dc > 0)
         FWM_TRY(ot_boundary_create(&m->boundary, m->dtype, o->codes, o->dc, OT_MEMORY_ANCHORS, o->codes));
     return FWM_OK;
@@ -111,7 +111,7 @@ fwm_status ot_memory_create(ot_memory **out, ad_dtype dtype, const ot_memory_opt
     if (m->o.share == 0)
         m->o.share = 0.1;
     m->bank.room = options->codes;
-    m->made.room = options->predictions;
+    m->made.room = options->predictions > options->codes ? options->predictions : options->codes;
     m->look = (ot_geometry){.guard = 1, .coverage = NAN, .mass_error = NAN, .sliced = NAN, .ell = INFINITY};
     fwm_status status = allocate(m);
     if (status != FWM_OK)
@@ -251,11 +251,13 @@ static double covered(ot_memory *m)
 static double mass_error(ot_memory *m, bool *lost)
 {
     const ot_support_view *v = m->look.support;
-    double most = 0, *share = m->scratch;
+    double most = 0, sum = 0, *share = m->scratch;
     memset(share, 0, (size_t)v->sheets * sizeof *share);
     ot_sites_nearest(ot_support_sites(m->support), m->near, NULL, m->made.count, m->made.code, false);
     for (int64_t i = 0; i < m->made.count; i++)
-        share[v->sheet[m->near[2 * i]]] += 1.0 / (double)m->made.count;
+        sum += m->made.weight[i];
+    for (int64_t i = 0; i < m->made.count; i++)
+        share[v->sheet[m->near[2 * i]]] += m->made.weight[i] / sum;
     *lost = false;
     for (int64_t k = 0; k < v->sheets; k++) {
         most = fmax(most, fabs(share[k] - v->mass[k]));
@@ -370,7 +372,7 @@ int ot_memory_arrays(ot_memory *m, ot_memory_array array[OT_MEMORY_ARRAYS])
                                  g->lowered,
                                  g->oldest,
                                  isnan(g->sliced) ? -1 : g->sliced};
-    int64_t N = m->o.codes, P = m->o.predictions, d = m->o.d, dc = m->o.dc;
+    int64_t N = m->o.codes, P = m->made.room, d = m->o.d, dc = m->o.dc;
     memcpy(m->scalar, now, sizeof now);
     const ot_memory_array all[OT_MEMORY_ARRAYS] = {{"codes", m->bank.code, false, false, N, d},
                                                    {"contexts", m->bank.context, false, false, N, dc},

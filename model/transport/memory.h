@@ -2,7 +2,8 @@
  *
  * Two rings. The bank holds the newest N true codes y with the contexts x that they followed from (what the model
  * knows before it predicts; 0 coordinates: an unconditional generator) and the step at which they came; the other ring
- * holds the newest P predictions p, likewise with contexts and with importance weights. Every R steps the bank is
+ * holds as many of the newest predictions p (P, where that is more), with contexts and importance weights: the guards
+ * look at all of them, transport starts from P. Every R steps the bank is
  * looked at: what is seen then, codes, scales, sheets, which anchors see each other (support.h), stays as it is until
  * the next look, so that losses in between have one meaning. Codes of an encoder that moves are at most N/batch + R
  * steps old: `age` tells.

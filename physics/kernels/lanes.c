@@ -64,6 +64,48 @@ static void solve(void *x, const void *b, void *work, const fem_triangles *f)
     }
 }
 
+static void constrain(void *u, const void *a, const fem_constraints *c)
+{
+    vec *out = u;
+    for (int64_t i = 0; i < c->n; i++) {
+        out[c->dof[i]] = vec_zero() + (real)c->constant[i];
+        if (c->action[i] >= 0)
+            out[c->dof[i]] += ((const vec *)a)[c->action[i]] * (real)c->gain[i];
+    }
+    for (int64_t i = 0; i < c->n_means; i++) {
+        const int32_t first = c->mean_start[i], end = c->mean_start[i + 1];
+        vec sum = out[c->mean_from[first]];
+        for (int32_t e = first + 1; e < end; e++)
+            sum += out[c->mean_from[e]];
+        out[c->mean[i]] = sum * ((real)1 / (real)(end - first));
+    }
+}
+
+static void constrain_vjp(void *u_bar, void *a_bar, const fem_constraints *c)
+{
+    vec *bar = u_bar;
+    for (int64_t i = 0; i < c->n_means; i++) {
+        const int32_t first = c->mean_start[i], end = c->mean_start[i + 1];
+        const vec share = bar[c->mean[i]] * ((real)1 / (real)(end - first));
+        for (int32_t e = first; e < end; e++)
+            bar[c->mean_from[e]] += share;
+        bar[c->mean[i]] = vec_zero();
+    }
+    for (int64_t i = 0; i < c->n; i++) {
+        if (c->action[i] >= 0)
+            ((vec *)a_bar)[c->action[i]] += bar[c->dof[i]] * (real)c->gain[i];
+        bar[c->dof[i]] = vec_zero();
+    }
+}
+
+static void mask(void *r, const fem_constraints *c)
+{
+    for (int64_t i = 0; i < c->n; i++)
+        ((vec *)r)[c->dof[i]] = vec_zero();
+    for (int64_t i = 0; i < c->n_means; i++)
+        ((vec *)r)[c->mean[i]] = vec_zero();
+}
+
 static void load(void *r, const void *a, const fem_loads *f)
 {
     vec *out = r;
@@ -177,6 +219,9 @@ const fem_lane_kernels FWM_V(fem_lane_kernels) = {
     .pack = pack,
     .unpack = unpack,
     .solve = solve,
+    .constrain = constrain,
+    .constrain_vjp = constrain_vjp,
+    .mask = mask,
     .load = load,
     .load_vjp = load_vjp,
     .update = update,

@@ -5,6 +5,7 @@
 
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
+#include "model/autodiff/ops/chain.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -81,7 +82,27 @@ static inline const void *op_object_custom(const ad_sample *sample)
     return &custom;
 }
 
+/* ---- chain: y = tanh(x0 x1) (x2 + tanh(x0 x1)) ---- */
+
+static inline const void *op_object_chain(const ad_sample *sample)
+{
+    static ad_chain chain[8];
+    static int n;
+    ad_chain *c = &chain[n++ % 8];
+    ad_shape both;
+    const ad_attributes none = {{0}, {0}, NULL};
+    memset(c, 0, sizeof *c);
+    cr_assert(ad_shape_broadcast(&sample->in[0], &sample->in[2], &both));
+    c->shape = both;
+    cr_assert(ad_chain_append(c, ad_op_find("mul"), &none, 2, (int[]){0, 1}, 0));
+    cr_assert(ad_chain_append(c, ad_op_find("tanh"), &none, 1, (int[]){-1}, 0));
+    cr_assert(ad_chain_append(c, ad_op_find("add"), &none, 2, (int[]){2, -1}, 1));
+    cr_assert(ad_chain_append(c, ad_op_find("mul"), &none, 2, (int[]){-1, -2}, 0));
+    return c;
+}
+
 static const op_object op_objects[] = {
+    {"chain", op_object_chain},
     {"custom", op_object_custom},
     {"spmm", op_object_sparse},
     {NULL, NULL},

@@ -177,7 +177,7 @@ Test(regulariser, memory_keeps_the_newest_and_looks_when_due)
     cr_expect(found);
     cr_expect_gt(g->coverage, 0);
     cr_expect_lt(g->mass_error, 0.1);
-    cr_expect_eq(ot_memory_predictions(m)->count, MADE);
+    cr_expect_eq(ot_memory_predictions(m)->count, BANK);
     size_t before = fwm_allocation_count();
     feed(m, 10, 20);
     cr_expect_eq(fwm_allocation_count(), before, "pushing and looking allocate");

@@ -188,8 +188,8 @@ Test(oracle, the_factor_solves_as_petscs_cholesky)
     int64_t n = mesh->n_nodes;
     fem_symbolic *symbolic;
     fem_factor *factor;
-    MUST(fem_symbolic_create(&symbolic, mesh, 1));
-    MUST(fem_factor_create(&factor, symbolic));
+    MUST(fem_symbolic_create(&symbolic, mesh, &(fem_pattern){.components = 1}));
+    MUST(fem_factor_create(&factor, symbolic, FEM_MATRIX_DEFINITE));
     /* Random symmetric element matrices, made definite by their diagonal. */
     double *ke = noise(6, mesh->n_cells * nodes * nodes, -1, 1), *b = noise(7, n, -1, 1);
     Mat matrix, cholesky;

@@ -5,6 +5,7 @@
 #include "tools/command.h"
 #include "tools/config_option.h"
 #include "tools/report/evaluation_report.h"
+#include "tools/report/points_report.h"
 #include "train/trainer.h"
 
 #include <math.h>
@@ -120,6 +121,14 @@ static fwm_status write_json(const json_t *o, const char *path)
     return FWM_OK;
 }
 
+/* Where the figures go: metrics.json, or metrics_<split>.json for another split than the configured one (its figures
+ * are the run's). */
+static void metrics_path(char path[1100], const char *out, const tr_config *c, const char *split)
+{
+    bool main_split = strcmp(split, tr_config_word("eval.split", c->eval.split)) == 0;
+    (void)snprintf(path, 1100, "%s/metrics%s%s.json", out, main_split ? "" : "_", main_split ? "" : split);
+}
+
 static fwm_status publish(fwm_call *call, const tr_trained *t, const tr_evaluate_options *o, const tr_evaluation *e)
 {
     const char *split = ds_split_name(o->split);
@@ -131,9 +140,7 @@ static fwm_status publish(fwm_call *call, const tr_trained *t, const tr_evaluate
     (void)json_object_set_new(json, "checkpoint", json_string(call->arguments[0]));
     (void)json_object_set_new(json, "data", json_string(ds_path(t->world->ds)));
     (void)json_object_set_new(json, "split", json_string(split));
-    /* The configured split's figures are the run's; those of another stand beside them under its name. */
-    bool main_split = strcmp(split, tr_config_word("eval.split", t->config->eval.split)) == 0;
-    (void)snprintf(path, sizeof path, "%s/metrics%s%s.json", out, main_split ? "" : "_", main_split ? "" : split);
+    metrics_path(path, out, t->config, split);
     fwm_status status = fwm_make_parent(path);
     if (status == FWM_OK)
         status = write_json(json, path);
@@ -153,26 +160,76 @@ static fwm_status publish(fwm_call *call, const tr_trained *t, const tr_evaluate
     return status;
 }
 
+static void print_points(const tr_points_report *r, const char *split)
+{
+    (void)printf("%s: %lld points\n  mode mixing %.4f  off the truth %.4f  coverage %.4f\n  W2 %.4f  with contexts "
+                 "%.4f  sliced %.4f\n",
+                 split, (long long)r->count, r->mixing, r->off, r->coverage, r->w2, r->joint_w2, r->sliced);
+    if (isfinite(r->squared_error))
+        (void)printf("  squared error %.4f of the codes' variance\n", r->squared_error);
+}
+
+static fwm_status eval_points(fwm_call *call, const tr_trained *t, tr_points_report *r)
+{
+    ds_split split;
+    const char *name = fwm_call_text(call, "split", tr_config_word("eval.split", t->config->eval.split));
+    if (ds_split_parse(name, &split) != FWM_OK)
+        return fwm_misuse(call, "--split: %s", fwm_error_message());
+    FWM_TRY(tr_points_measure(r, t->world, t->memory, t->gate, t->flat, split, (uint64_t)t->config->seed));
+    char folder[1024], path[1100], log[1100];
+    folder_of(call->arguments[0], folder);
+    const char *out = fwm_call_text(call, "out", folder);
+    json_t *json = NULL;
+    FWM_TRY(tr_points_json(r, &json));
+    metrics_path(path, out, t->config, name);
+    fwm_status status = fwm_make_parent(path);
+    if (status == FWM_OK)
+        status = write_json(json, path);
+    (void)snprintf(path, sizeof path, "%s/report.html", out);
+    (void)snprintf(log, sizeof log, "%s/metrics.jsonl", folder);
+    if (status == FWM_OK && !fwm_call_has(call, "no-report"))
+        status = report_points(path, t, r, name, log);
+    if (status == FWM_OK && call->json)
+        return fwm_print_json(json);
+    if (status == FWM_OK)
+        print_points(r, name);
+    json_decref(json);
+    return status;
+}
+
+static fwm_status eval_world(fwm_call *call, const tr_trained *t)
+{
+    tr_evaluate_options o = {0};
+    tr_evaluation *e = NULL;
+    fwm_status status = evaluate_options(call, t, &o);
+    if (status == FWM_OK)
+        status = tr_evaluate(&e, t->world, t->rollout, t->flat, &o);
+    if (status == FWM_OK)
+        status = publish(call, t, &o, e);
+    tr_evaluation_destroy(&e);
+    return status;
+}
+
 fwm_status fwm_run_eval(fwm_call *call)
 {
     enum { BATCH = 16 };
     const char *sets[FWM_MAX_SETS];
     int64_t n = 0;
     tr_trained t;
-    tr_evaluate_options o = {0};
-    tr_evaluation *e = NULL;
     FWM_TRY(fwm_call_sets(call, sets, &n));
     const char *weights = fwm_call_text(call, "weights", NULL);
     if (weights && strcmp(weights, "ema") != 0 && strcmp(weights, "last") != 0)
         return fwm_misuse(call, "--weights: expected ema or last, found '%s'", weights);
     FWM_TRY(fwm_threads_init(0));
     FWM_TRY(tr_trained_open(&t, call->arguments[0], fwm_call_text(call, "data", NULL), sets, n, weights, BATCH));
-    fwm_status status = evaluate_options(call, &t, &o);
-    if (status == FWM_OK)
-        status = tr_evaluate(&e, t.world, t.rollout, t.flat, &o);
-    if (status == FWM_OK)
-        status = publish(call, &t, &o, e);
-    tr_evaluation_destroy(&e);
+    fwm_status status;
+    if (t.config->model.kind == TR_MODEL_POINTS) {
+        tr_points_report *r = fwm_calloc(1, sizeof *r);
+        status = r ? eval_points(call, &t, r) : fwm_fail(FWM_MEMORY, "out of memory");
+        fwm_free(r);
+    } else {
+        status = eval_world(call, &t);
+    }
     tr_trained_close(&t);
     return status;
 }

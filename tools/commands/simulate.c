@@ -1,5 +1,6 @@
 /* fwm simulate: the finite-element generator connected to the writer of datasets. */
 #include "physics/simulate.h"
+#include "data/toys.h"
 #include "data/writer.h"
 #include "model/base/arena.h"
 #include "model/base/log.h"
@@ -7,6 +8,7 @@
 #include "tools/command.h"
 #include "tools/commands/simulate.h"
 #include "tools/config_option.h"
+#include "train/mesh_data.h"
 
 #include <string.h>
 
@@ -133,49 +135,6 @@ static fwm_status fill_spec(const tr_config *c, fem_simulate_spec *s)
     return FWM_OK;
 }
 
-/* A mesh of physics/ as data/ stores it. Boundary faces are grouped by label into `faces`. */
-typedef struct stored_mesh {
-    ds_mesh mesh;
-    ds_boundary boundary[FEM_MAX_NAMES];
-    int32_t *faces;
-} stored_mesh;
-
-static fwm_status store_mesh(stored_mesh *s, const fem_mesh *m)
-{
-    int k = m->face_vertices;
-    s->faces = fwm_malloc((size_t)(m->n_faces * k) + 1, sizeof *s->faces);
-    FWM_CHECK(s->faces, FWM_MEMORY, "simulate: out of memory");
-    int64_t at = 0;
-    int labels = 0;
-    for (int label = 0; label < m->n_labels; label++) {
-        int64_t first = at;
-        for (int64_t f = 0; f < m->n_faces; f++)
-            if (m->face_label[f] == label) {
-                memcpy(s->faces + k * at, m->faces + k * f, (size_t)k * sizeof *s->faces);
-                at++;
-            }
-        if (at > first)
-            s->boundary[labels++] =
-                (ds_boundary){.name = m->label_name[label], .count = at - first, .k = k, .faces = s->faces + k * first};
-    }
-    bool own_nodes = m->n_nodes != m->n_vertices;
-    s->mesh = (ds_mesh){.dim = m->dim,
-                        .nv = m->n_vertices,
-                        .ncell = m->n_cells,
-                        .k = m->cell_vertices,
-                        .cell = fem_element_cell(m->element),
-                        .space = fem_element_space(m->element),
-                        .vertices = m->vertices,
-                        .cells = m->cells,
-                        .nboundary = labels,
-                        .boundary = s->boundary,
-                        .n = m->n_nodes,
-                        .kn = m->cell_node_count,
-                        .nodes = own_nodes ? m->nodes : NULL,
-                        .cell_nodes = own_nodes ? m->cell_nodes : NULL};
-    return FWM_OK;
-}
-
 static fwm_status write_truths(ds_writer *w, const fem_simulation *sim)
 {
     const fem_equation *eq;
@@ -189,14 +148,18 @@ static fwm_status write_truths(ds_writer *w, const fem_simulation *sim)
 static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, const fem_simulation *sim,
                              const char *path, const char *text, sink_state *sink)
 {
-    stored_mesh fine = {0}, coarse = {0};
+    ds_mesh fine, coarse;
+    fwm_arena *arena = fwm_arena_create();
     int64_t n = 0;
     for (int k = 0; k < FEM_SPLIT_COUNT; k++) {
         sink->first[k] = n;
         n += spec->count[k];
     }
-    uint8_t *splits = fwm_malloc((size_t)n + 1, 1);
-    FWM_CHECK(splits, FWM_MEMORY, "simulate: out of memory");
+    uint8_t *splits = arena ? fwm_arena_alloc(arena, (size_t)n + 1) : NULL;
+    if (!splits) {
+        fwm_arena_destroy(arena);
+        return fwm_fail(FWM_MEMORY, "simulate: out of memory");
+    }
     for (int k = 0; k < FEM_SPLIT_COUNT; k++)
         memset(splits + sink->first[k], k, (size_t)spec->count[k]);
     const char *names[FEM_MAX_ACTIONS], *units[FEM_MAX_ACTIONS],
@@ -209,9 +172,9 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
     }
     names[spec->n_heaters] = "ambient";
     units[spec->n_heaters] = "100 K";
-    fwm_status status = store_mesh(&fine, fem_simulation_mesh(sim));
+    fwm_status status = tr_mesh_to_data(&fine, arena, fem_simulation_mesh(sim));
     if (status == FWM_OK)
-        status = store_mesh(&coarse, fem_simulation_coarse_mesh(sim));
+        status = tr_mesh_to_data(&coarse, arena, fem_simulation_coarse_mesh(sim));
     if (status == FWM_OK) {
         ds_info info = {.name = c->experiment,
                         .equation = "heat",
@@ -225,21 +188,35 @@ static fwm_status begin_file(const tr_config *c, const fem_simulate_spec *spec, 
                         .height = spec->height,
                         .width = spec->width,
                         .frames_are_bytes = true,
-                        .mesh = &fine.mesh,
-                        .coarse_mesh = &coarse.mesh};
+                        .mesh = &fine,
+                        .coarse_mesh = &coarse};
         info.fields[DS_FRAMES] =
             (ds_field_info){.points = spec->height * spec->width, .channels = 3, .names = rgb, .units = none};
         info.fields[DS_ACTIONS] =
             (ds_field_info){.points = 1, .channels = spec->n_heaters + 1, .names = names, .units = units};
-        info.fields[DS_STATE] = (ds_field_info){.points = fine.mesh.n, .channels = 1, .names = field, .units = unit};
-        info.fields[DS_S_PHY] = (ds_field_info){.points = coarse.mesh.n, .channels = 1, .names = field, .units = unit};
+        info.fields[DS_STATE] = (ds_field_info){.points = fine.n, .channels = 1, .names = field, .units = unit};
+        info.fields[DS_S_PHY] = (ds_field_info){.points = coarse.n, .channels = 1, .names = field, .units = unit};
         ds_writer_options writing = {.gzip = c->simulate.compress ? 1 : 0};
         status = ds_writer_create(&sink->writer, path, &info, &writing);
     }
-    fwm_free(splits);
-    fwm_free(fine.faces);
-    fwm_free(coarse.faces);
+    fwm_arena_destroy(arena);
     return status;
+}
+
+/* Points in place of a simulation. */
+static fwm_status write_toy(const tr_config *c, const char *path, const char *text)
+{
+    static const ds_toy toys[] = {0, DS_TOY_DISCS, DS_TOY_MOONS, DS_TOY_GAUSSIANS, DS_TOY_LINE, DS_TOY_DUFFING};
+    const ds_toy_options o = {
+        .toy = toys[c->simulate.toy],
+        .count = {c->simulate.train, c->simulate.validation, c->simulate.test, c->simulate.test_ood},
+        .dimensions = c->simulate.toy_dimensions,
+        .share = c->simulate.toy_share,
+        .seed = (uint64_t)c->seed,
+        .name = c->experiment,
+        .config = text,
+        .generator = "fwm " FWM_VERSION};
+    return ds_toy_write(&o, path);
 }
 
 fwm_status fwm_simulate_dataset(const tr_config *c, const char *path, const char *text, bool show)
@@ -247,6 +224,8 @@ fwm_status fwm_simulate_dataset(const tr_config *c, const char *path, const char
     fem_simulate_spec spec;
     fem_simulation *sim = NULL;
     sink_state sink = {0};
+    if (c->simulate.toy != TR_TOY_NONE)
+        return write_toy(c, path, text);
     FWM_TRY(fill_spec(c, &spec));
     FWM_TRY(fem_simulation_create(&sim, &spec));
     fwm_status status = begin_file(c, &spec, sim, path, text, &sink);

@@ -29,6 +29,10 @@ static void add_block(const ad_call *call, int64_t at, int64_t n)
 static fwm_status run(const ad_call *call)
 {
     int64_t n = ad_shape_count(call->out_shape), blocks = (n + BLOCK - 1) / BLOCK;
+    if (blocks == 1) { /* also a tile of a chain, which runs inside a parallel region */
+        add_block(call, 0, n);
+        return FWM_OK;
+    }
 #pragma omp parallel for schedule(static) if (n > FWM_PARALLEL_MIN)
     for (int64_t b = 0; b < blocks; b++)
         add_block(call, b * BLOCK, n - b * BLOCK < BLOCK ? n - b * BLOCK : BLOCK);
@@ -59,7 +63,7 @@ const ad_op ad_op_add_n = {
     .name = "add_n",
     .min_inputs = 1,
     .max_inputs = -1,
-    .flags = AD_IN_PLACE | AD_LINEAR,
+    .flags = AD_IN_PLACE | AD_ELEMENTWISE | AD_LINEAR,
     .shape = shape,
     .gradient = gradient,
     .onnx = "Sum",

@@ -6,14 +6,18 @@
  * conv2d_weight_grad (adjoint in w) are its three derivatives, so that every gradient of one of them is again one of
  * them.
  *
- * float32 runs in oneDNN; float64, and what oneDNN may not or cannot do, in the loops below, which give the same bits
- * for any number of threads: an output element belongs to one thread, and its sum has one order. */
+ * float32 runs in our Winograd or narrow kernels where the shape makes them the faster, otherwise in oneDNN; float64,
+ * and what oneDNN may not or cannot do, in the loops below, which give the same bits for any number of threads: an
+ * output element belongs to one thread, and its sum has one order. */
 #ifndef FWM_AUTODIFF_OPS_CONV_H
 #define FWM_AUTODIFF_OPS_CONV_H
 
 #include "model/autodiff/dnnl/conv.h"
+#include "model/autodiff/kernels/narrow.h"
+#include "model/autodiff/kernels/winograd.h"
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
+#include "model/base/arena.h"
 #include "model/base/threads.h"
 #include "model/base/variant.h"
 
@@ -154,14 +158,29 @@ static inline void conv_weight_loops(const ad_conv_geometry *s, const real *x, c
         conv_weight_row(s, x, y, w + row * s->Cout, row / cg / s->kw, row / cg % s->kw, row % cg);
 }
 
+/* ---- choice ---- */
+
+/* Which of them runs; without a state the loops do. */
+typedef struct conv_state {
+    enum { CONV_LIBRARY, CONV_WINOGRAD, CONV_NARROW } which;
+    ad_dnnl_conv *library;
+    ad_winograd winograd;
+    ad_narrow narrow;
+} conv_state;
+
 static inline fwm_status conv_run(ad_conv_kind kind, const ad_conv_geometry *s, const ad_call *call, const void *x,
                                   const void *w, const void *y)
 {
+    const conv_state *state = call->state;
     /* One of the three is the output; oneDNN's memory objects take all of them without const. */
-    if (call->state)
-        return ad_dnnl_conv_run(call->state, (float *)(uintptr_t)x, (float *)(uintptr_t)w, (float *)(uintptr_t)y,
-                                call->scratch);
-    if (kind == AD_CONV_FORWARD)
+    void *px = (void *)(uintptr_t)x, *pw = (void *)(uintptr_t)w, *py = (void *)(uintptr_t)y;
+    if (state && state->which == CONV_LIBRARY)
+        return ad_dnnl_conv_run(state->library, px, pw, py, call->scratch);
+    if (state && state->which == CONV_NARROW)
+        ad_narrow_find(call->dtype, FWM_ISA_LEVEL)(&state->narrow, px, pw, py, call->scratch);
+    else if (state)
+        ad_winograd_find(call->dtype, FWM_ISA_LEVEL)(&state->winograd, px, pw, py, call->scratch);
+    else if (kind == AD_CONV_FORWARD)
         conv_forward_loops(s, x, w, call->out);
     else if (kind == AD_CONV_BACKWARD_DATA)
         conv_data_loops(s, y, w, call->out);
@@ -218,21 +237,43 @@ static inline fwm_status conv_prepare(ad_conv_kind kind, ad_dtype dtype, const a
     *state = NULL;
     if (dtype != AD_F32)
         return FWM_OK;
-    ad_dnnl_conv *conv;
-    FWM_TRY(ad_dnnl_conv_create(&conv, kind, s, scratch_size));
-    *state = conv;
+    conv_state c = {.which = ad_winograd_pays(kind, s) ? CONV_WINOGRAD
+                             : ad_narrow_pays(kind, s) ? CONV_NARROW
+                                                       : CONV_LIBRARY};
+    if (c.which == CONV_WINOGRAD) {
+        c.winograd = ad_winograd_plan(kind, s, fwm_threads_count());
+        *scratch_size = ad_winograd_scratch(&c.winograd, sizeof(float));
+    } else if (c.which == CONV_NARROW) {
+        c.narrow = ad_narrow_plan(kind, s, fwm_threads_count());
+        *scratch_size = ad_narrow_scratch(&c.narrow, sizeof(float));
+    } else {
+        FWM_TRY(ad_dnnl_conv_create(&c.library, kind, s, scratch_size));
+        if (!c.library)
+            return FWM_OK;
+    }
+    *state = fwm_calloc(1, sizeof c);
+    if (!*state)
+        ad_dnnl_conv_destroy(&c.library);
+    FWM_CHECK(*state, FWM_MEMORY, "convolution: out of memory");
+    memcpy(*state, &c, sizeof c);
     return FWM_OK;
 }
 
 static inline void conv_release(void *state)
 {
-    ad_dnnl_conv *conv = state;
-    ad_dnnl_conv_destroy(&conv);
+    conv_state *c = state;
+    if (c)
+        ad_dnnl_conv_destroy(&c->library);
+    fwm_free(c);
 }
 
 static inline const char *conv_implementation(const void *state)
 {
-    return state ? ad_dnnl_conv_implementation(state) : "loops";
+    const conv_state *c = state;
+    return !c                          ? "loops"
+           : c->which == CONV_WINOGRAD ? ad_winograd_name(&c->winograd)
+           : c->which == CONV_NARROW   ? ad_narrow_name(&c->narrow)
+                                       : ad_dnnl_conv_implementation(c->library);
 }
 
 static inline ad_attributes conv_attributes(const ad_conv *c)

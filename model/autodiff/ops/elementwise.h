@@ -97,7 +97,7 @@ static inline ad_value ad_binary_apply(ad_graph *g, const ad_op *op, ad_value a,
         .name = #op_name,                                                                                              \
         .min_inputs = inputs,                                                                                          \
         .max_inputs = inputs,                                                                                          \
-        .flags = AD_IN_PLACE | (more_flags),                                                                           \
+        .flags = AD_IN_PLACE | AD_ELEMENTWISE | (more_flags),                                                          \
         .shape = shape_rule,                                                                                           \
         .gradient = gradient_rule,                                                                                     \
         .onnx = onnx_form,                                                                                             \
