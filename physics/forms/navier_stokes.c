@@ -20,6 +20,7 @@
 #define FEM_PARAMETERS 1
 #define FEM_AMBIENT 0
 #define FEM_LAGGED 1
+#define FEM_STRONG 1
 #define FEM_ON_VERTICES(dim, c) ((c) == (dim))
 #include "physics/form.h"
 
@@ -51,7 +52,7 @@ FEM_INLINE coefficients coefficients_of(int dim, const fem_point *p)
 FEM_INLINE void momentum(int dim, const fem_point *p, vec r[FEM_MAX_DIM])
 {
     for (int c = 0; c < dim; c++) {
-        r[c] = p->ut[c] + p->g[dim][c];
+        r[c] = p->ut[c] + p->g[dim][c] - p->source[c];
         for (int d = 0; d < dim; d++)
             r[c] += p->u[d] * p->g[c][d];
     }
@@ -98,6 +99,7 @@ FEM_INLINE void stabilisation_transposed(int dim, const fem_point *p, const fem_
         tau_bar += r[c] * t;
         b->ut[c] += r_bar;
         b->g[dim][c] += r_bar;
+        b->source[c] = -r_bar;
         for (int d = 0; d < dim; d++) {
             b->u[d] += r_bar * p->g[c][d];
             b->g[c][d] += r_bar * p->u[d];
