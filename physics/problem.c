@@ -365,6 +365,7 @@ static fwm_status make_parts(fem_problem *p)
     FWM_TRY(fem_grow_threads(p, AD_F64, 1));
     FWM_TRY(fem_matrix_work_create(p, &p->work[AD_F64].thread[0]));
     FWM_TRY(fem_loads_create(p));
+    FWM_TRY(fem_point_sources_create(p));
     FWM_TRY(fem_conditions_create(p));
     FWM_TRY(make_weights(p));
     FWM_TRY(make_patterns(p));
@@ -440,6 +441,7 @@ void fem_problem_destroy(fem_problem **problem)
     fem_symbolic_destroy(&p->symbolic);
     fem_symbolic_destroy(&p->riesz_symbolic);
     fem_conditions_destroy(p);
+    fem_point_sources_destroy(p);
     for (int k = 0; k < FEM_MAX_PARAMETERS; k++) {
         fwm_free(p->step_theta[k]);
         fwm_free(p->step_theta64[k]);

@@ -61,6 +61,13 @@ typedef struct fem_workspace {
     void *state, *state_bar; /* [batch, dof]: the step norm's own step */
 } fem_workspace;
 
+/* The arrays behind point_sources; NULL where the form does not read them. */
+typedef struct fem_points_room {
+    int32_t *start, *action, *component;
+    double *density;
+    float *density_f32;
+} fem_points_room;
+
 struct fem_problem {
     const fem_equation *equation;
     const fem_mesh *mesh;
@@ -70,6 +77,8 @@ struct fem_problem {
     const fem_form_kernels *form[2]; /* by ad_dtype */
     const fem_lane_kernels *lane[2];
     fem_loads loads[2];
+    fem_point_sources point_sources[2];
+    fem_points_room points_room;
     int32_t *load_row, *load_action;
     double *load_weight;
     float *load_weight_f32;
@@ -244,6 +253,9 @@ bool fem_on_vertices(const fem_problem *p, int component);
 
 /* ---- sources.c ---- */
 fwm_status fem_loads_create(fem_problem *p) FWM_MUST_USE;
+/* ---- point_sources.c ---- */
+fwm_status fem_point_sources_create(fem_problem *p) FWM_MUST_USE;
+void fem_point_sources_destroy(fem_problem *p);
 /* ---- custom.c ---- */
 void fem_customs_destroy(fem_problem *p);
 
