@@ -45,11 +45,13 @@ static fwm_status tabulate_cells(const fem_mesh *m, raw_tables *t)
     FEM_PETSC(PetscQuadratureGetData(p->quadrature, NULL, NULL, &points, &at, &weight));
     FWM_CHECK(points == e->points, FWM_INTERNAL, "quadrature of %s has %d points, expected %d", e->space, (int)points,
               e->points);
-    FEM_PETSC(PetscFEGetCellTabulation(p->fe, 2, &table));
+    /* With second derivatives, which the space's own tabulation does not keep. */
+    FEM_PETSC(PetscFECreateTabulation(p->fe, 1, points, at, 2, &table));
     memcpy(t->weight, weight, (size_t)points * sizeof *weight);
     memcpy(t->basis, table->T[0], (size_t)(points * e->nodes) * sizeof(double));
     memcpy(t->dbasis, table->T[1], (size_t)(points * e->nodes * m->dim) * sizeof(double));
     memcpy(t->d2basis, table->T[2], (size_t)(points * e->nodes * m->dim * m->dim) * sizeof(double));
+    FEM_PETSC(PetscTabulationDestroy(&table));
     return cell_geometry(m, t, points, at);
 }
 
