@@ -75,9 +75,8 @@ Test(config, wrong_type)
             "t.yaml:4:20: optimizer.betas: expected a list of 2 numbers from 0 to 0.999999, found a list of 1");
     refuses(MINIMAL "simulate: {sources: [[1, 0.5], [1, 0.5, 0.5]]}\n",
             "t.yaml:4:32: simulate.sources[1]: expected a row of 2 numbers, found a list of 3");
-    refuses(MINIMAL "simulate: {truth: [1]}\n",
-            "t.yaml:4:19: simulate.truth: expected a mapping from names to numbers "
-            "from 0 to 1e+09, found a list of 1");
+    refuses(MINIMAL "simulate: {truth: [1]}\n", "t.yaml:4:19: simulate.truth: expected a mapping from names to numbers "
+                                                "from 0 to 1e+09, found a list of 1");
     refuses("experiment: ~\ndata: {file: [a]}\nphysics: {parameters: {conductivity: 1}}\n",
             "t.yaml:1:13: experiment: expected a string, found \"~\"\n"
             "t.yaml:2:14: data.file: expected a string, found a list of 1");
