@@ -112,6 +112,7 @@ static fwm_status fit_parameter(tr_evaluation *e, const tr_world *w, const float
 typedef struct scene {
     tr_world *w;
     tr_rollout *rollout;
+    const float *flat;
     const tr_evaluate_options *o;
     tr_evaluation *e;
     tr_true_law truth;
@@ -121,6 +122,8 @@ typedef struct scene {
     float *states, *frames;  /* [B,H,...] of the model */
     float *other, *mass;     /* [H,n,c], [n] */
     double *residual;        /* [H-1] */
+    tr_codes *codes;
+    const double *basin; /* [N,T] of the dataset, NULL where it has none */
 } scene;
 
 static void prolong_states(const scene *s, const float *s_phy, float *out)
@@ -190,6 +193,10 @@ static fwm_status score_trajectory(scene *s, const ds_batch *batch, int64_t b, i
         FWM_TRY(add_frames(s, TR_METHOD_MODEL, index, frames, s->pixels, true_frames));
         FWM_TRY(add_frames(s, TR_METHOD_PERSISTENCE, index, true_frames, 0, true_frames));
     }
+    if (s->codes) {
+        const double *basin = s->basin ? s->basin + batch->trajectory[b] * s->w->info->steps + t0 : NULL;
+        FWM_TRY(tr_codes_add(s->codes, states, truth, actions, basin));
+    }
     if (index == 0 && s->o->example) {
         tr_example *x = &s->e->example;
         x->trajectory = batch->trajectory[b];
@@ -229,6 +236,19 @@ static fwm_status score_split(scene *s, ds_sequence *sequence)
     }
 }
 
+static fwm_status open_codes(scene *s)
+{
+    const ds_info *info = s->w->info;
+    for (int64_t k = 0; k < info->truths; k++) {
+        int64_t count = 0;
+        if (strcmp(info->truth_names[k], "basin") == 0)
+            FWM_TRY(ds_truth(s->w->ds, "basin", &count, &s->basin));
+        if (count > 0 && count != info->trajectories * info->steps)
+            s->basin = NULL; /* not one a frame: not ours */
+    }
+    return tr_codes_create(&s->codes, s->w, s->flat, s->e->trajectories, s->H);
+}
+
 static fwm_status allocate(scene *s, int64_t batch)
 {
     const wm_config *c = &s->w->model;
@@ -244,6 +264,8 @@ static fwm_status allocate(scene *s, int64_t batch)
     s->residual = fwm_malloc(H, sizeof(double));
     FWM_CHECK(s->states && s->other && s->mass && s->residual && (s->frames || !(s->o->frames || s->o->example)),
               FWM_MEMORY, "evaluation: out of memory");
+    if (s->o->codes)
+        FWM_TRY(open_codes(s));
     for (int64_t i = 0; i < s->n; i++)
         s->mass[i] = (float)tr_law_physics(s->w->law, s->w->store)->mass[i];
     s->e->truth_residual = fwm_calloc(H, sizeof(double));
@@ -280,7 +302,9 @@ static fwm_status evaluate(scene *s, const float *flat, ds_sequence **sequence)
     for (int k = 0; o->residual && tr_law_equation(s->w->law) && k < tr_law_equation(s->w->law)->n_parameters; k++)
         if (tr_law_is_learned(s->w->law, k))
             FWM_TRY(fit_parameter(s->e, s->w, flat, &s->truth, s->known, k));
-    return score_split(s, *sequence);
+    FWM_TRY(score_split(s, *sequence));
+    s->e->has_codes = s->codes != NULL;
+    return s->codes ? tr_codes_measure(s->codes, &s->e->codes) : FWM_OK;
 }
 
 fwm_status tr_evaluate(tr_evaluation **out, tr_world *world, tr_rollout *rollout, const float *flat,
@@ -292,10 +316,11 @@ fwm_status tr_evaluate(tr_evaluation **out, tr_world *world, tr_rollout *rollout
     FWM_CHECK(e, FWM_MEMORY, "evaluation: out of memory");
     e->context = options->start + 1;
     e->horizon = options->horizon;
-    scene s = {.w = world, .rollout = rollout, .o = options, .e = e};
+    scene s = {.w = world, .rollout = rollout, .flat = flat, .o = options, .e = e};
     ds_sequence *sequence = NULL;
     fwm_status status = evaluate(&s, flat, &sequence);
     ds_sequence_destroy(&sequence);
+    tr_codes_destroy(&s.codes);
     tr_true_law_destroy(&s.truth);
     fwm_free(s.states);
     fwm_free(s.frames);
@@ -376,6 +401,15 @@ fwm_status tr_evaluation_json(const tr_evaluation *e, const tr_ints *horizons, j
         (void)json_object_set_new(fits, e->fit[k].name, f);
     }
     (void)json_object_set_new(o, "parameters", fits);
+    if (e->has_codes) {
+        json_t *codes = NULL;
+        fwm_status status = tr_codes_json(&e->codes, &codes);
+        if (status != FWM_OK) {
+            json_decref(o);
+            return status;
+        }
+        (void)json_object_set_new(o, "codes", codes);
+    }
     *json = o;
     return FWM_OK;
 }

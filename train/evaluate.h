@@ -2,6 +2,7 @@
 #ifndef TRAIN_EVALUATE_H
 #define TRAIN_EVALUATE_H
 
+#include "train/codes.h"
 #include "train/metrics.h"
 #include "train/rollout.h"
 
@@ -35,6 +36,8 @@ typedef struct tr_evaluation {
     tr_example example;            /* trajectory 0 */
     tr_fit fit[TR_MAX_FITS];
     int n_fits;
+    bool has_codes;
+    tr_codes_report codes; /* predicted and true codes of all steps */
 } tr_evaluation;
 
 typedef struct tr_evaluate_options {
@@ -42,6 +45,7 @@ typedef struct tr_evaluate_options {
     int64_t start, horizon, samples, trajectories; /* trajectories 0: all */
     uint64_t seed;
     bool from_frame, frames, residual, example; /* what to compute; residual: with it the fitted parameters */
+    bool codes;                                 /* distributions of codes, and the boundary detector */
 } tr_evaluate_options;
 
 /* Evaluates flat weights bound to `rollout`. */

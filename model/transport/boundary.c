@@ -27,6 +27,8 @@ struct ot_boundary {
     uint64_t run;
     double *delta; /* of the call */
     int64_t *j1, *j2;
+    void *place;
+    int64_t *own; /* [M] */
 };
 
 static void place(ot_boundary *b, ot_cursor *c)
@@ -35,6 +37,7 @@ static void place(ot_boundary *b, ot_cursor *c)
     b->group = ot_cursor_take(c, b->N, 1, sizeof(int64_t));
     b->invisible = ot_cursor_take(c, b->K, b->K, 1);
     b->table = ot_cursor_take(c, b->buckets, 1, sizeof(entry));
+    b->own = ot_cursor_take(c, b->M, 1, sizeof(int64_t));
 }
 
 fwm_status ot_boundary_create(ot_boundary **out, ad_dtype dtype, int64_t N, int64_t d, int64_t K, int64_t M)
@@ -139,6 +142,63 @@ fwm_status ot_boundary_distance(ot_boundary *b, double *delta, int64_t *j1, int6
                   (long long)(i % d), (long long)(i / d), ot_number(dtype, x, i));
     b->delta = delta, b->j1 = j1, b->j2 = j2;
     ot_sites_each_cell(b->sites, M, x, nearest_bisector, b);
+    return FWM_OK;
+}
+
+/* One move of a state to the zero of its piece of f: sites a and b lead on the two sides. */
+static void move_to_zero(void *self, int64_t row, double *cost)
+{
+    const ot_boundary *b = self;
+    const unsigned char *hidden = b->invisible + b->group[b->j1[row]] * b->groups;
+    int64_t N = ot_sites_count(b->sites), d = ot_sites_dimension(b->sites), at[2] = {-1, -1};
+    ad_dtype dtype = ot_sites_dtype(b->sites);
+    double best[2] = {-INFINITY, -INFINITY}, square = 0;
+    if (isinf(b->delta[row])) /* nothing is invisible, or it has arrived */
+        return;
+    for (int64_t j = 0; j < N; j++) {
+        int side = hidden[b->group[j]] != 0;
+        if (b->g[j] - cost[j] > best[side]) {
+            best[side] = b->g[j] - cost[j];
+            at[side] = j;
+        }
+    }
+    for (int64_t k = 0; k < d; k++) {
+        double e = ot_sites_coordinate(b->sites, at[0], k) - ot_sites_coordinate(b->sites, at[1], k);
+        square += e * e;
+    }
+    double f = best[0] - best[1];
+    if (square == 0 || fabs(f) <= 1e-6 * square)
+        return;
+    for (int64_t k = 0; k < d; k++) {
+        double e = ot_sites_coordinate(b->sites, at[0], k) - ot_sites_coordinate(b->sites, at[1], k);
+        ot_number_put(dtype, b->place, row * d + k, ot_number(dtype, b->place, row * d + k) - f / square * e);
+    }
+}
+
+fwm_status ot_boundary_refine(ot_boundary *b, double *distance, void *place, int64_t M, const void *x,
+                              const double *delta, const int64_t *j1)
+{
+    enum { PIECES = 16 };
+    FWM_CHECK(M >= 0 && M <= b->M && b->groups > 0, FWM_INVALID,
+              "boundary: made for %lld states, with sites set before, found %lld", (long long)b->M, (long long)M);
+    int64_t d = ot_sites_dimension(b->sites);
+    ad_dtype dtype = ot_sites_dtype(b->sites);
+    memcpy(place, x, (size_t)(M * d) * ad_dtype_size(dtype));
+    memcpy(distance, delta, (size_t)M * sizeof *delta);
+    b->delta = distance, b->place = place;
+    memcpy(b->own, j1, (size_t)M * sizeof *j1);
+    b->j1 = b->own;
+    for (int piece = 0; piece < PIECES; piece++)
+        ot_sites_each(b->sites, M, place, move_to_zero, b);
+    for (int64_t i = 0; i < M; i++) {
+        double square = 0;
+        for (int64_t k = 0; k < d; k++) {
+            double e = ot_number(dtype, place, i * d + k) - ot_number(dtype, x, i * d + k);
+            square += e * e;
+        }
+        if (isfinite(distance[i]))
+            distance[i] = sqrt(square);
+    }
     return FWM_OK;
 }
 

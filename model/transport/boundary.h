@@ -34,6 +34,15 @@ fwm_status ot_boundary_set(ot_boundary *b, int64_t N, const void *S, const doubl
 fwm_status ot_boundary_distance(ot_boundary *b, double *delta, int64_t *j1, int64_t *j2, int64_t M,
                                 const void *x) FWM_MUST_USE;
 
+/* How far states x [M,d] are from where the map jumps, to distance [M]: from delta's lower bound to the boundary
+ * itself. With f = max over sites that the state's own cell sees, minus max over those invisible from it, of s_j,
+ * piecewise linear and 0 on the boundary, x moves along the gradient y_a - y_b to the zero of the present piece until f
+ * is 0 (at most 16 pieces); the distance is that of the end from the start. Infinite where nothing is invisible. delta,
+ * j1, j2 are of ot_boundary_distance on the same states; place [M,d] of the type gets the end points (not the
+ * states' own array). M N d a piece. */
+fwm_status ot_boundary_refine(ot_boundary *b, double *distance, void *place, int64_t M, const void *x,
+                              const double *delta, const int64_t *j1) FWM_MUST_USE;
+
 /* score [M] = exp(-delta^2 / (2 ell^2)), ell > 0; may alias delta. */
 void ot_boundary_score(double *score, const double *delta, double ell, int64_t M);
 

@@ -59,12 +59,15 @@ def main():
     parser.add_argument("--fwm", default="build/fwm")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default=",".join(TOYS))
+    parser.add_argument("--variants", default="", help="only these, and base")
     parser.add_argument("--out", default="checkpoints/toys")
     options = parser.parse_args()
     os.makedirs(options.out, exist_ok=True)
     verdicts = []
     for toy in options.only.split(","):
         variants, limit, gate_limit = TOYS[toy]
+        chosen = options.variants.split(",") if options.variants else variants
+        variants = [v for v in variants if v == "base" or v in chosen]
         table = {v: [run(options.fwm, options.out, toy, v, s) for s in range(options.seeds)] for v in variants}
         base = table["base"]
         for variant in variants:
@@ -82,7 +85,7 @@ def main():
             if variant == "gate" and gate_limit:
                 worst = max(r["mixing"] for r in rows)
                 verdicts.append(f"{'met ' if worst <= gate_limit else 'MISS'} {toy}: gate's mixing at most {worst:.4f} ({gate_limit})")
-        if toy == "line":
+        if toy == "line" and "hard_is" in table:
             edge = max(r["edge"] / r["fit"] for r in table["hard_is"])
             change = abs(statistics.mean(r["joint_w2"] for r in table["hard_is"]) - statistics.mean(r["joint_w2"] for r in base))
             noise = max(statistics.stdev(r["joint_w2"] for r in rows) for rows in table.values()) if options.seeds > 1 else 0

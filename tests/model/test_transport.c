@@ -8,6 +8,7 @@
 #include "model/base/log.h"
 #include "model/base/random.h"
 #include "model/base/threads.h"
+#include "model/transport/exact.h"
 #include "model/transport/sinkhorn.h"
 
 #include <criterion/criterion.h>
@@ -447,6 +448,50 @@ Test(transport, bad_options_are_named)
     ot_sinkhorn_options o = {.blur = 1};
     cr_expect(ot_sinkhorn_create(&k, AD_F32, INT64_C(1) << 40, INT64_C(1) << 40, 2, &o) == FWM_OVERFLOW);
     cr_expect(ot_sinkhorn_create(&k, AD_F32, 0, 1, 2, &o) == FWM_INVALID);
+}
+
+/* Clouds far apart, in one dimension and in many, blurs down to a thousandth of the diameter, weights of zero: values
+ * that are known, no overflow. */
+Test(transport, extremes_keep_their_values)
+{
+    enum { FEW = 24, WIDE = 512 };
+    static double x[FEW * WIDE], y[FEW * WIDE], dx[FEW * WIDE], dy[FEW * WIDE];
+    ot_sinkhorn_result r;
+    static const int sizes[] = {1, 2, WIDE};
+    for (int s = 0; s < 3; s++) {
+        int d = sizes[s];
+        for (int i = 0; i < FEW * d; i++) {
+            x[i] = fwm_random_normal((fwm_key){61, 1}, 0, (uint32_t)i);
+            y[i] = x[i] + (i % d == 0 ? 1e6 : 0); /* moved by 1e6 along one axis: S is that of a move */
+        }
+        ot_sinkhorn *k;
+        ot_sinkhorn_options o = {.blur = 1e3, .extra = 200};
+        REQUIRE(ot_sinkhorn_create(&k, AD_F64, FEW, FEW, d, &o));
+        REQUIRE(ot_sinkhorn_run(k, &r, dx, dy, NULL, NULL, x, y, NULL, NULL));
+        near("a move by 1e6", r.value, 5e11, 5e11 * 1e-9);
+        near("its gradient", dx[0], -1e6 / FEW, 1e-3);
+        ot_sinkhorn_destroy(&k);
+        for (int dtype = 0; dtype < 2; dtype++) { /* blur of a thousandth of the diameter */
+            static float fx[FEW * WIDE], fy[FEW * WIDE], fdx[FEW * WIDE];
+            double square = 0;
+            for (int i = 0; i < FEW * d; i++) {
+                y[i] = x[i] + 0.5 * fwm_random_normal((fwm_key){61, 2}, 0, (uint32_t)i);
+                fx[i] = (float)x[i], fy[i] = (float)y[i];
+                square += pow(x[i], 2) / FEW;
+            }
+            ot_sinkhorn_options small = {.blur = 1e-3 * 2 * sqrt(square), .scaling = 0.8, .extra = 100};
+            REQUIRE(ot_sinkhorn_create(&k, dtype ? AD_F64 : AD_F32, FEW, FEW, d, &small));
+            REQUIRE(ot_sinkhorn_run(k, &r, dtype ? (void *)dx : fdx, NULL, NULL, NULL, dtype ? (void *)x : fx,
+                                    dtype ? (void *)y : fy, NULL, NULL));
+            cr_expect(isfinite(r.value) && r.value > 0, "d %d: %g", d, r.value);
+            for (int i = 0; i < FEW * d; i++)
+                cr_expect(isfinite(dtype ? dx[i] : (double)fdx[i]));
+            ot_exact_result exact;
+            REQUIRE(ot_exact_clouds(&exact, AD_F64, FEW, FEW, d, x, y, NULL, NULL));
+            near("near the exact cost", r.value, exact.cost, 0.03 * exact.cost);
+            ot_sinkhorn_destroy(&k);
+        }
+    }
 }
 
 /* ---- the graph value ---- */

@@ -26,12 +26,14 @@ const fwm_command fwm_command_eval = {
     .name = "eval",
     .summary = "measure a checkpoint: metrics for each horizon beside persistence and the cheap simulation",
     .arguments = "CKPT",
-    .doc = "Rolls the model out open loop over a split and prints VRMSE, PSNR and the physics residual under the true "
-           "operator at each "
-           "horizon, with the same figures for persistence and for the cheap simulation alone, and fitted parameters "
-           "beside the true ones. "
-           "Writes metrics.json (metrics_<split>.json for another split than eval.split), and report.html with curves "
-           "and image strips.",
+    .doc =
+        "Rolls the model out open loop over a split and prints VRMSE, PSNR and the physics residual under the true "
+        "operator at each "
+        "horizon, with the same figures for persistence and for the cheap simulation alone, and fitted parameters "
+        "beside the true ones; how the codes of predicted states are distributed (W2, mode mixing, coverage), and how "
+        "well boundary states are found where the simulator knows basins. "
+        "Writes metrics.json (metrics_<split>.json for another split than eval.split), and report.html with curves "
+        "and image strips.",
     .options = options,
     .min_arguments = 1,
     .max_arguments = 1,
@@ -51,7 +53,7 @@ static fwm_status evaluate_options(fwm_call *call, const tr_trained *t, tr_evalu
     o->start = c->data.context - 1;
     o->seed = (uint64_t)c->seed;
     o->from_frame = c->eval.start == TR_START_FRAME;
-    o->frames = o->residual = true;
+    o->frames = o->residual = o->codes = true;
     o->example = !fwm_call_has(call, "no-report");
     return FWM_OK;
 }
@@ -95,6 +97,14 @@ static void print_table(const tr_evaluation *e, const tr_ints *horizons, const c
     (void)printf("\n");
     for (int m = 0; m < TR_METHOD_COUNT; m++)
         print_row(e, tr_method_name(m), at, n, m);
+    const tr_codes_report *c = &e->codes;
+    (void)printf(
+        "  codes: W2 %.4f, sliced %.4f (of their deviation); off the truth %.4f, coverage %.4f; mode mixing %.4f "
+        "between %lld %s\n",
+        c->w2, c->sliced, c->off, c->coverage, c->mixing, (long long)c->components, c->basins ? "basins" : "sheets");
+    if (isfinite(c->boundary_auc))
+        (void)printf("  boundary states: AUC %.3f (%lld of %lld)\n", c->boundary_auc, (long long)c->boundary_states,
+                     (long long)c->judged);
     for (int k = 0; k < e->n_fits; k++) {
         (void)printf("  %-20s fitted %9.4f", e->fit[k].name, e->fit[k].fitted);
         if (isfinite(e->fit[k].truth))
