@@ -1,4 +1,4 @@
-# fwm: make run | make test | make bench | make lint | make format | make install | make clean
+# fwm: make run | make test | make bench | make bench-reference | make lint | make format | make install | make clean
 # SAN=1 builds with AddressSanitizer and UndefinedBehaviorSanitizer into build-san/.
 
 SHELL := /bin/bash
@@ -13,6 +13,8 @@ PACKAGES := gcc make pkg-config libc6-dev libgomp1 libdnnl-dev libopenblas-openm
             libpetsc-real-dev libyaml-dev libjansson-dev libxxhash-dev librandom123-dev libpng-dev zlib1g-dev libdeflate-dev
 TEST_PACKAGES := libcriterion-dev python3 python3-venv openmpi-bin
 INTEROP_WHEELS := numpy==1.26.4 h5py==3.11.0 safetensors==0.4.5 scipy==1.11.4 POT==0.9.4 meshio==5.3.5
+# Interpreters whose PyTorch and JAX are measured beside fwm, where they have them; never needed to build or to test.
+BENCH_PYTHON ?= /usr/bin/python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # One query of dpkg's database: a no-op costs milliseconds.
@@ -25,6 +27,8 @@ OPT := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize
 else
 BUILD := build
 OPT := -O3 -g1
+# Pointwise functions are vectors already: -O3 only unrolls them further, at three times the time to compile.
+OPT_forms := -O2
 endif
 PREFIX ?= /usr/local
 VERSION := 0.1.0
@@ -73,7 +77,7 @@ LIST_DIR_exports := tools/export
 LIST_DIR_commands := tools/commands
 LIST_DIR_benchmarks := tools/bench/cases
 
-.PHONY: all run test bench lint format install clean deps deps-test build unit interop check FORCE
+.PHONY: all run test bench bench-reference lint format install clean deps deps-test build unit interop check FORCE
 all: build
 
 # ---- the two commands -------------------------------------------------------------------------------------------------
@@ -103,8 +107,14 @@ $(BUILD)/venv/ready: Makefile
 bench: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) build
 	@$(BUILD)/fwm bench $(BENCH)
-	@for peer in reference peers; do /usr/bin/python3 -c 'import torch' 2>/dev/null \
-	  && /usr/bin/python3 tests/bench/$$peer.py --fwm $(BUILD)/fwm || echo "tests/bench/$$peer.py: PyTorch is not installed, no comparison"; done
+	@for python in $(BENCH_PYTHON); do $$python -c 'import torch' 2>/dev/null && $$python tests/bench/peers.py --fwm $(BUILD)/fwm \
+	  || echo "tests/bench/peers.py: no PyTorch for $$python, no comparison"; done
+	@$(MAKE) --no-print-directory bench-reference
+
+# S and M against the best of PyTorch and JAX, of whatever interpreters BENCH_PYTHON names.
+bench-reference: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) build $(BUILD)/tests/bench/program_reference
+	@FWM_BUILD=$(BUILD) /usr/bin/python3 tests/bench/reference.py $(addprefix --python ,$(BENCH_PYTHON)) $(REFERENCE)
 
 # ---- packages -----------------------------------------------------------------------------------------------------------
 deps:
@@ -134,7 +144,7 @@ $(BUILD)/o/%.o: %.c $(BUILD)/flags | $(LISTS)
 define variant_rule
 $(BUILD)/o/%.$(1).o: %.c $(BUILD)/flags | $(LISTS)
 	@mkdir -p $$(@D)
-	@$(CC) $(CPPFLAGS) -I$(BUILD)/gen $(CFLAGS) $(FLAGS_$(firstword $(subst _, ,$(1)))) $(FLAGS_$(lastword $(subst _, ,$(1)))) $(FLAGS_$(1)) -DFWM_VARIANT=$(1) -MMD -MP -c $$< -o $$@
+	@$(CC) $(CPPFLAGS) -I$(BUILD)/gen $(CFLAGS) $(FLAGS_$(firstword $(subst _, ,$(1)))) $(FLAGS_$(lastword $(subst _, ,$(1)))) $(FLAGS_$(1)) $$(if $$(filter physics/forms/%,$$<),$$(OPT_forms)) -DFWM_VARIANT=$(1) -MMD -MP -c $$< -o $$@
 endef
 $(foreach v,$(VARIANTS),$(eval $(call variant_rule,$(v))))
 

@@ -2,6 +2,8 @@
 
 #include "data/layout.h"
 #include "data/mesh_io.h"
+#include "data/stats_file.h"
+#include "data/trial.h"
 #include "model/base/checked.h"
 
 #include <stdarg.h>
@@ -20,6 +22,9 @@ static const ds_layout *const layouts[] = {
 };
 
 enum { LAYOUTS = sizeof layouts / sizeof *layouts, CHANNELS_MAX = 65536, LIST_BYTES = 256, STRETCH_VALUES = 1 << 22 };
+
+/* Values that are read in about a tenth of a second: the statistics of fewer are not kept. */
+static const double WORTH_KEEPING = 3e7;
 
 const char *ds_field_name(ds_field field)
 {
@@ -200,6 +205,13 @@ static fwm_status check_info(ds_dataset *ds)
     return FWM_OK;
 }
 
+static void close_locked(ds_dataset *ds)
+{
+    if (ds->layout)
+        ds->layout->close(ds);
+    ds_h5_close(&ds->file);
+}
+
 static fwm_status open_locked(ds_dataset *ds, const char *layout)
 {
     struct stat st;
@@ -212,6 +224,33 @@ static fwm_status open_locked(ds_dataset *ds, const char *layout)
     return check_info(ds);
 }
 
+/* What ds_open_with is about to do. */
+typedef struct attempt {
+    const char *path, *layout;
+    const ds_options *options;
+} attempt;
+
+static fwm_status begin(ds_dataset *ds, const attempt *a)
+{
+    if (a->options)
+        ds->options = *a->options;
+    ds->path = fwm_strdup(a->path);
+    ds->arena = fwm_arena_create();
+    FWM_CHECK(ds->path && ds->arena, FWM_MEMORY, "%s: out of memory", a->path);
+    return FWM_OK;
+}
+
+/* Opens and closes in a child that dies afterwards: what its memory holds does not matter. */
+static void open_and_close(void *context)
+{
+    const attempt *a = context;
+    ds_dataset *ds = fwm_calloc(1, sizeof *ds);
+    if (ds && begin(ds, a) == FWM_OK) {
+        (void)open_locked(ds, a->layout); /* its error comes again in the parent */
+        close_locked(ds);
+    }
+}
+
 fwm_status ds_open(ds_dataset **out, const char *path, const char *layout)
 {
     return ds_open_with(out, path, layout, NULL);
@@ -222,16 +261,14 @@ fwm_status ds_open_with(ds_dataset **out, const char *path, const char *layout, 
     *out = NULL;
     ds_dataset *ds = fwm_calloc(1, sizeof *ds);
     FWM_CHECK(ds, FWM_MEMORY, "%s: out of memory", path);
-    if (options)
-        ds->options = *options;
-    ds->path = fwm_strdup(path);
-    ds->arena = fwm_arena_create();
-    fwm_status status = FWM_OK;
-    if (!ds->path || !ds->arena) {
-        status = fwm_fail(FWM_MEMORY, "%s: out of memory", path);
-    } else {
+    attempt a = {path, layout, options};
+    fwm_status status = begin(ds, &a);
+    if (status == FWM_OK) {
         ds_h5_lock();
-        status = open_locked(ds, layout);
+        if (ds_trial_needed(path))
+            status = ds_trial(path, open_and_close, &a);
+        if (status == FWM_OK)
+            status = open_locked(ds, layout);
         ds_h5_unlock();
     }
     if (status != FWM_OK) {
@@ -248,9 +285,7 @@ void ds_close(ds_dataset **out)
     if (!ds)
         return;
     ds_h5_lock();
-    if (ds->layout)
-        ds->layout->close(ds);
-    ds_h5_close(&ds->file);
+    close_locked(ds);
     ds_h5_unlock();
     fwm_arena_destroy(ds->arena);
     fwm_free(ds->path);
@@ -368,8 +403,21 @@ static fwm_status stream_field(ds_dataset *ds, ds_field f, ds_moments *value, ds
     return status;
 }
 
+/* Values that a pass over what lacks statistics reads. */
+static double values_to_read(const ds_info *info)
+{
+    double values = 0;
+    for (ds_field f = 0; f < DS_FIELDS; f++)
+        for (int64_t i = 0; info->fields[f].points > 0 && !info->fields[f].stats.mean && i < info->trajectories; i++)
+            values += (double)info->lengths[i] * (double)(info->fields[f].points * info->fields[f].channels);
+    return values;
+}
+
 fwm_status ds_ensure_stats(ds_dataset *ds)
 {
+    const bool large = values_to_read(&ds->info) > WORTH_KEEPING;
+    if (large && ds_stats_file_read(ds))
+        return FWM_OK;
     for (ds_field f = 0; f < DS_FIELDS; f++) {
         ds_field_info *field = &ds->info.fields[f];
         if (field->points == 0 || field->stats.mean)
@@ -382,5 +430,7 @@ fwm_status ds_ensure_stats(ds_dataset *ds)
         fwm_free(moments);
         FWM_TRY(status);
     }
+    if (large)
+        ds_stats_file_write(ds);
     return FWM_OK;
 }

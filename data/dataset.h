@@ -37,10 +37,12 @@ const char *ds_split_name(ds_split split);
 fwm_status ds_split_parse(const char *name, ds_split *out) FWM_MUST_USE;
 
 typedef struct ds_field_info {
-    int64_t points, channels; /* both 0 where the dataset lacks the field */
-    const char *const *names; /* channels of them, never NULL entries where channels > 0 */
-    const char *const *units; /* "" where not known */
-    ds_stats stats;           /* training split; NULL pointers until known: see ds_ensure_stats */
+    int64_t points, channels;     /* both 0 where the dataset lacks the field */
+    const char *const *names;     /* channels of them, never NULL entries where channels > 0 */
+    const char *const *units;     /* "" where not known */
+    ds_stats stats;               /* training split; NULL pointers until known: see ds_ensure_stats */
+    const struct ds_array *array; /* where it is stored (one of several), for ds_inspect; NULL where it is not told */
+    int time_axis;                /* of that array; -1: it holds for all steps */
 } ds_field_info;
 
 typedef struct ds_info {
@@ -108,7 +110,8 @@ fwm_status ds_read(ds_dataset *ds, int64_t trajectory, int64_t start, int64_t le
 fwm_status ds_truth(ds_dataset *ds, const char *name, int64_t *count, const double **values) FWM_MUST_USE;
 
 /* Fills the statistics of all fields where the file had none, by streaming over the training split once (over all
- * trajectories when none is marked for training). Not to be called while another thread uses the dataset. */
+ * trajectories when none is marked for training); of large datasets they are kept beside it (stats_file.h). Not to be
+ * called while another thread uses the dataset. */
 fwm_status ds_ensure_stats(ds_dataset *ds) FWM_MUST_USE;
 
 /* How many trajectories a split has; their indices, ascending, into list[] (room for N) unless it is NULL. */

@@ -10,7 +10,11 @@
 
 fwm_status ds_h5_put_group(const ds_h5_sink *sink, const char *group)
 {
-    hid_t id = H5Gcreate2(sink->id, group, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t create = H5Pcreate(H5P_GROUP_CREATE);
+    const bool ok = create >= 0 && H5Pset_obj_track_times(create, false) >= 0;
+    hid_t id = ok ? H5Gcreate2(sink->id, group, H5P_DEFAULT, create, H5P_DEFAULT) : -1;
+    if (create >= 0)
+        H5Pclose(create);
     FWM_CHECK(id >= 0, FWM_IO, "%s: %s: cannot be created, HDF5 says: %s", sink->path, group, ds_h5_reason());
     H5Gclose(id);
     return FWM_OK;
@@ -76,7 +80,8 @@ fwm_status ds_h5_create_array(const ds_h5_sink *sink, const char *name, hid_t st
         empty |= dims[i] == 0;
     }
     hid_t space = H5Screate_simple(rank, extent, NULL), create = H5Pcreate(H5P_DATASET_CREATE);
-    bool ok = space >= 0 && create >= 0;
+    /* No times in the file: the same content is the same bytes. */
+    bool ok = space >= 0 && create >= 0 && H5Pset_obj_track_times(create, false) >= 0;
     /* Extents of 0 have no chunks. The fill time stays at its default: with H5D_FILL_TIME_NEVER, HDF5 1.10.8 forgets
      * a dataset's only chunk when that is larger than the chunk cache. */
     if (ok && chunk && !empty)

@@ -1,5 +1,6 @@
 #include "data/inspect.h"
 
+#include "data/advice.h"
 #include "model/base/arena.h"
 
 #include <math.h>
@@ -180,6 +181,16 @@ static json_t *describe_grid(const ds_grid *grid)
     return json_pack("{s:o, s:o}", "axes", axes, "conditions", conditions);
 }
 
+/* How each field is stored, and what would make it faster to read. */
+static json_t *describe_storage(const ds_info *info)
+{
+    json_t *storage = json_object();
+    for (ds_field f = 0; f < DS_FIELDS; f++)
+        if (info->fields[f].points > 0)
+            (void)json_object_set_new(storage, ds_field_name(f), ds_storage_advice(&info->fields[f]));
+    return storage;
+}
+
 static json_t *describe(const ds_info *info, json_t *ranges, int64_t bad)
 {
     json_t *frames = info->fields[DS_FRAMES].points == 0
@@ -187,10 +198,11 @@ static json_t *describe(const ds_info *info, json_t *ranges, int64_t bad)
                          : json_pack("[I, I, I]", (json_int_t)info->height, (json_int_t)info->width,
                                      (json_int_t)info->fields[DS_FRAMES].channels);
     json_t *out = json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:O, s:o, s:o, s:o, s:o, s:b, s:n}",
-        "kind", "dataset", "layout", info->layout, "name", text(info->name), "equation", text(info->equation),
-        "generator", text(info->generator), "trajectories", (json_int_t)info->trajectories, "steps",
-        (json_int_t)info->steps, "frames", frames, "fields",
+        "{s:o, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:O, s:o, s:o, s:o, s:o, s:b, "
+        "s:n}",
+        "storage", describe_storage(info), "kind", "dataset", "layout", info->layout, "name", text(info->name),
+        "equation", text(info->equation), "generator", text(info->generator), "trajectories",
+        (json_int_t)info->trajectories, "steps", (json_int_t)info->steps, "frames", frames, "fields",
         describe_names(info->fields[DS_STATE].channels, info->fields[DS_STATE].names), "actions",
         (json_int_t)info->fields[DS_ACTIONS].channels, "dt", number(info->dt), "seed", (json_int_t)info->seed, "nan",
         (json_int_t)bad, "splits", describe_splits(info), "ranges", ranges, "mesh", describe_mesh(info->mesh),

@@ -62,6 +62,12 @@ void ds_source_close(ds_source *s)
         ds_array_close(&s->array);
 }
 
+void ds_source_show(const ds_source *s, ds_field_info *field)
+{
+    field->array = &s->array;
+    field->time_axis = s->time;
+}
+
 /* ---- reading --------------------------------------------------------------------------------------------------- */
 
 /* What a read takes of the array: at, count; and how its order maps to the field's. */

@@ -9,6 +9,7 @@
 #define FWM_DATA_SOURCE_H
 
 #include "data/array.h"
+#include "data/dataset.h"
 #include "data/grid.h"
 
 typedef struct ds_source {
@@ -33,6 +34,8 @@ ds_source ds_source_make(const ds_h5 *file, const char *name);
  * (0: any) steps and the grid's extents. Lock held. Errors: FWM_DATA, FWM_MEMORY. */
 fwm_status ds_source_open(ds_source *source, int64_t samples, int64_t steps, const ds_grid *grid) FWM_MUST_USE;
 void ds_source_close(ds_source *source);
+/* Tells ds_inspect where a field is stored. */
+void ds_source_show(const ds_source *source, ds_field_info *field);
 
 /* Steps [start, start+length) of one trajectory into channels [channel, channel+channels) of out [length, points,
  * width]; as bytes only where `bytes`. Lock not held. */

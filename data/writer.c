@@ -185,16 +185,20 @@ static fwm_status create_field(ds_writer *w, ds_field f, const ds_info *info, co
 
 static fwm_status create_file(ds_writer *w, const ds_info *info, const ds_writer_options *options)
 {
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), create = H5Pcreate(H5P_FILE_CREATE);
     /* From 1.10 on, metadata carries checksums: a damaged file is noticed rather than misread. */
     bool ok = access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0;
-    w->sink.id = ok ? H5Fcreate(w->temporary, H5F_ACC_TRUNC, H5P_DEFAULT, access) : -1;
+    /* No times in the file: the same content is the same bytes. */
+    ok = ok && create >= 0 && H5Pset_obj_track_times(create, false) >= 0;
+    w->sink.id = ok ? H5Fcreate(w->temporary, H5F_ACC_TRUNC, create, access) : -1;
     fwm_status status = FWM_OK;
     if (w->sink.id < 0)
         status = fwm_fail(FWM_IO, "%s: cannot be created, HDF5 says: %s (%s)", w->temporary, ds_h5_reason(),
                           strerror(errno));
     if (access >= 0)
         H5Pclose(access);
+    if (create >= 0)
+        H5Pclose(create);
     FWM_TRY(status);
     FWM_TRY(write_header(w, info));
     for (ds_field f = 0; f < DS_FIELDS; f++)

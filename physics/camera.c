@@ -40,10 +40,11 @@ static void colour(double u, fem_range shown, double rgb[CHANNELS])
 void fem_camera_shoot(const fem_simulation *s, const float *field, const float *noise, uint8_t *frame)
 {
     const fem_csr *m = s->render;
+    const int64_t fields = s->components;
     for (int64_t p = 0; p < m->rows; p++) {
         double u = 0, rgb[CHANNELS];
         for (int64_t e = m->row_start[p]; e < m->row_start[p + 1]; e++)
-            u += m->weight[e] * (double)field[m->column[e]];
+            u += m->weight[e] * (double)field[m->column[e] * fields];
         colour(u, s->spec.shown, rgb);
         for (int c = 0; c < CHANNELS; c++) {
             double v =

@@ -209,7 +209,7 @@ FEM_INLINE void clear_flux(fem_flux *f, fem_sizes z)
 FEM_INLINE void clear_bars(fem_point_bars *b, fem_sizes z)
 {
     for (int c = 0; c < FEM_COMPONENTS(z.dim); c++)
-        b->u[c] = b->ut[c] = b->u0[c] = vec_zero();
+        b->u[c] = b->ut[c] = b->u0[c] = b->lap[c] = b->source[c] = vec_zero();
     clear_gradients(b->g, z);
     clear_gradients(b->g0, z);
     for (int k = 0; k < FEM_AMBIENT; k++)
@@ -256,6 +256,8 @@ FEM_INLINE void point_fields(fem_point *p, const fem_cell_state *e, const real *
     }
 }
 
+#include "physics/strong.h"
+
 FEM_INLINE void cell_point(fem_point *p, const fem_sweep *s, int64_t cell, int q, fem_sizes z, const fem_cell_state *e,
                            const real *geometry)
 {
@@ -264,6 +266,8 @@ FEM_INLINE void cell_point(fem_point *p, const fem_sweep *s, int64_t cell, int q
                  !z.flat || q == 0, z);
     for (int d = 0; d < z.dim; d++)
         p->x[d] = ((const real *)t->point)[(cell * z.points + q) * z.dim + d];
+    if (FEM_STRONG)
+        strong_point(p, s, cell, q, z, e->u, geometry);
 }
 
 FEM_INLINE void sweep_residual(const fem_sweep *s, fem_qf qf, fem_sizes z)
@@ -345,6 +349,8 @@ FEM_INLINE void cell_vjp(const fem_sweep *s, fem_qb qb, fem_sizes z, int64_t cel
         qb(z.dim, &p, &test, &b);
         real weight = ((const real *)t->weight)[q] * geometry[z.dim * z.dim];
         pull_values(bar, &b, weight, phi, a_bar, theta_bar, z);
+        if (FEM_STRONG)
+            strong_point_add(bar->u, &b, s, cell, q, weight, geometry, z);
         if (z.flat) {
             sum_gradients(total, b.g, weight, z);
             if (FEM_LAGGED)

@@ -65,6 +65,7 @@ typedef struct fem_equation {
     fem_parameter parameter[FEM_MAX_PARAMETERS];
     int n_ambient; /* trailing actions that the pointwise functions read; those before them are powers of sources */
     const char *ambient[4], *ambient_unit[4];
+    const char *source; /* what a source is called: "heater"; NULL: "source" */
     /* True where R is affine in (u1,u0) for these scalar parameter values (one value a parameter; per-cell ones: the
      * first). */
     bool (*is_linear)(const double *theta);
@@ -77,7 +78,15 @@ typedef struct fem_equation {
     void (*riesz)(int dim, const double *theta, double dt, double *mass, double *stiffness);
     /* The uniform state where the shared factor of nonlinear steps is taken; NULL: zero. */
     void (*rest)(int dim, const double *theta, double *u);
+    /* How suddenly states [n,c] change between u0 and u1, dt apart [1/time]: the criterion of key states. NULL: the
+     * equation has none. */
+    double (*event_rate)(const fem_mesh *mesh, const float *u1, const float *u0, double dt);
+    const char *event_about;
+    /* The stable state that u [n,c] would relax to without control, where u tells: from 0, or FEM_BASIN_OPEN. NULL: the
+     * equation has none. */
+    int (*basin)(const fem_mesh *mesh, const double *u);
 } fem_equation;
+enum { FEM_BASIN_OPEN = -1 };
 
 /* c: components of all fields in dim dimensions. */
 int fem_equation_components(const fem_equation *equation, int dim);
@@ -150,7 +159,9 @@ typedef struct fem_problem_spec {
     const fem_condition *condition;       /* copied */
     double reference[FEM_MAX_PARAMETERS]; /* overrides fem_parameter.reference where > 0 */
     fem_norm norm;
-    double scale;     /* s: typical deviation of u, in the loss [unit of u]; 0 means 1 */
+    double field_weight[FEM_MAX_FIELDS]; /* of each field in the loss; 0 means 1, negative leaves it out */
+    double field_scale[FEM_MAX_FIELDS];  /* s of each field [its unit]; 0 means `scale` */
+    double scale;                        /* s: typical deviation of u, in the loss [unit of u]; 0 means 1 */
     double tolerance; /* of the solver's last update, relative to max(1,|u|); 0: 1e-11 (f64), 2e-6 (f32) */
 } fem_problem_spec;
 
@@ -199,14 +210,22 @@ fwm_status fem_step_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, co
 double fem_problem_adjoint_error(const fem_problem *p, ad_dtype dtype);
 
 /* value [B]: how far (u0,u1) is from the law [-].
- *   dual:   dt R^T P^-1 R / (|Omega| s^2), P the Jacobian at u = 0 with reference parameters, factorised once;
+ *   dual:   dt R^T P^-1 R / (|Omega| s^2), P the equation's definite operator with reference parameters (its `riesz`,
+ *           else the Jacobian at u = 0), factorised once;
  *   lumped: dt^2 R^T m^-1 R / (|Omega| s^2), m the lumped mass;
- *   step:   |u1 - Step(u0,a;theta)|^2 in L2, over |Omega| s^2. */
+ *   step:   |u1 - Step(u0,a;theta)|^2 in L2, over |Omega| s^2;
+ * summed over the fields with their weights, each over the square of its own s. */
 fwm_status fem_loss(fem_problem *p, ad_dtype dtype, void *value, const void *u1, const void *u0, const void *a,
                     const fem_theta *theta, int64_t batch) FWM_MUST_USE;
 /* bars = (dL/dx)^T lbar, lbar [B]. */
 fwm_status fem_loss_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const void *lbar, const void *u1,
                         const void *u0, const void *a, const fem_theta *theta, int64_t batch) FWM_MUST_USE;
+
+/* Parts of the dual loss, in double; NULL: not wanted. cells [B,n_cells] is an error indicator: the energy that the
+ * residual's representative P^-1 R has in each cell (never negative; an implicit residual estimator: Ainsworth & Oden
+ * 2000, ch. 3); fields [B,n_fields] and regions [B,n_regions] say which equation and where. Each sums to the loss. */
+fwm_status fem_indicator(fem_problem *p, ad_dtype dtype, double *cells, double *fields, double *regions, const void *u1,
+                         const void *u0, const void *a, const fem_theta *theta, int64_t batch) FWM_MUST_USE;
 
 /* The loss of every transition of one trajectory in float64: states [T,n,c] and actions [T,A] in f32 as datasets keep
  * them, theta in f64 (the data's true parameters: the true operator), out [T-1]. */

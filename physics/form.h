@@ -8,6 +8,8 @@
  * and, where they differ from 0,
  *     FEM_LAGGED               1: qf reads the state before (u0, g0), e.g. a velocity or a tau of the data
  *     FEM_PLANE                1: two dimensions alone (then fem_equation.max_dim = 2)
+ *     FEM_STRONG               1: qf reads lap and source, what the strong residual has besides u, ut and g; for
+ *                              stabilisations
  *     FEM_ON_VERTICES(dim, c)  1: component c is of first order on quadratic elements too (Taylor-Hood's pressure)
  *
  * and after it two functions that see one quadrature point, for all samples of a lane block at once:
@@ -42,6 +44,9 @@
 #ifndef FEM_PLANE
 #define FEM_PLANE 0
 #endif
+#ifndef FEM_STRONG
+#define FEM_STRONG 0
+#endif
 #ifndef FEM_ON_VERTICES
 #define FEM_ON_VERTICES(dim, c) 0
 #endif
@@ -54,11 +59,12 @@ typedef struct fem_point {
     vec g[FEM_WIDTH][FEM_MAX_DIM];   /* gradient of u */
     vec u0[FEM_WIDTH];               /* the state before, and its gradient: FEM_LAGGED only */
     vec g0[FEM_WIDTH][FEM_MAX_DIM];
-    vec a[FEM_AMBIENT_ROOM];    /* ambient actions */
-    real theta[FEM_THETA_ROOM]; /* parameters */
-    real x[FEM_MAX_DIM], h, dt; /* place [L], the cell's size [L], the step [time] */
-    real normal[FEM_MAX_DIM];   /* outward: bf and bb only */
-    int degree;                 /* of the element: 1 or 2, a constant */
+    vec a[FEM_AMBIENT_ROOM];               /* ambient actions */
+    real theta[FEM_THETA_ROOM];            /* parameters */
+    real x[FEM_MAX_DIM], h, dt;            /* place [L], the cell's size [L], the step [time] */
+    real normal[FEM_MAX_DIM];              /* outward: bf and bb only */
+    int degree;                            /* of the element: 1 or 2, a constant */
+    vec lap[FEM_WIDTH], source[FEM_WIDTH]; /* Laplacian of u, density of the sources: FEM_STRONG only, cells only */
 } fem_point;
 
 typedef struct fem_flux {
@@ -71,6 +77,7 @@ typedef struct fem_point_bars {
     vec u0[FEM_WIDTH];
     vec g0[FEM_WIDTH][FEM_MAX_DIM];
     vec a[FEM_AMBIENT_ROOM], theta[FEM_THETA_ROOM];
+    vec lap[FEM_WIDTH], source[FEM_WIDTH];
 } fem_point_bars;
 
 typedef void (*fem_qf)(int dim, const fem_point *p, fem_flux *f);
@@ -125,7 +132,7 @@ typedef void (*fem_bb)(int dim, int kind, const fem_point *p, const fem_flux *v,
     }
 
 #define FEM_FORM_SYMBOL FWM_V(FWM_PASTE(fem_form_kernels, FEM_NAME))
-#define FEM_VOLUME .lanes = FEM_LANES, .residual = {FEM_TABLE(residual)}, .vjp = {FEM_TABLE(vjp)}
+#define FEM_VOLUME .lanes = FEM_LANES, .strong = FEM_STRONG, .residual = {FEM_TABLE(residual)}, .vjp = {FEM_TABLE(vjp)}
 #define FEM_BOUNDARY .face_residual = {FEM_TABLE(face_residual)}, .face_vjp = {FEM_TABLE(face_vjp)}
 
 #define FEM_FORM_KERNELS(qf, qb)                                                                                       \

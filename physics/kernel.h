@@ -21,6 +21,7 @@ typedef struct fem_tables {
     const int32_t *cell_nodes; /* [n_cells, nodes of the element] */
     const void *basis;         /* [point, node] */
     const void *dbasis;        /* [point, node, dim] along reference axes */
+    const void *d2basis;       /* [point, node, dim, dim] second derivatives along reference axes */
     const void *weight;        /* [point] of the reference quadrature */
     int geometry_points;       /* per cell: 1 where the map is affine, else one a quadrature point */
     const void *geometry;      /* [n_cells, geometry_points, dim*dim+1]: d xi_d / d x_e at [d*dim+e], then det J */
@@ -45,6 +46,13 @@ typedef struct fem_face_tables {
     const void *point;         /* [n_faces, n_points, dim] physical coordinates */
 } fem_face_tables;
 
+/* Densities of the sources at quadrature points, for forms that read them (FEM_STRONG): point k, counted through all
+ * cells, has entries start[k] .. start[k+1]. */
+typedef struct fem_point_sources {
+    const int32_t *start, *action, *component; /* [n_cells*points+1], [entries], [entries] */
+    const void *density;                       /* [entries] Q_j q_j */
+} fem_point_sources;
+
 /* One sweep over the cells, or over listed faces, for one lane block. */
 typedef struct fem_sweep {
     const fem_tables *tables;
@@ -59,8 +67,11 @@ typedef struct fem_sweep {
     const void *rbar;                                /* vjp: cotangent of r */
     void *u1_bar, *u0_bar, *w_bar, *ambient_bar;     /* vjp: added to; NULL not wanted */
     double *theta_bar[FEM_MAX_PARAMETERS];           /* vjp: added to, as many as theta; NULL not wanted */
-    const fem_face_tables *faces;                    /* face kernels: */
-    int kind;                                        /* which natural condition */
+    const fem_point_sources *sources;                /* NULL where the form does not read them */
+    const void *actions;                             /* with sources: [n_actions][lanes], and their bars */
+    void *actions_bar;
+    const fem_face_tables *faces; /* face kernels: */
+    int kind;                     /* which natural condition */
     int64_t n_listed;
     const int32_t *listed; /* [n_listed] its faces */
 } fem_sweep;
@@ -68,6 +79,7 @@ typedef struct fem_sweep {
 /* By element. The face kernels are NULL where the equation has no natural condition of its own. */
 typedef struct fem_form_kernels {
     int lanes;
+    bool strong; /* reads the sources at points */
     void (*residual[FEM_ELEMENT_COUNT])(const fem_sweep *s);
     void (*vjp[FEM_ELEMENT_COUNT])(const fem_sweep *s);
     void (*face_residual[FEM_ELEMENT_COUNT])(const fem_sweep *s);
@@ -134,6 +146,8 @@ typedef struct fem_lane_kernels {
     /* y = x * s[lane] (y may be x); y = x * s[lane] / m[i] with m [n/fields]. */
     void (*scale)(void *y, const void *x, const double *s, int64_t n);
     void (*divide)(void *y, const void *x, const double *s, const double *m, int64_t nodes, int fields);
+    /* y = y * w[component], dof = node * components + component. */
+    void (*weigh)(void *y, const double *w, int64_t nodes, int components);
     /* y = a x + b y. */
     void (*combine)(void *y, double a, const void *x, double b, int64_t n);
     /* sum_i x_i y_i in each lane, accumulated in double over fixed chunks. */

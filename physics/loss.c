@@ -19,15 +19,16 @@ static void write_numbers(void *out, ad_dtype dtype, int64_t first, int count, c
 
 static double over_domain(const fem_problem *p)
 {
-    return 1 / (p->mesh->area * p->spec.scale * p->spec.scale);
+    return 1 / p->mesh->area;
 }
 
-/* slot D = the Riesz representative of R, with R in slot R; the loss is factor * R . D. */
+/* slot D = the Riesz representative of R, with R in slot R, weighed by component; the loss is factor * R . D. */
 static double represent(const fem_block *b)
 {
     const fem_problem *p = b->p;
     if (p->spec.norm == FEM_NORM_DUAL) {
         fem_block_solve(b, SLOT_D, SLOT_R, fem_factor_triangles(p->riesz, b->dtype));
+        b->lane->weigh(fem_slot(b, SLOT_D), p->weight, p->mesh->n_nodes, p->components);
         return p->spec.dt * over_domain(p);
     }
     const double one[FEM_MAX_LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
@@ -73,7 +74,7 @@ static fwm_status residual_loss(fem_problem *p, ad_dtype dtype, void *value, con
     return FWM_OK;
 }
 
-/* e = u1 - Step(u0) in slot U1, M e in slot R. */
+/* e = u1 - Step(u0) in slot U1, M e in slot R, weighed by component. */
 static void step_error(const fem_block *b, const void *u1)
 {
     const fem_problem *p = b->p;
@@ -81,6 +82,7 @@ static void step_error(const fem_block *b, const void *u1)
     b->lane->pack(fem_slot(b, SLOT_U0), fem_rows(b, p->work[b->dtype].state, p->dof), p->dof, b->count);
     b->lane->combine(fem_slot(b, SLOT_U1), -1, fem_slot(b, SLOT_U0), 1, p->dof);
     b->lane->mass(fem_slot(b, SLOT_R), fem_slot(b, SLOT_U1), p->mesh->impl->mass, p->components);
+    b->lane->weigh(fem_slot(b, SLOT_R), p->weight, p->mesh->n_nodes, p->components);
 }
 
 static fwm_status step_loss(fem_problem *p, ad_dtype dtype, void *value, const void *u1, const void *u0, const void *a,
@@ -142,6 +144,67 @@ fwm_status fem_loss_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, co
     if (p->spec.norm == FEM_NORM_STEP)
         return step_loss_vjp(p, dtype, bars, lbar, u1, u0, a, theta, batch);
     return residual_loss(p, dtype, NULL, bars, lbar, u1, u0, a, theta, batch);
+}
+
+/* ---- parts ---- */
+
+/* One lane's energy of D cell by cell, spread over the wanted parts. */
+static void add_parts(const fem_block *b, int lane, double *cells, double *fields, double *regions)
+{
+    const fem_problem *p = b->p;
+    const fem_mesh *mesh = p->mesh;
+    const fem_equation *e = p->equation;
+    const int nodes = mesh->cell_node_count, c_n = p->components, dofs = nodes * c_n, lanes = b->lane->lanes;
+    int field_of[FEM_MAX_COMPONENTS];
+    for (int k = 0, at = 0; k < e->n_fields; k++)
+        for (int c = 0; c < (e->field_kind[k] & FEM_FIELD_VECTOR ? mesh->dim : 1); c++)
+            field_of[at++] = k;
+    for (int64_t cell = 0; cell < mesh->n_cells; cell++) {
+        double d[FEM_MAX_CELL_NODES * FEM_MAX_COMPONENTS];
+        const double *ke = p->ke + cell * dofs * dofs;
+        for (int i = 0; i < dofs; i++) {
+            const int64_t at = ((int64_t)mesh->cell_nodes[cell * nodes + i / c_n] * c_n + i % c_n) * lanes + lane;
+            d[i] = b->dtype == AD_F64 ? ((const double *)fem_slot(b, SLOT_D))[at]
+                                      : (double)((const float *)fem_slot(b, SLOT_D))[at];
+        }
+        for (int i = 0; i < dofs; i++) {
+            double row = 0;
+            for (int j = i % c_n; j < dofs; j += c_n)
+                row += ke[i * dofs + j] * d[j];
+            const double part = row * d[i] * p->weight[i % c_n] * p->spec.dt * over_domain(p);
+            if (cells)
+                cells[cell] += part;
+            if (fields)
+                fields[field_of[i % c_n]] += part;
+            if (regions)
+                regions[mesh->cell_region[cell]] += part;
+        }
+    }
+}
+
+fwm_status fem_indicator(fem_problem *p, ad_dtype dtype, double *cells, double *fields, double *regions, const void *u1,
+                         const void *u0, const void *a, const fem_theta *theta, int64_t batch)
+{
+    FWM_TRY(fem_call_start(p, dtype, theta, batch));
+    const int64_t blocks = fem_block_count(p, dtype, batch),
+                  n[3] = {p->mesh->n_cells, p->equation->n_fields, p->mesh->n_regions};
+    double *out[3] = {cells, fields, regions};
+    for (int k = 0; k < 3; k++)
+        for (int64_t i = 0; out[k] && i < batch * n[k]; i++)
+            out[k][i] = 0;
+    fem_riesz_matrices(p);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+    for (int64_t k = 0; k < blocks; k++) {
+        fem_block b = fem_block_at(p, dtype, theta, batch, k, omp_get_thread_num());
+        pack_states(&b, u1, u0, a);
+        const fem_at at = fem_at_pair(p);
+        fem_block_residual(&b, SLOT_R, &at);
+        fem_block_solve(&b, SLOT_D, SLOT_R, fem_factor_triangles(p->riesz, dtype));
+        for (int l = 0; l < b.count; l++)
+            add_parts(&b, l, cells ? cells + (b.first + l) * n[0] : NULL, fields ? fields + (b.first + l) * n[1] : NULL,
+                      regions ? regions + (b.first + l) * n[2] : NULL);
+    }
+    return FWM_OK;
 }
 
 fwm_status fem_trajectory_residual(fem_problem *p, double *out, const float *states, const float *actions,

@@ -5,7 +5,7 @@
 
 #include "physics/kernel.h"
 
-enum { FEM_TABLE_ARRAYS = 6, FEM_FACE_ARRAYS = 6, FEM_MAX_CELL_FACES = 6 };
+enum { FEM_TABLE_ARRAYS = 7, FEM_FACE_ARRAYS = 6, FEM_MAX_CELL_FACES = 6 };
 
 typedef struct fem_mesh_impl {
     struct fem_petsc_mesh *petsc; /* see petsc.h */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 typedef struct raw_tables {
-    double *basis, *dbasis, *weight, *geometry, *point;
+    double *basis, *dbasis, *d2basis, *weight, *geometry, *point;
     int geometry_points;
 } raw_tables;
 
@@ -45,10 +45,13 @@ static fwm_status tabulate_cells(const fem_mesh *m, raw_tables *t)
     FEM_PETSC(PetscQuadratureGetData(p->quadrature, NULL, NULL, &points, &at, &weight));
     FWM_CHECK(points == e->points, FWM_INTERNAL, "quadrature of %s has %d points, expected %d", e->space, (int)points,
               e->points);
-    FEM_PETSC(PetscFEGetCellTabulation(p->fe, 1, &table));
+    /* With second derivatives, which the space's own tabulation does not keep. */
+    FEM_PETSC(PetscFECreateTabulation(p->fe, 1, points, at, 2, &table));
     memcpy(t->weight, weight, (size_t)points * sizeof *weight);
     memcpy(t->basis, table->T[0], (size_t)(points * e->nodes) * sizeof(double));
     memcpy(t->dbasis, table->T[1], (size_t)(points * e->nodes * m->dim) * sizeof(double));
+    memcpy(t->d2basis, table->T[2], (size_t)(points * e->nodes * m->dim * m->dim) * sizeof(double));
+    FEM_PETSC(PetscTabulationDestroy(&table));
     return cell_geometry(m, t, points, at);
 }
 
@@ -77,12 +80,14 @@ static fwm_status keep_tables(fem_mesh *m, const raw_tables *t)
         own[3] = fem_copy_as(dtype, t->geometry, m->n_cells * t->geometry_points * (m->dim * m->dim + 1));
         own[4] = fem_copy_as(dtype, t->point, m->n_cells * points * m->dim);
         own[5] = fem_copy_as(dtype, impl->cell_size, m->n_cells);
+        own[6] = fem_copy_as(dtype, t->d2basis, points * nodes * m->dim * m->dim);
         for (int k = 0; k < FEM_TABLE_ARRAYS; k++)
             FWM_CHECK(own[k], FWM_MEMORY, "out of memory for the tables of %lld cells", (long long)m->n_cells);
         impl->tables[d] = (fem_tables){.n_cells = m->n_cells,
                                        .cell_nodes = m->cell_nodes,
                                        .basis = own[0],
                                        .dbasis = own[1],
+                                       .d2basis = own[6],
                                        .weight = own[2],
                                        .geometry_points = t->geometry_points,
                                        .geometry = own[3],
@@ -179,11 +184,12 @@ fwm_status fem_tables_create(fem_mesh *m)
     m->impl->n_points = e->points;
     raw_tables t = {.basis = fwm_malloc(points * nodes, sizeof(double)),
                     .dbasis = fwm_malloc(points * nodes * dim, sizeof(double)),
+                    .d2basis = fwm_malloc(points * nodes * dim * dim, sizeof(double)),
                     .weight = fwm_malloc(points, sizeof(double)),
                     .geometry = fwm_malloc(cells * points * (dim * dim + 1), sizeof(double)),
                     .point = fwm_malloc(cells * points * dim, sizeof(double))};
     fwm_status status = FWM_OK;
-    FWM_CHECK_GOTO(status, t.basis && t.dbasis && t.weight && t.geometry && t.point, FWM_MEMORY,
+    FWM_CHECK_GOTO(status, t.basis && t.dbasis && t.d2basis && t.weight && t.geometry && t.point, FWM_MEMORY,
                    "out of memory for the tables of %zu cells", cells);
     FWM_TRY_GOTO(status, tabulate_cells(m, &t));
     FWM_TRY_GOTO(status, keep_tables(m, &t));
@@ -192,6 +198,7 @@ fwm_status fem_tables_create(fem_mesh *m)
 done:
     fwm_free(t.basis);
     fwm_free(t.dbasis);
+    fwm_free(t.d2basis);
     fwm_free(t.weight);
     fwm_free(t.geometry);
     fwm_free(t.point);

@@ -16,6 +16,8 @@
 
 enum { ITERATIONS = 90, REUSE = 3, HALVINGS = 30 };
 static const double SUFFICIENT = 1e-4; /* Armijo's fraction of the linear decrease */
+/* Where no step lowers the residual, an update below this part of the state is rounding times the matrix' condition. */
+static const double ROUNDING = 1e-8;
 
 /* A group: up to a vector's lanes of samples. */
 typedef struct group {
@@ -237,7 +239,11 @@ static void solve_state(group *g, const fem_at *at, int substep)
         line_search(g, at, search, norm, found);
         for (int l = 0; l < b->count; l++) {
             stuck[l] = search[l] != 0 ? found[l] : stuck[l];
-            if (search[l] != 0 && found[l] && fresh[l])
+            if (search[l] == 0 || !found[l] || !fresh[l])
+                continue;
+            if (size_d[l] <= ROUNDING * fmax(1, size_u[l]))
+                solving[l] = 0;
+            else
                 give_up(g, l, (fem_failure){FEM_NOT_CONVERGED, substep, it + 1, worst_dof(g, SLOT_R, l), size_d[l]});
         }
     }

@@ -277,11 +277,28 @@ static void riesz_matrices(const fem_problem *p, double *ke, const double *mass,
     fold_means(p, ke);
 }
 
+void fem_riesz_matrices(fem_problem *p)
+{
+    const fem_equation *e = p->equation;
+    if (e->riesz) {
+        double mass[FEM_MAX_COMPONENTS], stiffness[FEM_MAX_COMPONENTS];
+        e->riesz(p->mesh->dim, p->reference_theta, p->spec.dt, mass, stiffness);
+        riesz_matrices(p, p->ke, mass, stiffness);
+        return;
+    }
+    fem_theta theta = {{0}, {0}};
+    for (int k = 0; k < e->n_parameters; k++) {
+        theta.value[k] = &p->reference_theta[k];
+        theta.count[k] = 1;
+    }
+    const fem_stage stage = fem_scheme_single(FEM_BACKWARD_EULER, p->spec.dt);
+    fem_jacobian(p, p->ke, p->rest, p->rest, p->rest + p->dof, &theta, &stage);
+}
+
 /* P: by the equation's own factors of mass and stiffness, else the Jacobian at u = 0; with reference parameters. */
 static fwm_status make_riesz(fem_problem *p)
 {
     int n = p->equation->n_parameters;
-    fem_theta theta = {{0}, {0}};
     p->reference_theta = fwm_malloc((size_t)n, sizeof *p->reference_theta);
     FWM_CHECK(p->reference_theta, FWM_MEMORY, "out of memory for a problem");
     for (int k = 0; k < n; k++) {
@@ -290,24 +307,33 @@ static fwm_status make_riesz(fem_problem *p)
         FWM_CHECK(v >= q->lo && v <= q->hi, FWM_INVALID, "problem: reference %s = %g: expected %g to %g", q->name, v,
                   q->lo, q->hi);
         p->reference_theta[k] = v;
-        theta.value[k] = &p->reference_theta[k];
-        theta.count[k] = 1;
     }
     if (p->equation->riesz) {
-        double mass[FEM_MAX_COMPONENTS], stiffness[FEM_MAX_COMPONENTS];
         const fem_pattern apart = {.components = p->components, .held = p->held, .apart = true};
-        p->equation->riesz(p->mesh->dim, p->reference_theta, p->spec.dt, mass, stiffness);
         FWM_TRY(fem_symbolic_create(&p->riesz_symbolic, p->mesh, &apart));
         FWM_TRY(fem_factor_create(&p->riesz, p->riesz_symbolic, FEM_MATRIX_DEFINITE));
-        riesz_matrices(p, p->ke, mass, stiffness);
+        fem_riesz_matrices(p);
         return fem_factor_compute(p->riesz, p->ke);
     }
     FWM_CHECK(p->equation->matrix == FEM_MATRIX_DEFINITE && p->components == 1, FWM_INTERNAL,
               "%s: needs `riesz`, the operator of its dual norm", p->equation->name);
-    const fem_stage stage = fem_scheme_single(FEM_BACKWARD_EULER, p->spec.dt);
     FWM_TRY(fem_factor_create(&p->riesz, p->symbolic, FEM_MATRIX_DEFINITE));
-    fem_jacobian(p, p->ke, p->rest, p->rest, p->rest + p->dof, &theta, &stage);
+    fem_riesz_matrices(p);
     return fem_factor_compute(p->riesz, p->ke);
+}
+
+static fwm_status make_weights(fem_problem *p)
+{
+    const fem_equation *e = p->equation;
+    for (int k = 0, at = 0; k < e->n_fields; k++) {
+        const double w = p->spec.field_weight[k], s = p->spec.field_scale[k];
+        FWM_CHECK(isfinite(w) && isfinite(s) && s >= 0, FWM_INVALID,
+                  "problem: %s: expected a finite weight and a scale above 0, found %g and %g", e->field[k], w, s);
+        const double scale = s > 0 ? s : p->spec.scale, weight = w < 0 ? 0 : w > 0 ? w : 1;
+        for (int c = 0; c < (e->field_kind[k] & FEM_FIELD_VECTOR ? p->mesh->dim : 1); c++)
+            p->weight[at++] = weight / (scale * scale);
+    }
+    return FWM_OK;
 }
 
 static fwm_status make_patterns(fem_problem *p)
@@ -339,7 +365,9 @@ static fwm_status make_parts(fem_problem *p)
     FWM_TRY(fem_grow_threads(p, AD_F64, 1));
     FWM_TRY(fem_matrix_work_create(p, &p->work[AD_F64].thread[0]));
     FWM_TRY(fem_loads_create(p));
+    FWM_TRY(fem_point_sources_create(p));
     FWM_TRY(fem_conditions_create(p));
+    FWM_TRY(make_weights(p));
     FWM_TRY(make_patterns(p));
     FWM_TRY(make_riesz(p));
     for (int kind = 0; kind <= fem_substep(p, p->spec.substeps - 1).kind; kind++)
@@ -413,6 +441,7 @@ void fem_problem_destroy(fem_problem **problem)
     fem_symbolic_destroy(&p->symbolic);
     fem_symbolic_destroy(&p->riesz_symbolic);
     fem_conditions_destroy(p);
+    fem_point_sources_destroy(p);
     for (int k = 0; k < FEM_MAX_PARAMETERS; k++) {
         fwm_free(p->step_theta[k]);
         fwm_free(p->step_theta64[k]);

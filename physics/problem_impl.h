@@ -61,6 +61,13 @@ typedef struct fem_workspace {
     void *state, *state_bar; /* [batch, dof]: the step norm's own step */
 } fem_workspace;
 
+/* The arrays behind point_sources; NULL where the form does not read them. */
+typedef struct fem_points_room {
+    int32_t *start, *action, *component;
+    double *density;
+    float *density_f32;
+} fem_points_room;
+
 struct fem_problem {
     const fem_equation *equation;
     const fem_mesh *mesh;
@@ -70,6 +77,8 @@ struct fem_problem {
     const fem_form_kernels *form[2]; /* by ad_dtype */
     const fem_lane_kernels *lane[2];
     fem_loads loads[2];
+    fem_point_sources point_sources[2];
+    fem_points_room points_room;
     int32_t *load_row, *load_action;
     double *load_weight;
     float *load_weight_f32;
@@ -89,7 +98,8 @@ struct fem_problem {
     double *rest;                 /* [dof + n_actions] the state of the shared factor, actions zero */
     fem_symbolic *riesz_symbolic; /* of P where components are apart; else NULL */
     fem_factor *riesz;
-    double *reference_theta; /* [n_parameters] */
+    double *reference_theta;           /* [n_parameters] */
+    double weight[FEM_MAX_COMPONENTS]; /* of each component in the loss: its field's weight over s^2 */
 
     fem_factor *step[FEM_STAGE_KINDS]; /* of the Jacobian at u = 0 and the theta below */
     bool step_ready, step_usable;      /* usable: the shared factor exists */
@@ -136,6 +146,8 @@ fwm_status fem_call_start(fem_problem *p, ad_dtype dtype, const fem_theta *theta
 fem_block fem_block_at(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t batch, int64_t block,
                        int thread);
 int64_t fem_block_count(const fem_problem *p, ad_dtype dtype, int64_t batch);
+/* P's element matrices into p->ke. */
+void fem_riesz_matrices(fem_problem *p);
 /* True where R is affine for this theta. */
 bool fem_theta_linear(const fem_problem *p, ad_dtype dtype, const fem_theta *theta);
 static inline double fem_theta_at(ad_dtype dtype, const fem_theta *theta, int k, int64_t i)
@@ -241,6 +253,9 @@ bool fem_on_vertices(const fem_problem *p, int component);
 
 /* ---- sources.c ---- */
 fwm_status fem_loads_create(fem_problem *p) FWM_MUST_USE;
+/* ---- point_sources.c ---- */
+fwm_status fem_point_sources_create(fem_problem *p) FWM_MUST_USE;
+void fem_point_sources_destroy(fem_problem *p);
 /* ---- custom.c ---- */
 void fem_customs_destroy(fem_problem *p);
 

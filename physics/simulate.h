@@ -1,58 +1,69 @@
-/* The simulator of `heat_plate`: trajectories of a heated plate with hidden inclusions, as a camera and a cheap
- * simulation see them.
+/* The simulator: trajectories of an equation's true law, as a camera and a cheap simulation see them.
  *
- * The truth is implicit Euler with Newton iterations on the fine mesh (float64), `substeps` a frame; the cheap
- * simulation is the nominal law (reference conductivity, no loss, no radiation) on the coarse mesh, one step a frame,
- * open loop from the same start and powers. Conductivity is one value a cell: the value of the last inclusion that
- * holds the cell's centroid, else the plate's.
+ * The truth is the implicit step with Newton iterations on the fine mesh (float64), `substeps` a frame; the cheap
+ * simulation is the same equation with nominal parameters on the coarse mesh, one step a frame, open loop from the same
+ * start and actions. A parameter may have inclusions: the value of the last disc that holds a cell's centroid.
  *
  * Every draw is a function of (seed, split, index of the trajectory): a trajectory can be made alone, and its bytes do
  * not depend on what is made beside it. Initial states are Gaussian random fields with covariance sigma^2 exp(-r^2 / (2
- * l^2)), made of random Fourier features (Rahimi & Recht 2007), so a start does not depend on the mesh. Camera noise of
- * pixel value i of frame t is the i-th normal of key (seed, noise stream) at step (split, index, t).
+ * l^2)), made of random Fourier features (Rahimi & Recht 2007), so a start does not depend on the mesh. Actions are
+ * drawn for pieces of random length and held, or led from one to the next along half a cosine. Camera noise of pixel
+ * value i of frame t is the i-th normal of key (seed, noise stream) at step (split, index, t).
+ *
+ * Key states, where the equation has a criterion: frames t > 0 reached from t - 1 by a change faster than `key_rate`
+ * (fem_equation.event_rate). Basins, where it has stable states: the one that each frame's state would relax to with
+ * all actions off, by running the true law (two steps a frame, which is enough for where it ends) until the equation
+ * can tell (fem_equation.basin), for at most FEM_RELAX_FRAMES frames or until the state stands still.
  *
  * Owner: the arrays given to the sink are the simulator's, valid during the call. Calls come in order of split and
  * index, on the calling thread.
  *
- * Cost: 144 trajectories of 41 frames on 64x64 P1 cells, four substeps a frame: 3.8 s on two cores. */
+ * Cost: 144 trajectories of 41 frames on 64x64 P1 cells, four substeps a frame: 3.8 s on two cores (heat). */
 #ifndef FWM_PHYSICS_SIMULATE_H
 #define FWM_PHYSICS_SIMULATE_H
 
 #include "physics/fem.h"
 
-enum { FEM_MAX_INCLUSIONS = 16 };
+enum { FEM_MAX_INCLUSIONS = 16, FEM_RELAX_FRAMES = 80 };
 typedef enum fem_split { FEM_TRAIN, FEM_VALIDATION, FEM_TEST, FEM_TEST_OOD, FEM_SPLIT_COUNT } fem_split;
 const char *fem_split_name(int split); /* "train", "validation", "test", "test_ood" */
 
 typedef struct fem_inclusion {
-    double conductivity, x, y, radius;
+    double value, x, y, radius;
 } fem_inclusion;
 
 typedef struct fem_range {
     double lo, hi; /* a uniform draw between them */
 } fem_range;
 
+/* How actions change within a trajectory. */
+typedef enum fem_control { FEM_CONSTANT, FEM_HELD, FEM_SMOOTH, FEM_CONTROL_COUNT } fem_control;
+
 typedef struct fem_simulate_spec {
     uint64_t seed;
+    const char *equation;
     fem_mesh_spec mesh, coarse;
-    int64_t count[FEM_SPLIT_COUNT];                    /* trajectories of each split */
-    int64_t frames;                                    /* T */
-    int64_t height, width;                             /* of a frame, in pixels */
-    double dt;                                         /* between frames [time] */
-    int substeps;                                      /* of the truth */
-    double conductivity, loss, radiation, temperature; /* of the truth: k [L^2/time], lam [1/time], eps, T0 */
+    int64_t count[FEM_SPLIT_COUNT];                                /* trajectories of each split */
+    int64_t frames;                                                /* T */
+    int64_t height, width;                                         /* of a frame, in pixels */
+    double dt;                                                     /* between frames [time] */
+    int substeps;                                                  /* of the truth */
+    double truth[FEM_MAX_PARAMETERS], nominal[FEM_MAX_PARAMETERS]; /* in the equation's order */
+    int inclusion_of;                                              /* the parameter that inclusions change */
     int n_inclusions;
     fem_inclusion inclusion[FEM_MAX_INCLUSIONS];
-    double cheap_conductivity;
-    int n_heaters;
-    fem_source heater[FEM_MAX_ACTIONS];
-    double power_probability;                 /* that a heater is on during a piece of its schedule */
-    fem_range power, power_ood;               /* of a heater that is on; in test_ood */
-    int64_t hold_lo, hold_hi;                 /* frames for which a power is kept */
-    fem_range ambient;                        /* ua */
-    fem_range correlation, deviation, offset; /* of the initial field: l [L], sigma, and its mean above ambient */
-    fem_range shown;                          /* u at the ends of the colour map */
+    int n_sources;
+    fem_source source[FEM_MAX_ACTIONS];
+    double power_probability; /* that a changing action is on during a piece of its schedule */
+    fem_control control;      /* of the powers: FEM_HELD or FEM_SMOOTH */
+    fem_range power, power_ood;
+    int64_t hold_lo, hold_hi; /* frames of a piece */
+    fem_control ambient_control;
+    fem_range ambient, ambient_ood;           /* of each ambient action */
+    fem_range correlation, deviation, offset; /* of the initial field: l [L], sigma, mean (above a constant ambient) */
+    fem_range shown;                          /* values of the field at the ends of the colour map */
     double vignetting, noise; /* brightness 1 - v r^2 (r from the centre, in units of the longer edge); deviation [-] */
+    double key_rate;          /* [1/time] */
 } fem_simulate_spec;
 
 /* The experiment heat_plate in full. */
@@ -62,11 +73,13 @@ void fem_simulate_defaults(fem_simulate_spec *spec);
 typedef struct fem_trajectory {
     fem_split split;
     int64_t index, count; /* within its split, of that many */
-    int64_t frames, height, width, nodes, coarse_nodes, actions_count;
-    const uint8_t *frame; /* [T,H,W,3] sRGB */
-    const float *state;   /* [T,n,1] */
-    const float *cheap;   /* [T,m,1] */
-    const float *actions; /* [T,A]: powers of the heaters, then ambient; row t is held over [t,t+1) */
+    int64_t frames, height, width, nodes, coarse_nodes, components, actions_count;
+    const uint8_t *frame;     /* [T,H,W,3] sRGB */
+    const float *state;       /* [T,n,c] */
+    const float *cheap;       /* [T,m,c] */
+    const float *actions;     /* [T,A]: powers of the sources, then ambient; row t is held over [t,t+1) */
+    const uint8_t *key_state; /* [T], NULL where the equation has no criterion */
+    const int8_t *basin;      /* [T] from 0, FEM_BASIN_OPEN: none was reached; NULL where it has no basins */
 } fem_trajectory;
 
 /* What all trajectories share: for the dataset's header and for evaluation with the true operator. */
@@ -76,7 +89,10 @@ fwm_status fem_simulation_create(fem_simulation **simulation, const fem_simulate
 void fem_simulation_destroy(fem_simulation **simulation);
 const fem_mesh *fem_simulation_mesh(const fem_simulation *s);
 const fem_mesh *fem_simulation_coarse_mesh(const fem_simulation *s);
-/* True parameters in float64: conductivity [n_cells], loss, radiation, temperature [1]. */
+const fem_equation *fem_simulation_equation(const fem_simulation *s);
+/* Trajectories that fill lanes and threads: what is best asked for at once. */
+int64_t fem_simulation_room(const fem_simulation *s);
+/* True parameters in float64: one value, or one a cell where there are inclusions. */
 const fem_theta *fem_simulation_theta(const fem_simulation *s);
 
 typedef fwm_status (*fem_sink)(void *context, const fem_trajectory *trajectory);
@@ -86,7 +102,7 @@ fwm_status fem_simulate(fem_simulation *s, fem_sink sink, void *context) FWM_MUS
 fwm_status fem_simulate_some(fem_simulation *s, fem_split split, int64_t first, int64_t n, fem_sink sink,
                              void *context) FWM_MUST_USE;
 
-/* A field [n] at the nodes as a frame [H,W,3] without noise: the camera of the simulator. */
-fwm_status fem_simulation_picture(const fem_simulation *s, const float *field, uint8_t *frame) FWM_MUST_USE;
+/* A state [n,c] as a frame [H,W,3] without noise: the camera of the simulator. */
+fwm_status fem_simulation_picture(const fem_simulation *s, const float *state, uint8_t *frame) FWM_MUST_USE;
 
 #endif

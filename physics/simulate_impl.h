@@ -7,10 +7,12 @@
 
 struct fem_simulation {
     fem_simulate_spec spec;
+    const fem_equation *equation;
+    int components;
     fem_mesh *mesh, *coarse;
     fem_problem *truth, *cheap;
-    double *conductivity;         /* [n_cells] */
-    double scalar[3], nominal[4]; /* loss, radiation, temperature; the cheap law's four */
+    fem_problem *relax; /* the truth with long steps, for basins; NULL where there are none */
+    double *varying;    /* [n_cells] the parameter with inclusions, NULL without */
     fem_theta truth_theta, cheap_theta;
     fem_csr *render, *restriction; /* nodes -> pixels, nodes -> coarse nodes */
     double *mask;                  /* [H,W] */
@@ -19,13 +21,21 @@ struct fem_simulation {
 
     /* One batch. */
     int64_t room;
-    double *u, *u_next, *v, *v_next, *a;  /* [room,n], [room,m], [room,A] */
+    double *u, *u_next, *v, *v_next, *a;  /* [room,n,c], [room,m,c], [room,A] */
     float *state, *cheap_state, *actions; /* [room,T,...] */
-    uint8_t *frame;
+    uint8_t *frame, *key_state;           /* key_state, basin [room,T] */
+    int8_t *basin;
+    int64_t *open; /* [room] frames that are relaxed together */
 };
 
 /* Names of draws: each consumer has its own stream of the run's seed. */
-enum fem_stream { FEM_STREAM_START = 0x5101, FEM_STREAM_FEATURES, FEM_STREAM_POWER, FEM_STREAM_NOISE };
+enum fem_stream {
+    FEM_STREAM_START = 0x5101,
+    FEM_STREAM_FEATURES,
+    FEM_STREAM_POWER,
+    FEM_STREAM_NOISE,
+    FEM_STREAM_AMBIENT
+};
 
 static inline uint64_t fem_trajectory_key(int split, int64_t index)
 {
@@ -34,15 +44,20 @@ static inline uint64_t fem_trajectory_key(int split, int64_t index)
 
 /* ---- draw.c ---- */
 
-/* The initial field at nodes [n] and the ambient temperature of one trajectory. */
+/* The initial state [n,c] and the ambient actions of one trajectory where they are constant (else 0). */
 void fem_draw_start(const fem_simulation *s, int split, int64_t index, double *u, double *ambient);
-/* Powers [T,A], ambient in the last column. */
-void fem_draw_actions(const fem_simulation *s, int split, int64_t index, double ambient, float *actions);
+/* Powers and ambient actions [T,A]. */
+void fem_draw_actions(const fem_simulation *s, int split, int64_t index, const double *ambient, float *actions);
+
+/* ---- label.c ---- */
+
+/* Key states and basins of the `batch` trajectories in s->state. */
+fwm_status fem_label(fem_simulation *s, int64_t batch) FWM_MUST_USE;
 
 /* ---- camera.c ---- */
 
 fwm_status fem_camera_create(fem_simulation *s) FWM_MUST_USE;
-/* frame [H,W,3] of a field [n]; noise [H*W*3] normals, or NULL. */
+/* frame [H,W,3] of a state [n,c], its first component; noise [H*W*3] normals, or NULL. */
 void fem_camera_shoot(const fem_simulation *s, const float *field, const float *noise, uint8_t *frame);
 
 #endif

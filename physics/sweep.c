@@ -58,6 +58,10 @@ fem_sweep fem_block_sweep(const fem_block *b, const fem_at *at)
                    .u0 = fem_slot(b, at->u0),
                    .w = at->w >= 0 ? fem_slot(b, at->w) : NULL,
                    .ambient = ambient_of(b, b->work->a)};
+    if (p->form[b->dtype]->strong) {
+        s.sources = &p->point_sources[b->dtype];
+        s.actions = b->work->a;
+    }
     put_theta(&s, p, b->theta);
     return s;
 }
@@ -127,6 +131,7 @@ void fem_block_vjp(const fem_block *b, int v, const fem_at *at, const fem_bar_sl
     s.u0_bar = bars->u0 >= 0 ? fem_slot(b, bars->u0) : NULL;
     s.w_bar = bars->w >= 0 ? fem_slot(b, bars->w) : NULL;
     s.ambient_bar = bars->a ? ambient_of(b, b->work->a_bar) : NULL;
+    s.actions_bar = bars->a ? b->work->a_bar : NULL;
     for (int k = 0; bars->theta && k < p->equation->n_parameters; k++)
         s.theta_bar[k] = bars->theta[k];
     fem_sweep_vjp(p, b->dtype, &s);

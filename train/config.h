@@ -38,6 +38,8 @@ typedef struct tr_map { /* in the order given */
     struct tr_named_real {
         const char *name;
         double value;
+        const char *file; /* where it was given */
+        int line, column;
     } * items;
 } tr_map;
 
@@ -52,7 +54,13 @@ enum tr_layout {
     TR_LAYOUT_ROBOMIMIC,
     TR_LAYOUT_GENERIC
 };
-enum tr_equation { TR_EQUATION_NONE, TR_EQUATION_HEAT };
+enum tr_equation { /* as in physics/forms, after none */
+                   TR_EQUATION_NONE,
+#define X(name) TR_EQUATION_##name,
+#include "forms.def"
+#undef X
+};
+enum tr_control { TR_CONTROL_CONSTANT, TR_CONTROL_HELD, TR_CONTROL_SMOOTH };
 enum tr_norm { TR_NORM_DUAL, TR_NORM_LUMPED, TR_NORM_STEP };
 enum tr_prior { TR_PRIOR_NONE, TR_PRIOR_FEM };
 enum tr_code { TR_CODE_LATENT, TR_CODE_FEATURE, TR_CODE_STATE };
@@ -63,7 +71,7 @@ enum tr_toy { TR_TOY_NONE, TR_TOY_DISCS, TR_TOY_MOONS, TR_TOY_GAUSSIANS, TR_TOY_
 enum tr_edge_form { TR_EDGE_TRANSPORT, TR_EDGE_HINGE };
 enum tr_latent_source { TR_FROM_POSTERIOR, TR_FROM_PRIOR };
 enum tr_balance { TR_BALANCE_NONE };
-enum tr_optimizer_name { TR_ADAMW };
+enum tr_optimizer_name { TR_ADAMW, TR_LAPROP, TR_SGD }; /* as tr_rule */
 enum tr_schedule_name { TR_COSINE, TR_CONSTANT };
 enum tr_isa { TR_ISA_AUTO, TR_ISA_X86_64, TR_ISA_AVX2, TR_ISA_AVX512 };
 enum tr_split { TR_SPLIT_TRAIN, TR_SPLIT_VALIDATION, TR_SPLIT_TEST, TR_SPLIT_TEST_OOD };
@@ -83,14 +91,18 @@ typedef struct tr_config {
         int64_t cells[2]; /* x, y */
         double size[2];
         int64_t coarse_cells[2], frame[2]; /* frame: height, width */
+        int equation;                      /* position in physics/forms */
         tr_map truth, nominal;
-        tr_matrix inclusions; /* k, x, y, radius */
-        tr_matrix heaters;    /* x, y */
-        double heater_half_width, heater_power;
-        double ood_power[2]; /* factor on heater_power */
-        int64_t hold[2];     /* frames */
+        tr_matrix inclusions;     /* value, x, y, radius */
+        const char *inclusion_of; /* a parameter; "": the first that may vary */
+        tr_matrix sources;        /* x, y */
+        double source_half_width, source_power;
+        double power[2], ood_power[2]; /* factors on source_power */
+        int64_t hold[2];               /* frames */
         double on_probability;
-        double ambient[2], correlation_length[2], deviation[2], offset[2], frame_range[2];
+        int control, ambient_control;
+        double ambient[2], ood_ambient[2], correlation_length[2], deviation[2], offset[2], frame_range[2];
+        double key_rate;
         double vignetting, noise;
         bool compress;
         int toy;
@@ -166,7 +178,10 @@ typedef struct tr_config {
     } objective;
     struct {
         int name;
-        double lr, betas[2], eps, weight_decay, clip, ema;
+        double lr, betas[2], momentum, eps, weight_decay, clip, agc, ema;
+        bool nesterov;
+        tr_map lr_factor, decay_factor; /* by pattern of parameters' names */
+        tr_strings frozen;              /* patterns */
     } optimizer;
     struct {
         int name;
@@ -177,6 +192,7 @@ typedef struct tr_config {
         int64_t steps, threads; /* threads 0: all */
         int64_t eval_every, save_every, log_every, term_norms_every;
         int isa;
+        const char *memory; /* a size, or none: tr_bytes_parse */
     } trainer;
     struct {
         int split, start;
@@ -218,7 +234,11 @@ fwm_status tr_config_schema(json_t **out) FWM_MUST_USE;
 /* Help for a key or a block ("" for all): *text is freed by fwm_free. Error: FWM_CONFIG (unknown, with the nearest). */
 fwm_status tr_config_help(const char *path, char **text) FWM_MUST_USE;
 
-/* The word of a choice: tr_config_word("physics.equation", TR_EQUATION_HEAT) is "heat"; NULL outside the table. */
+/* A size such as "2GiB", "1.5 GB" or "750000 B" (powers of 1024 with an i, of 1000 without); "none" gives 0. False
+ * where the text is anything else, or the size is below one byte or above 2^60. */
+bool tr_bytes_parse(const char *text, size_t *bytes);
+
+/* The word of a choice: tr_config_word("physics.equation", TR_EQUATION_heat) is "heat"; NULL outside the table. */
 const char *tr_config_word(const char *path, int choice);
 
 #endif

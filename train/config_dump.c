@@ -118,8 +118,11 @@ static void put_map(text *t, const tr_map *map)
 {
     char number[TR_REAL_CAPACITY];
     put(t, "{");
-    for (int64_t i = 0; i < map->count; i++)
-        put(t, "%s%s: %s", i > 0 ? ", " : "", map->items[i].name, tr_real_format(map->items[i].value, number));
+    for (int64_t i = 0; i < map->count; i++) {
+        put(t, i > 0 ? ", " : "");
+        put_string(t, map->items[i].name);
+        put(t, ": %s", tr_real_format(map->items[i].value, number));
+    }
     put(t, "}");
 }
 
@@ -160,8 +163,10 @@ static void put_value(text *t, const tr_config *config, const tr_row *row)
     case TR_TYPE_STRINGS: {
         const tr_strings *list = value;
         put(t, "[");
-        for (int64_t i = 0; i < list->count; i++)
-            put(t, "%s%s", i > 0 ? ", " : "", list->items[i]);
+        for (int64_t i = 0; i < list->count; i++) {
+            put(t, i > 0 ? ", " : "");
+            put_string(t, list->items[i]);
+        }
         put(t, "]");
         break;
     }
@@ -196,8 +201,10 @@ static void put_node(text *t, const tr_node *node)
     put(t, map ? "{" : "[");
     for (const tr_node *child = node->first; child != NULL; child = child->next) {
         put(t, child != node->first ? ", " : "");
-        if (map)
-            put(t, "%s: ", child->key->text);
+        if (map) {
+            put_string(t, child->key->text);
+            put(t, ": ");
+        }
         put_node(t, child);
     }
     put(t, map ? "}" : "]");
@@ -467,15 +474,18 @@ static json_t *value_schema(const tr_row *row)
     case TR_TYPE_REALS:
         return list_schema(number_schema(row, whole), row->at_least, row->count);
     case TR_TYPE_STRINGS:
-        return list_schema(words_schema(row->choices), row->at_least, row->count);
+        return list_schema(row->choices != NULL ? words_schema(row->choices)
+                                                : json_pack("{s:s, s:i}", "type", "string", "minLength", 1),
+                           row->at_least, row->count);
     case TR_TYPE_MATRIX:
         return list_schema(list_schema(number_schema(row, false), row->count, row->count), 0, 0);
     case TR_TYPE_MAP: {
         s = json_object();
         (void)json_object_set_new(s, "type", json_string("object"));
-        (void)json_object_set_new(s, "additionalProperties", json_false());
+        (void)json_object_set_new(s, "additionalProperties",
+                                  row->choices != NULL ? json_false() : number_schema(row, false));
         json_t *names = json_object();
-        for (int i = 0; row->choices[i] != NULL; i++)
+        for (int i = 0; row->choices != NULL && row->choices[i] != NULL; i++)
             (void)json_object_set_new(names, row->choices[i], number_schema(row, false));
         (void)json_object_set_new(s, "properties", names);
         return s;

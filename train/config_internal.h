@@ -85,7 +85,8 @@ typedef struct tr_row {
     const char *word;           /* an int: this word means 0 */
     const char *unit;           /* "" or "-": none */
     const char *text;           /* the default, as YAML; "???": must be given */
-    const char *const *choices; /* ended by NULL: of an enum, of a list's strings, of a map's names */
+    const char *const *choices; /* ended by NULL: of an enum, of a list's strings, of a map's names. NULL for the latter
+                                   two: any text, or names that the rules check */
     const char *help;
 } tr_row;
 

@@ -1,4 +1,5 @@
 /* Rules between keys: what no single row can say. */
+#include "physics/fem.h"
 #include "train/config_internal.h"
 
 #include <stdarg.h>
@@ -48,33 +49,95 @@ static bool in_list(const tr_strings *list, const char *name)
     return false;
 }
 
+static const fem_parameter *parameter_of(const fem_equation *equation, const char *name)
+{
+    for (int k = 0; k < equation->n_parameters; k++)
+        if (strcmp(equation->parameter[k].name, name) == 0)
+            return &equation->parameter[k];
+    return NULL;
+}
+
+/* Names and ranges of a map's entries, each reported where it was given. */
+static void hold_parameters(rules *r, const char *path, const tr_map *map, const fem_equation *equation)
+{
+    for (int64_t i = 0; i < map->count; i++) {
+        const struct tr_named_real *item = &map->items[i];
+        const tr_place place = {item->file, item->line, item->column};
+        const fem_parameter *p = parameter_of(equation, item->name);
+        if (p != NULL && (item->value < p->lo || item->value > p->hi))
+            tr_errors_add(r->errors, place, path, "expected %s from %g to %g %s, found %g", p->name, p->lo, p->hi,
+                          p->unit, item->value);
+        if (p != NULL)
+            continue;
+        char names[256] = "";
+        size_t used = 0;
+        fwm_nearest nearest;
+        fwm_nearest_start(&nearest, item->name);
+        for (int k = 0; k < equation->n_parameters && used < sizeof names; k++) {
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", k > 0 ? ", " : "",
+                                     equation->parameter[k].name);
+            fwm_nearest_offer(&nearest, equation->parameter[k].name);
+        }
+        const bool near = fwm_nearest_found(&nearest);
+        tr_errors_add(r->errors, place, path, "expected one of %s (%s), found \"%.64s\"%s%s%s", names, equation->name,
+                      item->name, near ? "; did you mean " : "", near ? nearest.best : "", near ? "?" : "");
+    }
+}
+
+static void hold_inclusions(rules *r, const fem_equation *equation)
+{
+    const tr_config *c = r->config;
+    const char *name = c->simulate.inclusion_of;
+    const fem_parameter *p = name[0] != '\0' ? parameter_of(equation, name) : NULL;
+    for (int k = 0; name[0] == '\0' && p == NULL && k < equation->n_parameters; k++)
+        if (equation->parameter[k].per_cell)
+            p = &equation->parameter[k];
+    if (name[0] != '\0' && (p == NULL || !p->per_cell)) {
+        broken(r, "simulate.inclusion_of", "simulate.equation",
+               "expected a parameter of %s that may vary in space, found %.64s", equation->name, name);
+        return;
+    }
+    for (int64_t i = 0; i < c->simulate.inclusions.rows; i++) {
+        const double *disc = c->simulate.inclusions.items + 4 * i;
+        if (p == NULL)
+            broken(r, "simulate.inclusions", "simulate.equation", "expected none: no parameter of %s varies in space",
+                   equation->name);
+        else if (disc[0] < p->lo || disc[0] > p->hi || disc[3] <= 0)
+            broken(r, "simulate.inclusions", "", "expected %s from %g to %g and a radius above 0 in row %lld", p->name,
+                   p->lo, p->hi, (long long)i);
+    }
+}
+
 static void hold_simulate(rules *r)
 {
     const tr_config *c = r->config;
+    const fem_equation *equation = fem_equation_at(c->simulate.equation);
+    hold_parameters(r, "simulate.truth", &c->simulate.truth, equation);
+    hold_parameters(r, "simulate.nominal", &c->simulate.nominal, equation);
+    hold_inclusions(r, equation);
     const bool quadrilateral = c->simulate.cell == TR_QUADRILATERAL;
     const bool q = c->simulate.space == TR_Q1 || c->simulate.space == TR_Q2;
     if (quadrilateral != q)
         broken(r, "simulate.space", "simulate.cell", "expected %s on %s cells, found %s",
                quadrilateral ? "Q1 or Q2" : "P1 or P2", tr_config_word("simulate.cell", c->simulate.cell),
                tr_config_word("simulate.space", c->simulate.space));
-    for (int64_t i = 0; i < c->simulate.inclusions.rows; i++) {
-        const double *disc = c->simulate.inclusions.items + 4 * i;
-        if (disc[0] <= 0 || disc[3] <= 0)
-            broken(r, "simulate.inclusions", "", "expected k and radius above 0 in row %lld", (long long)i);
-    }
-    for (int64_t i = 0; i < c->simulate.heaters.rows; i++) {
-        const double *x = c->simulate.heaters.items + 2 * i;
+    for (int64_t i = 0; i < c->simulate.sources.rows; i++) {
+        const double *x = c->simulate.sources.items + 2 * i;
         if (x[0] > c->simulate.size[0] || x[1] > c->simulate.size[1])
-            broken(r, "simulate.heaters", "simulate.size",
-                   "expected heaters within simulate.size, found row %lld outside", (long long)i);
+            broken(r, "simulate.sources", "simulate.size",
+                   "expected sources within simulate.size, found row %lld outside", (long long)i);
     }
     if (c->simulate.frame_range[0] >= c->simulate.frame_range[1])
-        broken(r, "simulate.frame_range", "", "expected two different temperatures");
+        broken(r, "simulate.frame_range", "", "expected two different values");
 }
 
 static void hold_physics(rules *r)
 {
     const tr_config *c = r->config;
+    const fem_equation *equation =
+        c->physics.equation == TR_EQUATION_NONE ? NULL : fem_equation_at(c->physics.equation - 1);
+    if (equation != NULL)
+        hold_parameters(r, "physics.parameters", &c->physics.parameters, equation);
     for (int64_t i = 0; i < c->physics.learn.count; i++) {
         const char *name = c->physics.learn.items[i];
         if (!in_map(&c->physics.parameters, name))
@@ -99,10 +162,19 @@ static void hold_physics(rules *r)
             broken(r, "objective.physics", "physics.equation", "expected 0 where physics.equation is none");
         if (c->physics.learn.count > 0)
             broken(r, "physics.learn", "physics.equation", "expected [] where physics.equation is none");
-    } else if (!in_map(&c->physics.parameters, "conductivity")) {
-        broken(r, "physics.parameters", "physics.equation",
-               "expected at least conductivity, the law's first parameter");
+    } else if (!in_map(&c->physics.parameters, equation->parameter[0].name)) {
+        broken(r, "physics.parameters", "physics.equation", "expected at least %s, the law's first parameter",
+               equation->parameter[0].name);
     }
+}
+
+static void hold_trainer(rules *r)
+{
+    size_t bytes;
+    const char *memory = r->config->trainer.memory;
+    if (!tr_bytes_parse(memory, &bytes))
+        broken(r, "trainer.memory", "", "expected a size with its unit, such as 2GiB or 750MB, or none, found '%.40s'",
+               memory);
 }
 
 static void hold_widths(rules *r, const char *path, const tr_ints *widths)
@@ -139,8 +211,6 @@ static void hold_points(rules *r)
     if (c->model.kind != TR_MODEL_POINTS) {
         if (c->model.latent.gate != TR_GATE_NONE)
             broken(r, "model.latent.gate", "model.kind", "expected none where model.kind is world");
-        if (c->transport.emphasis > 0)
-            broken(r, "transport.emphasis", "model.kind", "expected 0 where model.kind is world");
         return;
     }
     if (c->transport.weight <= 0)
@@ -201,6 +271,7 @@ void tr_config_hold_rules(const tr_config *config, tr_errors *errors)
 {
     rules r = {config, errors};
     hold_simulate(&r);
+    hold_trainer(&r);
     hold_physics(&r);
     hold_model(&r);
     hold_points(&r);

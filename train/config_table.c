@@ -92,8 +92,16 @@
 
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-/* Parameters of the equations' laws, by the names that the laws give them. */
-#define HEAT WORDS("conductivity", "loss", "radiation", "temperature")
+/* The equations are the files of physics/forms; the names of their parameters are checked once it is known which
+ * equation it is (config_rules.c). */
+static const char *const controls[] = {"constant", "held", "smooth", NULL};
+static const char *const model_equations[] = {"none",
+#define X(name) #name,
+#include "forms.def"
+#undef X
+                                              NULL};
+#define EQUATIONS (model_equations + 1)
+#define PARAMETERS NULL
 #define MANY 1e9
 
 /* clang-format off */
@@ -126,7 +134,7 @@ const tr_row tr_config_rows[] = {
     INT(simulate.train, "64", 1, MANY, "trajectories", "Training split"),
     INT(simulate.validation, "16", 0, MANY, "trajectories", "Validation split"),
     INT(simulate.test, "32", 0, MANY, "trajectories", "Test split"),
-    INT(simulate.test_ood, "32", 0, MANY, "trajectories", "Test split with heaters outside the training range (ood_power)"),
+    INT(simulate.test_ood, "32", 0, MANY, "trajectories", "Test split with actions outside the training range (ood_power, ood_ambient)"),
     INT(simulate.steps, "41", 2, 100000, "frames", "Length of a trajectory, the start included"),
     REAL_ABOVE(simulate.dt, "5.0e-4", 0, 1e6, "time", "Time between frames"),
     INT(simulate.substeps, "4", 1, 10000, "steps", "Implicit steps of the truth between two frames; the cheap simulation takes one"),
@@ -136,22 +144,29 @@ const tr_row tr_config_rows[] = {
     REAL2_ABOVE(simulate.size, "[1, 1]", 0, 1e6, "length", "Extent of the plate along x and y"),
     INT2(simulate.coarse_cells, "[16, 16]", 1, 4096, "cells", "Cells of the cheap simulation's mesh"),
     INT2(simulate.frame, "[64, 64]", 8, 4096, "pixels", "Height and width of a frame"),
-    MAP(simulate.truth, "{}", HEAT, 0, 1e9, "", "Parameters of the true law (the inclusions override conductivity where they are)"),
-    MAP(simulate.nominal, "{}", HEAT, 0, 1e9, "", "Parameters of the cheap simulation's law"),
-    MATRIX(simulate.inclusions, "[]", 4, 0, 1e9, "-, length", "Discs of another conductivity: [k, x, y, radius]"),
-    MATRIX(simulate.heaters, "[]", 2, 0, 1e6, "length", "Centres of the heaters: [x, y]; each is one action"),
-    REAL_ABOVE(simulate.heater_half_width, "0.1", 0, 1e6, "length", "Half the width of a square heater"),
-    REAL(simulate.heater_power, "300", 0, 1e9, "temperature/time", "Heating rate of a heater at full power"),
-    RANGE(simulate.ood_power, "[1, 2]", 0, 1e3, "-", "Range of the powers in test_ood, as a factor of full power"),
-    INT_RANGE(simulate.hold, "[4, 12]", 1, 100000, "frames", "Range of the time for which a power is held"),
-    REAL(simulate.on_probability, "0.7", 0, 1, "-", "Probability that a heater is on while a power is held"),
-    RANGE(simulate.ambient, "[-0.5, 0.5]", -1e6, 1e6, "temperature", "Range of the ambient temperature, the last action"),
+    ENUM(simulate.equation, "heat", EQUATIONS, "The governing equation of the truth"),
+    MAP(simulate.truth, "{}", PARAMETERS, 0, 1e9, "", "Parameters of the true law by the equation's names; absent: 0 where it may be, the term is not in the law"),
+    MAP(simulate.nominal, "{}", PARAMETERS, 0, 1e9, "", "Parameters of the cheap simulation's law; absent: likewise"),
+    MATRIX(simulate.inclusions, "[]", 4, 0, 1e9, "-, length", "Discs of the truth where a parameter has another value: [value, x, y, radius]"),
+    STRING(simulate.inclusion_of, "\"\"", "The parameter that the inclusions change; empty: the equation's first that may vary in space"),
+    MATRIX(simulate.sources, "[]", 2, 0, 1e6, "length", "Centres of square sources (heaters, spots): [x, y]; each is one action"),
+    REAL_ABOVE(simulate.source_half_width, "0.1", 0, 1e6, "length", "Half the width of a source"),
+    REAL(simulate.source_power, "300", 0, 1e9, "field/time", "Rate of a source at full power"),
+    RANGE(simulate.power, "[0, 1]", -1e3, 1e3, "-", "Range of the powers of sources that are on, as a factor of full power"),
+    RANGE(simulate.ood_power, "[1, 2]", -1e3, 1e3, "-", "The same in test_ood"),
+    INT_RANGE(simulate.hold, "[4, 12]", 1, 100000, "frames", "Range of the time for which an action is held, or taken to its next value"),
+    REAL(simulate.on_probability, "0.7", 0, 1, "-", "Probability that an action that changes is on while it is held"),
+    ENUM(simulate.control, "held", (controls + 1), "How the powers change: held for a while, or led smoothly from value to value"),
+    ENUM(simulate.ambient_control, "constant", controls, "The same for the ambient actions (ambient temperature, uniform field); constant: one value a trajectory, above which the start has its mean"),
+    RANGE(simulate.ambient, "[-0.5, 0.5]", -1e6, 1e6, "of the action", "Range of the ambient actions, which come last"),
+    RANGE(simulate.ood_ambient, "[-0.5, 0.5]", -1e6, 1e6, "of the action", "The same in test_ood"),
     RANGE(simulate.correlation_length, "[0.10, 0.25]", 1e-6, 1e6, "length", "Range of the initial field's correlation length"),
-    RANGE(simulate.deviation, "[0.4, 0.8]", 0, 1e6, "temperature", "Range of the initial field's standard deviation"),
-    RANGE(simulate.offset, "[-0.2, 0.2]", -1e6, 1e6, "temperature", "Range of the initial field's mean above ambient"),
-    RANGE(simulate.frame_range, "[-2, 4]", -1e6, 1e6, "temperature", "Temperatures at the two ends of the colour map"),
+    RANGE(simulate.deviation, "[0.4, 0.8]", 0, 1e6, "field", "Range of the initial field's standard deviation"),
+    RANGE(simulate.offset, "[-0.2, 0.2]", -1e6, 1e6, "field", "Range of the initial field's mean, above a constant ambient"),
+    RANGE(simulate.frame_range, "[-2, 4]", -1e6, 1e6, "field", "Values at the two ends of the colour map"),
     REAL(simulate.vignetting, "0.7", 0, 1, "-", "Darkening of the frame's corners: brightness is 1 - vignetting r^2"),
     REAL(simulate.noise, "0.02", 0, 1, "-", "Standard deviation of the camera's noise, of full brightness"),
+    REAL_ABOVE(simulate.key_rate, "0.25", 0, 1e9, "1/time", "Key states: frames reached by a change faster than this, as the equation measures it"),
     BOOL(simulate.compress, "false", "Compress frames (shuffle, gzip 1)"),
     ENUM(simulate.toy, "none", WORDS("none", "discs", "moons", "gaussians", "line", "duffing"), "A dataset of points instead of a simulation (data/toys.h); train, validation and test count points"),
     INT(simulate.toy_dimensions, "2", 2, 64, "-", "Dimensions of the points (above 2: gaussians and duffing)"),
@@ -170,10 +185,10 @@ const tr_row tr_config_rows[] = {
     REAL_ABOVE(data.key_state_weight, "1", 0, 1e6, "-", "How much more often training clips with a key state are drawn; the loss weighs them less, so that it estimates the same mean"),
     REAL(data.state_noise, "0", 0, 10, "deviations", "Noise added to the states of the training split, in units of their deviation"),
 
-    ENUM(physics.equation, "heat", WORDS("none", "heat"), "The governing equation; none: no physics in the model"),
-    MAP(physics.parameters, "{}", HEAT, 0, 1e9, "", "Starting values of the law's parameters as the model knows them; absent: 0, the term is not in the law"),
-    STRINGS(physics.learn, "[]", 0, 16, HEAT, "Parameters that are fitted to the data"),
-    STRINGS(physics.field, "[]", 0, 16, HEAT, "Learned parameters that have a value for each cell"),
+    ENUM(physics.equation, "heat", model_equations, "The governing equation; none: no physics in the model"),
+    MAP(physics.parameters, "{}", PARAMETERS, 0, 1e9, "", "Starting values of the law's parameters as the model knows them; absent: 0, the term is not in the law"),
+    STRINGS(physics.learn, "[]", 0, 16, PARAMETERS, "Parameters that are fitted to the data"),
+    STRINGS(physics.field, "[]", 0, 16, PARAMETERS, "Learned parameters that have a value for each cell"),
     INT(physics.substeps, "1", 1, 1000, "steps", "Implicit steps of the prior between two frames"),
     INT(physics.identification.steps, "300", 0, MANY, "steps", "Optimisation steps; 0: none"),
     INT(physics.identification.batch, "16", 1, 4096, "transitions", "Transitions a step"),
@@ -220,7 +235,7 @@ const tr_row tr_config_rows[] = {
     REAL(transport.context, "1", 0, 1e3, "-", "Weight of what a prediction was made from in the cost, both standardised; 0: it does not matter"),
     REAL(transport.relax, "0", 0, 1e6, "-", "Squared distance, in units of the codes' deviation, beyond which the edge term's transport rather misses a mass; 0: masses are met"),
     REAL(transport.share, "0.1", 0, 1, "-", "Share of the states that shall count as boundary"),
-    REAL(transport.emphasis, "0", 0, 0.9, "-", "Part of the predictions (model.kind points) that is drawn by how far they are off the sheets, with importance weights; 0: none"),
+    REAL(transport.emphasis, "0", 0, 0.9, "-", "Emphasis with importance weights: the part of the training clips that is drawn by their boundary score, or, of points, of predictions by how far they are off the sheets; 0: none, as where transport.weight is 0"),
     REAL(transport.bind, "1", 0, 1e3, "-", "Weight of the gate's class in the cost, in units of the codes' deviation (model.latent.gate)"),
     REAL(transport.ramp_start, "0.0", 0, 1, "of training", "The divergence's weight is 0 before this"),
     REAL(transport.ramp_end, "0.1", 0, 1, "of training", "The divergence's weight is whole after this"),
@@ -237,13 +252,20 @@ const tr_row tr_config_rows[] = {
     ENUM(objective.balance, "none", WORDS("none"), "Balancing of the weights"),
     REAL2(objective.kl_balance, "[1.0, 0.1]", 0, 1e3, "-", "Weights of the KL's two halves: towards the prior, towards the posterior"),
 
-    ENUM(optimizer.name, "adamw", WORDS("adamw"), "Optimiser"),
+    ENUM(optimizer.name, "adamw", WORDS("adamw", "laprop", "sgd"), "Rule of the update: AdamW; LaProp, which normalises the gradient before it averages; gradient descent with momentum"),
     REAL_ABOVE(optimizer.lr, "1.0e-3", 0, 10, "-", "Learning rate at the top of the schedule"),
-    REAL2(optimizer.betas, "[0.9, 0.999]", 0, 0.999999, "-", "Decay of the two moments"),
-    REAL_ABOVE(optimizer.eps, "1.0e-8", 0, 1, "-", "Added to the root of the second moment"),
+    REAL2(optimizer.betas, "[0.9, 0.999]", 0, 0.999999, "-", "Decay of the two moments (adamw, laprop)"),
+    REAL(optimizer.momentum, "0.9", 0, 0.999999, "-", "Decay of the momentum (sgd)"),
+    BOOL(optimizer.nesterov, "false", "Nesterov's momentum (sgd)"),
+    REAL(optimizer.eps, "1.0e-8", 1e-30, 1, "-", "Added to the root of the second moment (adamw, laprop)"),
     REAL(optimizer.weight_decay, "1.0e-4", 0, 10, "-", "Decoupled weight decay"),
     REAL(optimizer.clip, "5", 0, 1e9, "-", "Largest norm of the gradient; 0: no limit"),
+    REAL(optimizer.agc, "0", 0, 1e6, "-", "Adaptive clipping, before optimizer.clip: largest norm of a parameter's gradient as a fraction of the parameter's own norm; 0: no limit"),
     REAL(optimizer.ema, "0.995", 0, 0.999999, "-", "Decay of the moving average of the weights that evaluation uses"),
+
+    MAP(optimizer.lr_factor, "{}", NULL, 0, 1e6, "-", "Factors on the learning rate of the parameters whose names match a pattern, such as {\"decoder/*\": 0.5}; those of several patterns are multiplied"),
+    MAP(optimizer.decay_factor, "{}", NULL, 0, 1e6, "-", "Factors on the weight decay in the same way; biases and norms have none"),
+    STRINGS(optimizer.frozen, "[]", 0, 64, NULL, "Parameters that keep their values, by patterns of names, such as [\"encoder/*\"]"),
 
     ENUM(schedule.name, "cosine", WORDS("cosine", "constant"), "Form after the warm-up"),
     INT(schedule.warmup, "100", 0, MANY, "steps", "Linear rise from 0"),
@@ -256,6 +278,7 @@ const tr_row tr_config_rows[] = {
     INT(trainer.log_every, "10", 1, MANY, "steps", "A line of metrics.jsonl every N steps"),
     INT(trainer.term_norms_every, "500", 0, MANY, "steps", "Log the gradient's norm of each term of the loss every N steps; 0: never"),
     ENUM(trainer.isa, "auto", WORDS("auto", "x86-64", "avx2", "avx512"), "Instruction set of the kernels; auto: the best that the machine has"),
+    STRING(trainer.memory, "none", "Memory that a run may take, such as 2GiB or 750MB: activations are computed again to keep to it; none: as it comes"),
 
     ENUM(eval.split, "test", WORDS("train", "validation", "test", "test_ood"), "Split that `fwm eval` measures"),
     INT(eval.horizon, "20", 1, 100000, "steps", "Steps of an open-loop rollout"),
@@ -332,6 +355,8 @@ void tr_row_expected(const tr_row *row, char *buf, size_t capacity)
     const bool single = row->type == TR_TYPE_INT || row->type == TR_TYPE_REAL ? row->count == 1 : false;
     if (row->choices != NULL)
         choice_list(row->choices, inner, sizeof inner);
+    else if (row->type == TR_TYPE_STRINGS)
+        (void)snprintf(inner, sizeof inner, "up to %lld strings", (long long)row->count);
     else
         number_range(row, single ? (whole ? "an integer" : "a number") : (whole ? "integers" : "numbers"), inner,
                      sizeof inner);
@@ -363,13 +388,16 @@ void tr_row_expected(const tr_row *row, char *buf, size_t capacity)
                            inner);
         break;
     case TR_TYPE_STRINGS:
-        (void)snprintf(buf, capacity, "a list out of %s", inner);
+        (void)snprintf(buf, capacity, "a list %s %s", row->choices != NULL ? "out of" : "of", inner);
         break;
     case TR_TYPE_MATRIX:
         (void)snprintf(buf, capacity, "a list of rows of %lld %s", (long long)row->count, inner);
         break;
     case TR_TYPE_MAP:
-        (void)snprintf(buf, capacity, "a mapping from %s to numbers", inner);
+        if (row->choices != NULL)
+            (void)snprintf(buf, capacity, "a mapping from %s to numbers", inner);
+        else
+            (void)snprintf(buf, capacity, "a mapping from names to %s", inner);
         break;
     }
 }

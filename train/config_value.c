@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TEXT_LENGTH = 200 }; /* of free text in a list or as a map's name */
+
 /* ---- numbers ---- */
 static locale_t c_locale(void)
 {
@@ -64,6 +66,35 @@ bool tr_real_parse(const char *text, double *value)
         return false;
     *value = strtod_l(text, NULL, c_locale());
     return isfinite(*value);
+}
+
+bool tr_bytes_parse(const char *text, size_t *bytes)
+{
+    static const struct {
+        const char *name;
+        double bytes;
+    } units[] = {{"B", 1},        {"kB", 1e3},     {"MB", 1e6},     {"GB", 1e9},    {"TB", 1e12},
+                 {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
+    char number[TR_REAL_CAPACITY];
+    double value;
+    const char *unit = text + strspn(text, "0123456789.");
+    size_t length = (size_t)(unit - text);
+    *bytes = 0;
+    if (strcmp(text, "none") == 0)
+        return true;
+    if (length == 0 || length >= sizeof number)
+        return false;
+    memcpy(number, text, length);
+    number[length] = '\0';
+    if (!tr_real_parse(number, &value))
+        return false;
+    unit += *unit == ' ';
+    for (size_t k = 0; k < sizeof units / sizeof *units; k++)
+        if (strcmp(unit, units[k].name) == 0 && value * units[k].bytes >= 1 && value * units[k].bytes <= 0x1p60) {
+            *bytes = (size_t)(value * units[k].bytes);
+            return true;
+        }
+    return false;
 }
 
 const char *tr_real_format(double value, char buf[TR_REAL_CAPACITY])
@@ -219,6 +250,25 @@ static int read_choice(reading *r, const tr_node *node, const char *part)
     return -1;
 }
 
+/* The row's own word for a node, or a copy of any text where the row has no words; NULL after an error. */
+static const char *read_text(reading *r, const tr_node *node, const char *part)
+{
+    if (r->row->choices != NULL) {
+        const int choice = read_choice(r, node, part);
+        return choice >= 0 ? r->row->choices[choice] : NULL;
+    }
+    if (node->kind != TR_NODE_SCALAR || node->text[0] == '\0' || strlen(node->text) > TEXT_LENGTH || node->bad) {
+        char expected[64];
+        (void)snprintf(expected, sizeof expected, "a text of 1 to %d characters", TEXT_LENGTH);
+        refuse(r, node, part, expected);
+        return NULL;
+    }
+    const char *copy = fwm_arena_strdup(r->arena, node->text);
+    if (copy == NULL)
+        r->no_memory = r->failed = true;
+    return copy;
+}
+
 static void store_fixed(reading *r, const tr_node *node)
 {
     const tr_row *row = r->row;
@@ -284,8 +334,7 @@ static void store_strings(reading *r, const tr_node *node)
     for (const tr_node *child = node->first; child != NULL && items != NULL; child = child->next, i++) {
         char at[32];
         (void)snprintf(at, sizeof at, "[%lld]", (long long)i);
-        const int choice = read_choice(r, child, at);
-        items[i] = choice >= 0 ? r->row->choices[choice] : "";
+        items[i] = read_text(r, child, at);
     }
     if (!r->failed)
         *(tr_strings *)place_in(r->config, r->row) = (tr_strings){node->count, items};
@@ -321,9 +370,7 @@ static void store_map(reading *r, const tr_node *node)
         return;
     }
     const tr_map *before = place_in(r->config, r->row);
-    int64_t most = before->count;
-    for (int i = 0; r->row->choices[i] != NULL; i++)
-        most++;
+    const int64_t most = before->count + node->count;
     struct tr_named_real *items = take(r, most, sizeof *items);
     if (items == NULL)
         return;
@@ -341,16 +388,18 @@ static void store_map(reading *r, const tr_node *node)
                 r->failed = true;
                 break;
             }
-        const int choice = read_choice(r, child->key, "");
+        const char *name = read_text(r, child->key, "");
+        if (name == NULL)
+            continue;
         char part[TR_PATH_CAPACITY];
         (void)snprintf(part, sizeof part, ".%.64s", child->key->text);
-        const double value = choice >= 0 ? read_number(r, child, part) : 0;
+        const double value = read_number(r, child, part);
         int64_t i = 0;
-        while (i < count && choice >= 0 && strcmp(items[i].name, r->row->choices[choice]) != 0)
+        while (i < count && strcmp(items[i].name, name) != 0)
             i++;
-        if (choice >= 0 && i < most)
-            items[i] = (struct tr_named_real){r->row->choices[choice], value};
-        count += i == count && choice >= 0;
+        const tr_place at = child->key->place;
+        items[i] = (struct tr_named_real){name, value, at.file, at.line, at.column};
+        count += i == count;
     }
     if (!r->failed)
         *(tr_map *)place_in(r->config, r->row) = (tr_map){count, items};
@@ -406,6 +455,14 @@ static void *duplicate(fwm_arena *arena, const void *from, int64_t count, size_t
     return to;
 }
 
+/* Words of the table live for ever, other text in a configuration's arena. */
+static bool copy_text(fwm_arena *arena, const tr_row *row, const char **text)
+{
+    if (row->choices == NULL)
+        *text = fwm_arena_strdup(arena, *text);
+    return *text != NULL;
+}
+
 fwm_status tr_value_copy(tr_config *to, fwm_arena *arena, const tr_config *from, const tr_row *row)
 {
     const char *source = (const char *)from + row->offset;
@@ -441,10 +498,12 @@ fwm_status tr_value_copy(tr_config *to, fwm_arena *arena, const tr_config *from,
         good = (list->items = duplicate(arena, list->items, list->count, sizeof *list->items)) != NULL;
         break;
     }
-    case TR_TYPE_STRINGS: { /* the strings are the table's own words */
+    case TR_TYPE_STRINGS: {
         tr_strings *list = target;
         *list = *(const tr_strings *)source;
         good = (list->items = duplicate(arena, list->items, list->count, sizeof *list->items)) != NULL;
+        for (int64_t i = 0; i < list->count && good; i++)
+            good = copy_text(arena, row, &list->items[i]);
         break;
     }
     case TR_TYPE_MATRIX: {
@@ -458,6 +517,11 @@ fwm_status tr_value_copy(tr_config *to, fwm_arena *arena, const tr_config *from,
         tr_map *map = target;
         *map = *(const tr_map *)source;
         good = (map->items = duplicate(arena, map->items, map->count, sizeof *map->items)) != NULL;
+        for (int64_t i = 0; i < map->count && good; i++) {
+            struct tr_named_real *item = &map->items[i];
+            item->file = item->file != NULL ? fwm_arena_strdup(arena, item->file) : "";
+            good = copy_text(arena, row, &item->name) && item->file != NULL;
+        }
         break;
     }
     }

@@ -118,10 +118,12 @@ typedef struct scene {
     tr_true_law truth;
     bool known;
     const ad_sparse *prolong;
-    int64_t n, c, H, pixels; /* nodes, fields, states a trajectory, values a frame */
-    float *states, *frames;  /* [B,H,...] of the model */
-    float *other, *mass;     /* [H,n,c], [n] */
-    double *residual;        /* [H-1] */
+    int64_t n, c, H, pixels;      /* nodes, fields, states a trajectory, values a frame */
+    float *states, *frames;       /* [B,H,...] of the model */
+    float *other, *mass;          /* [H,n,c], [n] */
+    double *residual;             /* [H-1] */
+    const fem_equation *equation; /* the data's, NULL where it is not known */
+    bool *key, *true_key;         /* [H] */
     tr_codes *codes;
     const double *basin; /* [N,T] of the dataset, NULL where it has none */
 } scene;
@@ -139,12 +141,43 @@ static void prolong_states(const scene *s, const float *s_phy, float *out)
             }
 }
 
+/* ---- key states ---- */
+
+static void find_key_states(const scene *s, const float *states, bool *key)
+{
+    const int64_t size = s->n * s->c;
+    const double dt = s->w->info->dt;
+    for (int64_t h = 1; h < s->H; h++)
+        key[h] = s->equation->event_rate(tr_law_mesh(s->w->law), states + h * size, states + (h - 1) * size, dt) >
+                 s->w->config->simulate.key_rate;
+}
+
+static bool near_one(const bool *key, int64_t h, int64_t H)
+{
+    return key[h] || (h > 1 && key[h - 1]) || (h + 1 < H && key[h + 1]);
+}
+
+static void add_key_states(const scene *s, int method, const float *x, const float *y)
+{
+    tr_key_score *k = &s->e->key[method];
+    find_key_states(s, y, s->true_key);
+    find_key_states(s, x, s->key);
+    for (int64_t h = 1; h < s->H; h++) {
+        k->truth += s->true_key[h];
+        k->predicted += s->key[h];
+        k->recalled += s->true_key[h] && near_one(s->key, h, s->H);
+        k->precise += s->key[h] && near_one(s->true_key, h, s->H);
+    }
+}
+
 static fwm_status add_states(const scene *s, int method, int64_t index, const float *x, const float *y,
                              const float *actions)
 {
     int64_t size = s->n * s->c;
     for (int64_t h = 1; h < s->H; h++)
         FWM_TRY(tr_metrics_add_state(s->e->table[method], index, (int)h, x + h * size, y + h * size, s->mass, s->n));
+    if (s->e->has_key_states)
+        add_key_states(s, method, x, y);
     if (!s->known)
         return FWM_OK;
     FWM_TRY(fem_trajectory_residual(s->truth.problem, s->residual, x, actions, &s->truth.theta, s->H));
@@ -262,7 +295,10 @@ static fwm_status allocate(scene *s, int64_t batch)
     s->other = fwm_malloc(H * size, sizeof(float));
     s->mass = fwm_malloc((size_t)s->n, sizeof(float));
     s->residual = fwm_malloc(H, sizeof(double));
-    FWM_CHECK(s->states && s->other && s->mass && s->residual && (s->frames || !(s->o->frames || s->o->example)),
+    s->key = fwm_calloc(H, sizeof *s->key);
+    s->true_key = fwm_calloc(H, sizeof *s->true_key);
+    FWM_CHECK(s->states && s->other && s->mass && s->residual && s->key && s->true_key &&
+                  (s->frames || !(s->o->frames || s->o->example)),
               FWM_MEMORY, "evaluation: out of memory");
     if (s->o->codes)
         FWM_TRY(open_codes(s));
@@ -296,6 +332,12 @@ static fwm_status evaluate(scene *s, const float *flat, ds_sequence **sequence)
     FWM_CHECK(s->w->model.s_phy.count == s->w->model.state.count, FWM_DATA,
               "%s: /s_phy: expected %lld channels, those of /state, found %lld", ds_path(s->w->ds),
               (long long)s->w->model.state.count, (long long)s->w->model.s_phy.count);
+    /* The data's equation, also for a model that knows none. */
+    if (fem_equation_find(s->w->info->equation, &s->equation) == FWM_OK)
+        s->e->has_key_states =
+            s->equation->event_rate != NULL && s->w->info->dt > 0 &&
+            s->w->model.state.count == fem_equation_components(s->equation, tr_law_mesh(s->w->law)->dim) &&
+            s->w->model.nodes == tr_law_mesh(s->w->law)->n_nodes;
     if (o->residual)
         FWM_TRY(tr_true_law_create(&s->truth, s->w->law, s->w->config, s->w->ds, s->w->model.state.std[0], &s->known));
     FWM_TRY(allocate(s, batch));
@@ -327,6 +369,8 @@ fwm_status tr_evaluate(tr_evaluation **out, tr_world *world, tr_rollout *rollout
     fwm_free(s.other);
     fwm_free(s.mass);
     fwm_free(s.residual);
+    fwm_free(s.key);
+    fwm_free(s.true_key);
     e->seconds = fwm_seconds() - start;
     if (status != FWM_OK)
         tr_evaluation_destroy(&e);
@@ -367,6 +411,18 @@ static json_t *residual_json(const double *residual, int64_t horizon, const int 
     return o;
 }
 
+static json_t *key_json(const tr_key_score *k)
+{
+    const double recall = k->truth > 0 ? (double)k->recalled / (double)k->truth : (double)NAN;
+    const double precision = k->predicted > 0 ? (double)k->precise / (double)k->predicted : (double)NAN;
+    json_t *o = json_object();
+    (void)json_object_set_new(o, "recall", tr_json_number(recall));
+    (void)json_object_set_new(o, "precision", tr_json_number(precision));
+    (void)json_object_set_new(o, "true", json_integer(k->truth));
+    (void)json_object_set_new(o, "predicted", json_integer(k->predicted));
+    return o;
+}
+
 fwm_status tr_evaluation_json(const tr_evaluation *e, const tr_ints *horizons, json_t **json)
 {
     enum { MAX_HORIZONS = 64 };
@@ -386,6 +442,8 @@ fwm_status tr_evaluation_json(const tr_evaluation *e, const tr_ints *horizons, j
             json_decref(o);
             return status;
         }
+        if (e->has_key_states)
+            (void)json_object_set_new(table, "key_state", key_json(&e->key[k]));
         (void)json_object_set_new(table, "physics_residual", residual_json(e->residual[k], e->horizon, at, n));
         (void)json_object_set_new(o, tr_method_name(k), table);
     }

@@ -26,6 +26,12 @@ typedef struct tr_fit {
 } tr_fit;
 enum { TR_MAX_FITS = 32 };
 
+/* Key states (fem_equation.event_rate above simulate.key_rate) over all trajectories and steps of a rollout: a true one
+ * is recalled where the prediction has one within a step of it, a predicted one is precise where the truth has. */
+typedef struct tr_key_score {
+    int64_t truth, recalled, predicted, precise;
+} tr_key_score;
+
 typedef struct tr_evaluation {
     int64_t trajectories, context, horizon;
     double seconds;
@@ -33,7 +39,9 @@ typedef struct tr_evaluation {
     double *
         residual[TR_METHOD_COUNT]; /* [horizon]: mean over trajectories under the true operator; NULL where not known */
     double *truth_residual;        /* the data's own */
-    tr_example example;            /* trajectory 0 */
+    bool has_key_states;           /* the equation has the criterion */
+    tr_key_score key[TR_METHOD_COUNT];
+    tr_example example; /* trajectory 0 */
     tr_fit fit[TR_MAX_FITS];
     int n_fits;
     bool has_codes;

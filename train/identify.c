@@ -129,7 +129,7 @@ static fwm_status load(tr_identify *o, const ds_batch *batch)
 fwm_status tr_identify_step(tr_identify *o, const ds_batch *batch, float *flat, float *m, float *v, int64_t step,
                             double *loss, double *variation)
 {
-    const tr_adamw_options options = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8};
+    const tr_optimizer_options options = {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8};
     FWM_TRY(load(o, batch));
     FWM_TRY(ad_plan_run(o->plan, 0, (uint64_t)step));
     const float *report = ad_plan_data(o->plan, o->report);
@@ -138,7 +138,8 @@ fwm_status tr_identify_step(tr_identify *o, const ds_batch *batch, float *flat, 
     /* The step size falls to a tenth, so that the last updates average the batches rather than follow them. */
     double done = (double)(step - 1) / (double)o->config->physics.identification.steps;
     double lr = o->config->physics.identification.lr * (done < 0.5 ? 1.0 : 1.0 - 1.8 * (done - 0.5));
-    return tr_adamw_step(NULL, flat, m, v, NULL, o->grad, &options, lr, step, AD_F32, o->size);
+    const tr_vectors x = {.p = flat, .m = m, .v = v, .g = o->grad};
+    return tr_optimizer_step(NULL, &x, &options, lr, step, AD_F32, o->size);
 }
 
 fwm_status tr_identify_error(tr_identify *o, const ds_batch *batch, double *sum, double *count)

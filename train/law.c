@@ -318,15 +318,15 @@ static fwm_status new_problem(const tr_law *law, const tr_config *c, double dt, 
                               int substeps, fem_problem **problem)
 {
     fem_source source[FEM_MAX_ACTIONS];
-    int64_t n = c->simulate.heaters.rows;
+    int64_t n = c->simulate.sources.rows;
     FWM_CHECK(n + law->equation->n_ambient <= FEM_MAX_ACTIONS, FWM_CONFIG,
-              "simulate.heaters: expected at most %d, found %lld", FEM_MAX_ACTIONS - law->equation->n_ambient,
+              "simulate.sources: expected at most %d, found %lld", FEM_MAX_ACTIONS - law->equation->n_ambient,
               (long long)n);
     for (int64_t i = 0; i < n; i++)
-        source[i] = (fem_source){.x = c->simulate.heaters.items[2 * i],
-                                 .y = c->simulate.heaters.items[2 * i + 1],
-                                 .half_width = c->simulate.heater_half_width,
-                                 .power = c->simulate.heater_power};
+        source[i] = (fem_source){.x = c->simulate.sources.items[2 * i],
+                                 .y = c->simulate.sources.items[2 * i + 1],
+                                 .half_width = c->simulate.source_half_width,
+                                 .power = c->simulate.source_power};
     fem_problem_spec spec = {.equation = law->equation->name,
                              .mesh = law->mesh,
                              .dt = dt,
@@ -355,9 +355,9 @@ static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset
         ds_path(ds), name, info->equation);
     FWM_TRY(fem_equation_find(name, &law->equation));
     FWM_TRY(read_parameters(law, c));
-    int64_t n_sources = c->simulate.heaters.rows;
+    int64_t n_sources = c->simulate.sources.rows;
     FWM_CHECK(n_sources + law->equation->n_ambient == info->fields[DS_ACTIONS].channels, FWM_CONFIG,
-              "simulate.heaters: %lld heaters and %d ambient value(s) make %lld actions, but %s has %lld",
+              "simulate.sources: %lld sources and %d ambient value(s) make %lld actions, but %s has %lld",
               (long long)n_sources, law->equation->n_ambient, (long long)(n_sources + law->equation->n_ambient),
               ds_path(ds), (long long)info->fields[DS_ACTIONS].channels);
     FWM_CHECK(info->fields[DS_STATE].points == law->mesh->n_nodes, FWM_DATA,

@@ -16,7 +16,7 @@
 
 typedef struct tr_law tr_law;
 
-/* Builds meshes from the dataset, the equation from the config (heaters from its simulate block). `scale` is the
+/* Builds meshes from the dataset, the equation from the config (sources from its simulate block). `scale` is the
  * state's deviation [unit of u], for the physics loss. Errors: FWM_CONFIG (unknown parameter or one that cannot be
  * learned, actions of the data that do not fit the equation), FWM_DATA (no mesh; a dataset of another equation). */
 fwm_status tr_law_create(tr_law **law, const tr_config *config, const ds_dataset *ds, double scale) FWM_MUST_USE;

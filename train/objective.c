@@ -2,6 +2,7 @@
 
 #include "data/numbers.h"
 #include "model/base/arena.h"
+#include "train/groups.h"
 
 #include <string.h>
 
@@ -149,7 +150,8 @@ static ad_value failed(const tr_objective *o, fwm_status status)
     return ad_graph_fail(o->g, status, "transport: %s", message);
 }
 
-void tr_objective_transport(tr_objective *o, ad_value x, ad_value y, ad_value weights, ad_value *fit, ad_value *edge)
+void tr_objective_transport(tr_objective *o, ad_value x, ad_value y, ad_value weights, ad_value weights_y,
+                            ad_value *fit, ad_value *edge)
 {
     ad_graph *g = o->g;
     const tr_config *c = o->spec.config;
@@ -169,8 +171,9 @@ void tr_objective_transport(tr_objective *o, ad_value x, ad_value y, ad_value we
         *fit = *edge = failed(o, status);
         return;
     }
-    ad_value share = weights == AD_NONE ? AD_NONE : ad_affine(g, weights, 1.0 / (double)M, 0.0);
-    *fit = ot_sinkhorn_weighted(g, o->sinkhorn, x, y, share, AD_NONE);
+    ad_value a = weights == AD_NONE ? AD_NONE : ad_affine(g, weights, 1.0 / (double)M, 0.0),
+             b = weights_y == AD_NONE ? AD_NONE : ad_affine(g, weights_y, 1.0 / (double)ad_dim(g, y, 0), 0.0);
+    *fit = ot_sinkhorn_weighted(g, o->sinkhorn, x, y, a, b);
     *edge = ot_edge_value(g, o->edge, o->code, o->context, weights);
 }
 
@@ -179,9 +182,16 @@ static void transport_terms(tr_objective *o, const unrolled *u, ad_value row[TR_
     o->code = all_steps(o, u->code);
     o->true_code = all_steps(o, u->true_code);
     o->context = o->true_context = all_steps(o, u->context);
+    if (o->model.clip_weight != AD_NONE) {
+        ad_value each[MAX_UNROLL];
+        for (int t = 0; t < o->spec.unroll; t++)
+            each[t] = o->model.clip_weight;
+        ad_value w = all_steps(o, each);
+        o->importance = ad_div(o->g, w, ad_mean_all(o->g, w));
+    }
     tr_objective_transport(o, tr_objective_joined(o, o->code, o->context, AD_NONE),
-                           tr_objective_joined(o, o->true_code, o->context, AD_NONE), AD_NONE, &row[TR_TERM_TRANSPORT],
-                           &row[TR_TERM_EDGE]);
+                           tr_objective_joined(o, o->true_code, o->context, AD_NONE), o->importance, o->importance,
+                           &row[TR_TERM_TRANSPORT], &row[TR_TERM_EDGE]);
 }
 
 static void world_terms(tr_objective *o, ad_value row[TR_TERM_COUNT + EXTRA])
@@ -225,7 +235,8 @@ static fwm_status differentiate(tr_objective *o, ad_value total)
     FWM_CHECK(n < MAX_PARAMETERS, FWM_INTERNAL, "objective: more than %d parameters", MAX_PARAMETERS);
     o->n_parameters = 0;
     for (int k = 0; k < n; k++)
-        if (o->spec.train_law || strncmp(ad_name_of(o->g, all[k]), TR_LAW_PREFIX, strlen(TR_LAW_PREFIX)) != 0)
+        if ((o->spec.train_law || strncmp(ad_name_of(o->g, all[k]), TR_LAW_PREFIX, strlen(TR_LAW_PREFIX)) != 0) &&
+            !tr_is_frozen(o->spec.config, ad_name_of(o->g, all[k])))
             o->parameter[o->n_parameters++] = all[k];
     return ad_gradient(o->g, total, o->n_parameters, o->parameter, o->gradient);
 }
@@ -233,7 +244,8 @@ static fwm_status differentiate(tr_objective *o, ad_value total)
 /* Whether the loader draws some clips more often than others. */
 static bool weighs_clips(const tr_objective_spec *spec)
 {
-    return spec->config->data.key_state_weight != 1.0;
+    return spec->config->data.key_state_weight != 1.0 ||
+           (spec->config->transport.emphasis > 0 && spec->memory && spec->config->model.kind == TR_MODEL_WORLD);
 }
 
 static fwm_status begin_world(tr_objective *o)
@@ -283,7 +295,8 @@ static fwm_status build(tr_objective *o)
                 outputs[n++] = kept[k];
     }
     memcpy(outputs + n, o->gradient, (size_t)o->n_parameters * sizeof *outputs);
-    return ad_plan_create(&o->plan, o->g, n + o->n_parameters, outputs, NULL);
+    return ad_plan_create(&o->plan, o->g, n + o->n_parameters, outputs,
+                          &(ad_plan_options){.budget = o->spec.budget, .least = o->spec.least});
 }
 
 fwm_status tr_objective_create(tr_objective **out, const tr_objective_spec *spec)
@@ -447,6 +460,12 @@ const ot_edge_report *tr_objective_edge(const tr_objective *o)
 static const void *kept(const tr_objective *o, ad_value v)
 {
     return v == AD_NONE ? NULL : ad_plan_data(o->plan, v);
+}
+
+const float *tr_objective_contexts(const tr_objective *o, int64_t *width)
+{
+    *width = ad_dim(o->g, o->context, 1);
+    return ad_plan_data(o->plan, o->context);
 }
 
 fwm_status tr_objective_remember(tr_objective *o, int64_t step)

@@ -46,6 +46,8 @@ typedef struct tr_objective_spec {
     ad_dtype dtype;
     int64_t batch, clip; /* clip: frames that the loader gives; at least unroll + 1 */
     int unroll;
+    size_t budget;  /* bytes that the step's workspace may take, 0: any */
+    size_t *least;  /* may be NULL: gets the smallest workspace found where the budget cannot be met */
     bool train_law; /* law/ parameters get gradients too */
 } tr_objective_spec;
 
@@ -75,6 +77,9 @@ fwm_status tr_objective_run(tr_objective *objective, const double weights[TR_TER
 
 /* What transport saw in the last run; NULL where there is no edge term. */
 const ot_edge_report *tr_objective_edge(const tr_objective *objective);
+
+/* Contexts [B,*width] of the last run's first step, in float32 graphs with a memory. */
+const float *tr_objective_contexts(const tr_objective *objective, int64_t *width);
 
 /* Gives the last run's codes to the memory, as update `step`. Call once an update, after it. Errors: FWM_NUMERIC. */
 fwm_status tr_objective_remember(tr_objective *objective, int64_t step) FWM_MUST_USE;

@@ -28,9 +28,10 @@ struct tr_objective {
 /* Two clouds joined with their contexts, in units of the codes' deviation: [code / s, context factor / s, ...]. */
 ad_value tr_objective_joined(const tr_objective *o, ad_value code, ad_value context, ad_value bound);
 
-/* S_eps of two joined clouds, x with importance weights of mean 1 (AD_NONE: uniform), and L_edge of the predictions in
- * o->code. */
-void tr_objective_transport(tr_objective *o, ad_value x, ad_value y, ad_value weights, ad_value *fit, ad_value *edge);
+/* S_eps of two joined clouds and L_edge of the predictions in o->code; importance weights of mean 1 (AD_NONE: uniform)
+ * of x, which the edge term's transport has too, and of y. */
+void tr_objective_transport(tr_objective *o, ad_value x, ad_value y, ad_value weights, ad_value weights_y,
+                            ad_value *fit, ad_value *edge);
 
 /* objective_points.c: fills the terms of a generator or regressor of points, and what the memory is given. */
 void tr_objective_points(tr_objective *o, ad_value row[TR_TERM_COUNT]);

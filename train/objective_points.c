@@ -105,7 +105,7 @@ void tr_objective_points(tr_objective *o, ad_value row[TR_TERM_COUNT])
     o->code = tr_points_predict(c, &o->model, chosen.x, chosen.noise, bound);
     o->context = chosen.x;
     tr_objective_transport(o, tr_objective_joined(o, o->code, o->context, bound),
-                           tr_objective_joined(o, y, x_all, bound_y), o->importance, &row[TR_TERM_TRANSPORT],
+                           tr_objective_joined(o, y, x_all, bound_y), o->importance, AD_NONE, &row[TR_TERM_TRANSPORT],
                            &row[TR_TERM_EDGE]);
     if (regressor)
         row[TR_TERM_STATE] = squared_error(o, o->code, first_rows(g, y, M));

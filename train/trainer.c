@@ -202,18 +202,23 @@ static fwm_status update(tr_run *run, progress *p)
                                   .warmup = c->schedule.warmup,
                                   .steps = c->trainer.steps,
                                   .final = c->schedule.name == TR_COSINE ? c->schedule.final : 1.0};
-    const tr_adamw_options options = {.beta1 = c->optimizer.betas[0],
-                                      .beta2 = c->optimizer.betas[1],
-                                      .eps = c->optimizer.eps,
-                                      .weight_decay = c->optimizer.weight_decay,
-                                      .clip = c->optimizer.clip,
-                                      .ema = c->optimizer.ema,
-                                      .groups = run->groups,
-                                      .n_groups = run->n_groups};
-    tr_adamw_report report = {.norm = NAN};
+    const bool sgd = c->optimizer.name == TR_SGD;
+    const tr_optimizer_options options = {.rule = (tr_rule)c->optimizer.name,
+                                          .beta1 = sgd ? c->optimizer.momentum : c->optimizer.betas[0],
+                                          .beta2 = c->optimizer.betas[1],
+                                          .nesterov = c->optimizer.nesterov,
+                                          .eps = c->optimizer.eps,
+                                          .weight_decay = c->optimizer.weight_decay,
+                                          .clip = c->optimizer.clip,
+                                          .agc = c->optimizer.agc,
+                                          .ema = c->optimizer.ema,
+                                          .groups = run->groups,
+                                          .n_groups = run->n_groups,
+                                          .factors = run->group_factors};
+    const tr_vectors x = {.p = run->p, .m = run->m, .v = run->v, .ema = run->ema, .g = run->g};
+    tr_optimizer_report report = {.norm = NAN};
     p->lr = tr_schedule_rate(&schedule, run->step + 1);
-    fwm_status status = tr_adamw_step(&report, run->p, run->m, run->v, run->ema, run->g, &options, p->lr, run->step + 1,
-                                      AD_F32, run->size);
+    fwm_status status = tr_optimizer_step(&report, &x, &options, p->lr, run->step + 1, AD_F32, run->size);
     p->norm = report.norm;
     return status;
 }
@@ -365,7 +370,7 @@ static fwm_status log_term_norms(tr_run *run, const double weights[TR_TERM_COUNT
 }
 
 /* The step's codes go to the regulariser's memory; where its guard gives way, that is said. */
-static fwm_status remember(tr_run *run)
+static fwm_status remember(tr_run *run, const ds_batch *batch)
 {
     if (!run->memory)
         return FWM_OK;
@@ -378,7 +383,7 @@ static fwm_status remember(tr_run *run)
             "step %lld: transport: predictions cover %.2f of the codes (best so far %.2f), a sheet's mass is off by "
             "%.2f: the edge term's weight is lowered to %.3f of what is configured",
             (long long)run->step + 1, look->coverage, look->best_coverage, look->mass_error, look->guard);
-    return FWM_OK;
+    return tr_run_score(run, batch, look->looks > looks);
 }
 
 static fwm_status loss_and_update(tr_run *run, const ds_batch *batch, progress *p)
@@ -392,7 +397,7 @@ static fwm_status loss_and_update(tr_run *run, const ds_batch *batch, progress *
     FWM_TRY(tr_objective_run(objective, p->weights, (uint64_t)run->config->seed, (uint64_t)run->step, &p->loss,
                              p->terms, &p->kl));
     FWM_TRY(update(run, p));
-    return remember(run);
+    return remember(run, batch);
 }
 
 /* A batch whose loss or gradient is not finite is left out, unless it is the data that are not; too many in a row end
@@ -491,6 +496,7 @@ static fwm_status begin(tr_run *run)
         FWM_TRY(tr_folder_make(run->folder));
         FWM_TRY(tr_lock_acquire(&run->lock, run->folder));
     }
+    FWM_TRY(tr_run_fit_memory(run));
     tr_run_predict(run);
     if (run->options->dry_run || run->options->print_plan)
         tr_run_print(run, run->options->print_plan);

@@ -16,6 +16,7 @@ enum { TR_MAX_STAGES = 8, TR_VALIDATION_BATCH = 16, TR_PATH = 1024 };
 /* Bytes of the largest moment. */
 typedef struct tr_memory {
     size_t process, workspaces, vectors, batches, libraries, peak;
+    size_t fit, beside; /* of workspaces: identification's; what is there beside a stage's */
 } tr_memory;
 
 typedef struct tr_run {
@@ -28,7 +29,9 @@ typedef struct tr_run {
     tr_objective *stage[TR_MAX_STAGES]; /* one for each unroll length */
     int n_stages, current;              /* current: the stage whose workspace is allocated, -1: none */
     ot_memory *memory;                  /* of the boundary regulariser; NULL without it */
-    ot_gate *gate;                      /* NULL without it */
+    double *score, *drawn; /* [clips] boundary scores, -1 not seen yet; what the loader draws by (transport.emphasis) */
+    int64_t *first_clip;   /* [trajectories] of the loader's, -1: not drawn from */
+    ot_gate *gate;         /* NULL without it */
     tr_rollout *validation;
     bool validation_ready;
     ds_loader *clips, *pairs; /* pairs, and identify, are gone once the law is fitted */
@@ -42,7 +45,8 @@ typedef struct tr_run {
     double loss, best;        /* the last update's; the best validation's */
     double began, elapsed;    /* start of this process [s]; seconds of earlier ones */
     tr_memory predicted;
-    tr_group *groups; /* what is frozen or not decayed */
+    tr_group *groups;      /* one for each parameter */
+    double *group_factors; /* workspace of adaptive clipping, [n_groups] */
     int64_t n_groups;
 } tr_run;
 
@@ -56,10 +60,23 @@ fwm_status tr_run_save(const tr_run *run, const char *name, bool keep_previous) 
 fwm_status tr_run_resume(tr_run *run, bool *found) FWM_MUST_USE;
 fwm_status tr_run_write_config(const tr_run *run) FWM_MUST_USE;
 
+/* trainer_scores.c: boundary scores of clips, by which the loader draws (transport.emphasis of a world model). */
+fwm_status tr_run_open_scores(tr_run *run) FWM_MUST_USE; /* after the loader is there */
+void tr_run_close_scores(tr_run *run);
+/* The clips of the batch that was remembered last get their scores; after a look (`looked`) the loader draws by them.
+ */
+fwm_status tr_run_score(tr_run *run, const ds_batch *batch, bool looked) FWM_MUST_USE;
+/* Tensors "transport/clip_*", 0 without emphasis; and what a checkpoint had, given to the loader. */
+enum { TR_SCORE_TENSORS = 2 };
+int tr_run_score_tensors(const tr_run *run, tr_tensor tensor[TR_SCORE_TENSORS]);
+fwm_status tr_run_load_scores(tr_run *run, const tr_checkpoint *checkpoint) FWM_MUST_USE;
+
 /* trainer_plan.c */
 fwm_status tr_run_build(tr_run *run) FWM_MUST_USE;    /* graphs and plans; allocates no workspace */
 fwm_status tr_run_allocate(tr_run *run) FWM_MUST_USE; /* vectors, groups and loaders */
 void tr_run_destroy(tr_run *run);
+/* Plans the stages anew so that the run keeps to trainer.memory. Error: FWM_MEMORY, with the least it can take. */
+fwm_status tr_run_fit_memory(tr_run *run) FWM_MUST_USE;
 void tr_run_predict(tr_run *run); /* fills `predicted`; before anything is allocated */
 void tr_run_print(const tr_run *run, bool plans);
 fwm_status tr_run_enter_stage(tr_run *run, int stage) FWM_MUST_USE;

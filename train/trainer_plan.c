@@ -4,6 +4,7 @@
 #include "model/base/arena.h"
 #include "model/base/log.h"
 #include "model/base/threads.h"
+#include "train/groups.h"
 
 #include <math.h>
 #include <string.h>
@@ -46,6 +47,25 @@ int tr_run_stage_at(const tr_run *run, int64_t step)
     return stage;
 }
 
+static fwm_status build_stage(tr_run *run, int stage, size_t budget, size_t *least)
+{
+    const tr_config *c = run->config;
+    tr_objective_spec spec = {.config = c,
+                              .model = &run->world->model,
+                              .law = run->world->law,
+                              .store = run->world->store,
+                              .memory = run->memory,
+                              .gate = run->gate,
+                              .dtype = AD_F32,
+                              .batch = c->data.batch,
+                              .clip = c->data.clip,
+                              .unroll = (int)c->objective.unroll.items[stage],
+                              .budget = budget,
+                              .least = least,
+                              .train_law = run->identify && !c->physics.identification.freeze};
+    return tr_objective_create(&run->stage[stage], &spec);
+}
+
 static fwm_status build_stages(tr_run *run)
 {
     const tr_config *c = run->config;
@@ -55,19 +75,8 @@ static fwm_status build_stages(tr_run *run)
     FWM_CHECK(c->objective.unroll_start.count == c->objective.unroll.count, FWM_CONFIG,
               "objective.unroll_start: expected %lld fractions, one for each of objective.unroll, found %lld",
               (long long)c->objective.unroll.count, (long long)c->objective.unroll_start.count);
-    for (int64_t k = 0; k < c->objective.unroll.count; k++) {
-        tr_objective_spec spec = {.config = c,
-                                  .model = &run->world->model,
-                                  .law = run->world->law,
-                                  .store = run->world->store,
-                                  .memory = run->memory,
-                                  .gate = run->gate,
-                                  .dtype = AD_F32,
-                                  .batch = c->data.batch,
-                                  .clip = c->data.clip,
-                                  .unroll = (int)c->objective.unroll.items[k],
-                                  .train_law = run->identify && !c->physics.identification.freeze};
-        FWM_TRY(tr_objective_create(&run->stage[k], &spec));
+    for (int k = 0; k < (int)c->objective.unroll.count; k++) {
+        FWM_TRY(build_stage(run, k, 0, NULL));
         run->n_stages++;
     }
     return FWM_OK;
@@ -91,20 +100,14 @@ fwm_status tr_run_build(tr_run *run)
     return FWM_OK;
 }
 
-/* What is frozen, and what is not decayed. */
 static fwm_status make_groups(tr_run *run)
 {
     const nn_store *store = run->world->store;
-    run->groups = fwm_calloc((size_t)nn_store_count(store) + 1, sizeof *run->groups);
-    FWM_CHECK(run->groups, FWM_MEMORY, "out of memory");
-    for (int k = 0; k < nn_store_count(store); k++) {
-        const nn_slot *s = nn_store_slot(store, k);
-        bool frozen = s->offset < run->law_size && run->config->physics.identification.freeze;
-        if (frozen || s->init.no_decay)
-            run->groups[run->n_groups++] = (tr_group){
-                .begin = s->offset, .end = s->offset + s->count, .lr_scale = frozen ? 0 : 1, .decay_scale = 0};
-    }
-    return FWM_OK;
+    run->n_groups = nn_store_count(store);
+    run->groups = fwm_calloc((size_t)run->n_groups + 1, sizeof *run->groups);
+    run->group_factors = fwm_calloc((size_t)run->n_groups + 1, sizeof *run->group_factors);
+    FWM_CHECK(run->groups && run->group_factors, FWM_MEMORY, "out of memory");
+    return tr_groups_fill(run->groups, run->config, store, run->law_size);
 }
 
 fwm_status tr_run_allocate(tr_run *run)
@@ -124,6 +127,7 @@ fwm_status tr_run_allocate(tr_run *run)
                                .bytes = true,
                                .key_state_weight = c->data.key_state_weight};
     FWM_TRY(ds_loader_create(&run->clips, run->world->ds, &clips));
+    FWM_TRY(tr_run_open_scores(run));
     if (!run->identify)
         return FWM_OK;
     ds_loader_options pairs = clips;
@@ -151,6 +155,7 @@ fwm_status tr_run_enter_stage(tr_run *run, int stage)
 
 void tr_run_destroy(tr_run *run)
 {
+    tr_run_close_scores(run);
     ds_loader_destroy(&run->clips);
     ds_loader_destroy(&run->pairs);
     for (int k = 0; k < run->n_stages; k++)
@@ -165,6 +170,7 @@ void tr_run_destroy(tr_run *run)
     if (tr_events_close(&run->events) != FWM_OK)
         fwm_log(FWM_LOG_WARN, "%s", fwm_error_message());
     fwm_free(run->groups);
+    fwm_free(run->group_factors);
     tr_lock_release(run->lock);
     tr_world_close(&run->world);
 }
@@ -253,12 +259,59 @@ void tr_run_predict(tr_run *run)
     }
     if (run->identify)
         rings = ring_bytes(run, c->physics.identification.batch, 2, c->data.prefetch, false, false);
-    p->workspaces = larger(fit + rings, stage + validation);
+    p->fit = fit + rings;
+    p->beside = validation;
+    p->workspaces = larger(p->fit, stage + validation);
     p->vectors = 5 * (size_t)run->size * sizeof(float);
     p->batches = ring_bytes(run, c->data.batch, c->data.clip, c->data.prefetch, true, true);
     p->libraries = LIBRARY_BYTES;
     p->process = tr_resident_bytes(false);
     p->peak = p->process + p->workspaces + p->vectors + p->batches + p->libraries;
+}
+
+/* Plans a stage for `room` bytes; `others` is what the run takes besides. */
+static fwm_status fit_stage(tr_run *run, int stage, size_t room, size_t others)
+{
+    size_t least = 0;
+    tr_objective_destroy(&run->stage[stage]);
+    fwm_status status = build_stage(run, stage, room, &least);
+    if (status == FWM_OK || least == 0)
+        return status;
+    return fwm_fail(FWM_MEMORY,
+                    "trainer.memory: expected at least %.1f MiB for an unroll of %lld (%.1f MiB besides the step's "
+                    "workspace, which needs %.1f MiB even when activations are computed again), found %s",
+                    (double)(others + least) / 0x1p20, (long long)run->config->objective.unroll.items[stage],
+                    (double)others / 0x1p20, (double)least / 0x1p20, run->config->trainer.memory);
+}
+
+static fwm_status fit_once(tr_run *run, size_t limit)
+{
+    size_t base = run->predicted.peak - run->predicted.workspaces, others = base + run->predicted.beside;
+    FWM_CHECK(base + run->predicted.fit <= limit, FWM_MEMORY,
+              "trainer.memory: expected at least %.1f MiB for the identification of the law, found %s: lower "
+              "physics.identification.batch",
+              (double)(base + run->predicted.fit) / 0x1p20, run->config->trainer.memory);
+    for (int k = 0; k < run->n_stages; k++)
+        if (others + workspace_of(tr_objective_plan(run->stage[k])) > limit)
+            FWM_TRY(fit_stage(run, k, limit > others ? limit - others : 1, others));
+    return FWM_OK;
+}
+
+/* Planning itself leaves some memory behind, so what is left is looked at again. */
+fwm_status tr_run_fit_memory(tr_run *run)
+{
+    enum { ROUNDS = 4 };
+    size_t limit;
+    if (!tr_bytes_parse(run->config->trainer.memory, &limit) || limit == 0)
+        return FWM_OK;
+    tr_run_predict(run);
+    for (int round = 0; round < ROUNDS && run->predicted.peak > limit; round++) {
+        FWM_TRY(fit_once(run, limit));
+        tr_run_predict(run);
+    }
+    FWM_CHECK(run->predicted.peak <= limit, FWM_MEMORY, "trainer.memory: expected at least %.1f MiB, found %s",
+              (double)run->predicted.peak / 0x1p20, run->config->trainer.memory);
+    return FWM_OK;
 }
 
 void tr_run_print(const tr_run *run, bool plans)

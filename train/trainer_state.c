@@ -79,6 +79,7 @@ static fwm_status save_tensors(const tr_run *run, const char *path, tr_tensor *t
             n++;
         }
     n += tr_memory_tensors(run->memory, run->gate, tensor + n, name + n);
+    n += tr_run_score_tensors(run, tensor + n);
     n += mesh_tensors(run, tensor + n);
     json_t *position = json_pack("{s:I, s:I, s:I}", "step", (json_int_t)run->step, "identified",
                                  (json_int_t)run->identified, "seed", (json_int_t)run->config->seed);
@@ -107,7 +108,8 @@ fwm_status tr_run_save(const tr_run *run, const char *name, bool keep_previous)
             "step %lld: the parameters are not finite any more (%s*): not saved, the checkpoint before is whole. Lower "
             "optimizer.lr or optimizer.weight_decay",
             (long long)run->step, vector_prefix[j]);
-    size_t n = (size_t)nn_store_count(run->world->store) * VECTORS + TR_MEMORY_TENSORS + MESH_TENSORS;
+    size_t n =
+        (size_t)nn_store_count(run->world->store) * VECTORS + TR_MEMORY_TENSORS + TR_SCORE_TENSORS + MESH_TENSORS;
     char path[TR_PATH + 64];
     (void)snprintf(path, sizeof path, "%s/%s", run->folder, name);
     tr_tensor *tensor = fwm_malloc(n, sizeof *tensor);
@@ -199,6 +201,7 @@ static fwm_status load_state(tr_run *run, const tr_checkpoint *ck)
     for (int j = 0; j < VECTORS; j++)
         FWM_TRY(tr_world_load(run->world, ck, vector_prefix[j], list[j]));
     FWM_TRY(tr_memory_load(run->memory, run->gate, ck));
+    FWM_TRY(tr_run_load_scores(run, ck));
     FWM_TRY(tr_checkpoint_int(ck, "step", &run->step));
     FWM_TRY(tr_checkpoint_int(ck, "identified", &run->identified));
     const int64_t steps = run->config->trainer.steps;

@@ -99,9 +99,14 @@ fwm_status tr_data_residual(ds_dataset *ds, int64_t most, double *mean)
     const double scale = fmax(info->fields[DS_STATE].stats.std[0], TR_STD_FLOOR);
     /* A dataset may keep the simulate block alone; what else the configuration asks for does not bear on the residual.
      */
-    char equation[80];
+    const fem_equation *eq;
+    char equation[80], parameter[120];
+    if (fem_equation_find(info->equation, &eq) != FWM_OK)
+        return FWM_OK; /* a dataset of an equation that this program does not know */
     (void)snprintf(equation, sizeof equation, "physics.equation=%.50s", info->equation);
-    const char *sets[] = {"experiment=dataset", "data.file=dataset", equation, "physics.parameters.conductivity=1"};
+    (void)snprintf(parameter, sizeof parameter, "physics.parameters.%.50s=%.17g", eq->parameter[0].name,
+                   eq->parameter[0].preset);
+    const char *sets[] = {"experiment=dataset", "data.file=dataset", equation, parameter};
     FWM_TRY_GOTO(status, tr_config_parse(&config, info->config, strlen(info->config), ds_path(ds), sets, 4));
     FWM_TRY_GOTO(status, tr_law_create(&law, config, ds, scale));
     FWM_TRY_GOTO(status, tr_true_law_create(&truth, law, config, ds, scale, &known));

@@ -100,6 +100,8 @@ static fwm_status open_field(ds_dataset *ds, ds_field f)
         ds->info.frames_are_bytes = a->number == DS_U8;
         a->divisor = a->number == DS_U8 ? DS_BRIGHTEST : 1.0F;
     }
+    field->array = a;
+    field->time_axis = 1;
     FWM_TRY(ds_h5_attr_texts(ds->file, path, "names", field->channels, ds->arena, &field->names));
     return ds_h5_attr_texts(ds->file, path, "units", field->channels, ds->arena, &field->units);
 }

@@ -205,6 +205,7 @@ static fwm_status open_field(ds_dataset *ds, mapped *m)
     FWM_CHECK(m->sources, FWM_MEMORY, "%s: out of memory for %lld trajectories", ds->path, (long long)n);
     for (int64_t i = 0; i < n; i++)
         FWM_TRY(open_source(ds, m, i));
+    ds_source_show(&m->sources[0], &ds->info.fields[m->field]);
     if (m->field == DS_ACTIONS)
         ds->info.fields[DS_ACTIONS].points = 1;
     return FWM_OK;

@@ -344,9 +344,12 @@ static fwm_status open_pdebench(ds_dataset *ds)
     FWM_TRY(ds_h5_attr_text(ds->file, "/", "equation", false, ds->arena, &ds->info.equation));
     if (is_flow(ds->file)) {
         FWM_TRY(ds_h5_attr_text(ds->file, "/", "config", false, ds->arena, &ds->info.config));
-        return open_flow(ds);
+        FWM_TRY(open_flow(ds));
+    } else {
+        FWM_TRY(is_arrays(ds->file) ? open_arrays(ds) : open_groups(ds));
     }
-    return is_arrays(ds->file) ? open_arrays(ds) : open_groups(ds);
+    ds_source_show(&self->sources[0], &ds->info.fields[DS_STATE]);
+    return FWM_OK;
 }
 
 static void close_pdebench(ds_dataset *ds)

@@ -337,6 +337,11 @@ static fwm_status open_robomimic(ds_dataset *ds)
         lengths[i] = self->demos[i].steps;
         splits[i] = self->demos[i].split;
     }
+    ds_source_show(&self->demos[0].actions, &info->fields[DS_ACTIONS]);
+    if (self->n_state > 0)
+        ds_source_show(&self->demos[0].state[0], &info->fields[DS_STATE]);
+    if (self->image)
+        ds_source_show(&self->demos[0].frames, &info->fields[DS_FRAMES]);
     info->fields[DS_ACTIONS].points = 1;
     info->fields[DS_STATE].points = self->n_state > 0;
     if (self->image) {

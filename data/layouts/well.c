@@ -413,6 +413,7 @@ static fwm_status fill_info(ds_dataset *ds, const ds_well_file *files)
     info->grid = &self->grid;
     state->channels = first->channels;
     state->names = first->channel_names;
+    ds_source_show(&first->state[0], state);
     actions->points = 1;
     actions->channels = first->n_actions;
     actions->names = first->action_names;

@@ -103,6 +103,9 @@ void ad_mutate_gradient(const char *op_name);
 /* A stream that no other random operator of this graph has. */
 uint32_t ad_graph_next_stream(ad_graph *g);
 
+/* While op->prepare runs: the instruction-set level that the plan is for. */
+int ad_preparing_level(void);
+
 /* Small helpers for shape rules. */
 bool ad_shape_broadcast(const ad_shape *a, const ad_shape *b, ad_shape *out);
 int ad_axis(int axis, int rank); /* normalised to 0..rank-1, or -1 */

@@ -30,6 +30,10 @@ typedef struct ad_conv3 {
 /* x [B,D,H,W,Cin], w [kd,kh,kw,Cin/groups,Cout]: kd convolutions of the slices, and their sum. */
 ad_value ad_conv3d(ad_graph *g, ad_value x, ad_value w, const ad_conv3 *c);
 
+/* ad_conv2d of ad_upsample_nearest(x, 2) with 3x3 kernels and padding 1, in 4/9 of the products.
+ * x [B,h,w,Cin], w [3,3,Cin,Cout] -> [B,2h,2w,Cout]. */
+ad_value ad_conv2d_doubled(ad_graph *g, ad_value x, ad_value w);
+
 /* ---- padding along one axis, beside ad_pad's zeros; convolve without padding afterwards ---- */
 ad_value ad_pad_reflect(ad_graph *g, ad_value x, int axis, int64_t before, int64_t after);  /* c b | a b c | b a */
 ad_value ad_pad_periodic(ad_graph *g, ad_value x, int axis, int64_t before, int64_t after); /* b c | a b c | a b */

@@ -11,6 +11,27 @@ ad_value ad_gru(ad_graph *g, ad_value x, ad_value h, ad_value W, ad_value R, ad_
 /* Its pointwise part, for callers that make x W of all steps in one product: gx = x W, gh = h R [B,3H]. */
 ad_value ad_gru_cell(ad_graph *g, ad_value gx, ad_value gh, ad_value h, ad_value bx, ad_value bh);
 
+/* ---- a loop over time with a body of its own: h_(t+1), y_t = body(h_t, x_t, shared), t = 0 .. T-1 ---- */
+/* The body is built once, planned once and run T times; the graph grows by one value where unrolling adds T copies. Not
+ * owned by the graph, must outlive its plans. `body` gets states [..], one element x_t of each sequence and the shared
+ * inputs as values of a graph of its own, and writes the next states and the outputs; it may be called several times
+ * and must build the same each time, from these inputs alone: noise comes as a sequence, parameters as shared inputs.
+ * `store`: keep what the gradient reads of every step (fast, memory T times the step's); else the gradient computes
+ * each step again from its stored state (memory of the states). The results are the same to the last bit, and the
+ * forward pass's those of unrolling. A gradient of the gradient is refused. */
+enum { AD_SCAN_MOST = 24 }; /* inputs, and outputs */
+typedef struct ad_scan {
+    const char *name; /* for messages */
+    void *self;
+    int n_states, n_sequences, n_shared, n_outputs;
+    bool store;
+    void (*body)(void *self, ad_graph *g, const ad_value *states, const ad_value *x, const ad_value *shared,
+                 ad_value *next, ad_value *outputs);
+} ad_scan;
+/* states [n_states], sequences [T,...], shared -> last [n_states], the states after T steps; outputs [T,...]. */
+void ad_scan_apply(ad_graph *g, const ad_scan *scan, const ad_value *states, const ad_value *sequences,
+                   const ad_value *shared, ad_value *last, ad_value *outputs);
+
 /* ---- scaled dot-product attention: softmax(q k^T / sqrt(d) + mask) v ---- */
 /* q [...,Tq,d], k [...,Tk,d], v [...,Tk,e] -> [...,Tq,e], leading axes equal. mask: AD_NONE, or added to the scores,
  * which

@@ -3,7 +3,10 @@
 
 #include "model/base/threads.h"
 
+#include <math.h>
 #include <string.h>
+
+extern const ad_op ad_op_constant, ad_op_fill;
 
 static bool is_leaf(const ad_plan *p, ad_value v)
 {
@@ -46,6 +49,13 @@ static void describe_call(ad_plan *p, ad_step *s, const ad_shape **shapes, void 
     };
 }
 
+static _Thread_local int preparing_level;
+
+int ad_preparing_level(void)
+{
+    return preparing_level;
+}
+
 static fwm_status make_step(ad_plan *p, ad_value v)
 {
     const ad_node *node = &p->g->node[v];
@@ -61,6 +71,7 @@ static fwm_status make_step(ad_plan *p, ad_value v)
     if (node->op->scratch)
         s->scratch_size = node->op->scratch(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr);
     p->n_steps++; /* from here on destroy releases the state */
+    preparing_level = p->isa;
     if (node->op->prepare)
         FWM_TRY(
             node->op->prepare(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr, &s->state, &s->scratch_size));
@@ -86,7 +97,7 @@ static void mark_uses(ad_plan *p)
 }
 
 /* The graph that is run, with the map from the caller's values to its own. */
-static fwm_status optimise(ad_plan *p, int n_outputs, const ad_value *outputs)
+static fwm_status optimise(ad_plan *p, int n_outputs, const ad_value *outputs, size_t target)
 {
     const ad_graph *g = p->user;
     for (int k = 0; k < n_outputs; k++)
@@ -95,15 +106,15 @@ static fwm_status optimise(ad_plan *p, int n_outputs, const ad_value *outputs)
     p->map = fwm_arena_alloc(p->arena, (size_t)(g->n + 1) * sizeof *p->map);
     FWM_CHECK(p->map, FWM_MEMORY, "plan: out of memory");
     FWM_TRY(ad_optimise(&p->g, p->map, g, n_outputs, outputs,
-                        &(ad_optimise_options){.passes = p->options.passes, .isa_level = p->isa}));
+                        &(ad_optimise_options){.passes = p->options.passes, .isa_level = p->isa, .budget = target}));
     return FWM_OK;
 }
 
-static fwm_status build(ad_plan *p, int n_outputs, const ad_value *outputs)
+static fwm_status build(ad_plan *p, int n_outputs, const ad_value *outputs, size_t target)
 {
     p->arena = fwm_arena_create();
     FWM_CHECK(p->arena, FWM_MEMORY, "plan: out of memory");
-    FWM_TRY(optimise(p, n_outputs, outputs));
+    FWM_TRY(optimise(p, n_outputs, outputs, target));
     const ad_graph *g = p->g;
     p->n_values = g->n;
     p->n_outputs = n_outputs;
@@ -128,24 +139,62 @@ static fwm_status build(ad_plan *p, int n_outputs, const ad_value *outputs)
     return FWM_OK;
 }
 
-fwm_status ad_plan_create(ad_plan **plan, const ad_graph *g, int n_outputs, const ad_value *outputs,
-                          const ad_plan_options *options)
+/* A plan whose live bytes the passes try to bring to `target` (0: as they are). */
+static fwm_status make_plan(ad_plan **plan, const ad_graph *g, int n_outputs, const ad_value *outputs,
+                            const ad_plan_options *options, size_t target)
 {
-    *plan = NULL;
-    FWM_TRY(ad_graph_status(g));
     ad_plan *p = fwm_calloc(1, sizeof *p);
+    *plan = NULL;
     FWM_CHECK(p, FWM_MEMORY, "plan: out of memory");
     p->user = g;
     if (options)
         p->options = *options;
     p->isa = p->options.isa_level > 0 ? p->options.isa_level : fwm_isa_level();
-    fwm_status status = build(p, n_outputs, outputs);
+    fwm_status status = build(p, n_outputs, outputs, target);
     if (status == FWM_OK)
         status = ad_plan_layout(p);
     if (status != FWM_OK)
         ad_plan_destroy(&p);
     *plan = p;
     return status;
+}
+
+/* The pass counts live bytes before fusion, sharing and scratch, so its target is lowered until the block fits; the
+ * last try asks for the least. */
+static fwm_status meet_budget(ad_plan **plan, const ad_graph *g, int n_outputs, const ad_value *outputs,
+                              const ad_plan_options *options)
+{
+    enum { TRIES = 10 };
+    const size_t budget = options->budget;
+    size_t least = SIZE_MAX;
+    double target = (double)budget;
+    for (int k = 0; k < TRIES; k++) {
+        ad_plan_destroy(plan);
+        FWM_TRY(make_plan(plan, g, n_outputs, outputs, options, k + 1 < TRIES ? (size_t)target : 1));
+        size_t found = (*plan)->memory.workspace;
+        if (found <= budget)
+            return FWM_OK;
+        least = found < least ? found : least;
+        target *= fmin(0.95, (double)budget / (double)found);
+    }
+    ad_plan_destroy(plan);
+    if (options->least)
+        *options->least = least;
+    return fwm_fail(FWM_MEMORY,
+                    "plan: expected to fit into %.1f MiB, found no plan below %.1f MiB even when activations are "
+                    "computed again: raise the budget, or lower the batch or the unroll",
+                    (double)budget / 0x1p20, (double)least / 0x1p20);
+}
+
+fwm_status ad_plan_create(ad_plan **plan, const ad_graph *g, int n_outputs, const ad_value *outputs,
+                          const ad_plan_options *options)
+{
+    *plan = NULL;
+    FWM_TRY(ad_graph_status(g));
+    FWM_TRY(make_plan(plan, g, n_outputs, outputs, options, 0));
+    size_t budget = options ? options->budget : 0;
+    return budget > 0 && (*plan)->memory.workspace > budget ? meet_budget(plan, g, n_outputs, outputs, options)
+                                                            : FWM_OK;
 }
 
 void ad_plan_destroy(ad_plan **plan)
@@ -156,7 +205,8 @@ void ad_plan_destroy(ad_plan **plan)
     for (int32_t t = 0; t < p->n_steps; t++)
         if (p->step[t].value != AD_NONE && p->step[t].op->release && p->step[t].state)
             p->step[t].op->release(p->step[t].state);
-    fwm_block_free(p->block, p->memory.workspace);
+    if (p->own_block)
+        fwm_block_free(p->block, p->memory.workspace);
     fwm_free(p->buffer);
     fwm_arena_destroy(p->arena);
     ad_graph_destroy(&p->g);
@@ -225,16 +275,8 @@ static void fill_constant(const ad_plan *p, ad_value v)
     }
 }
 
-fwm_status ad_plan_prepare(ad_plan *p)
+static void resolve(ad_plan *p)
 {
-    FWM_CHECK(!p->prepared, FWM_INVALID, "plan: prepared twice");
-    if (!p->planned)
-        FWM_TRY(ad_plan_layout(p));
-    FWM_TRY(fwm_block_alloc(&p->block, p->memory.workspace));
-    for (ad_value v = 0; v < p->n_values; v++)
-        if (p->slot[v].live &&
-            (strcmp(p->g->node[v].op->name, "fill") == 0 || strcmp(p->g->node[v].op->name, "constant") == 0))
-            fill_constant(p, v);
     for (int32_t t = 0; t < p->n_steps; t++) {
         ad_step *s = &p->step[t];
         if (s->value == AD_NONE)
@@ -247,7 +289,42 @@ fwm_status ad_plan_prepare(ad_plan *p)
         s->call.scratch = s->scratch >= 0 ? address(p, s->scratch) : NULL;
     }
     p->prepared = true;
+}
+
+static void fill_constants(const ad_plan *p)
+{
+    for (ad_value v = 0; v < p->n_values; v++)
+        if (p->slot[v].live && (p->g->node[v].op == &ad_op_fill || p->g->node[v].op == &ad_op_constant))
+            fill_constant(p, v);
+}
+
+fwm_status ad_plan_prepare(ad_plan *p)
+{
+    FWM_CHECK(!p->prepared, FWM_INVALID, "plan: prepared twice");
+    if (!p->planned)
+        FWM_TRY(ad_plan_layout(p));
+    FWM_TRY(fwm_block_alloc(&p->block, p->memory.workspace));
+    p->own_block = true;
+    fill_constants(p);
+    resolve(p);
     return FWM_OK;
+}
+
+void ad_plan_rebind(ad_plan *p, ad_value user, void *data)
+{
+    ad_value v = p->map[user];
+    if (v == AD_NONE || !p->slot[v].live)
+        return;
+    p->slot[v].bound = data;
+    p->buffer[p->slot[v].buffer].bound = data;
+}
+
+void ad_plan_place(ad_plan *p, void *block, bool constants)
+{
+    p->block = block;
+    if (constants)
+        fill_constants(p);
+    resolve(p);
 }
 
 void *ad_plan_data(const ad_plan *p, ad_value user)

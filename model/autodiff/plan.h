@@ -15,6 +15,8 @@ typedef struct ad_plan_options {
     bool no_reuse; /* every value its own buffer: the oracle for the planner's tests */
     bool poison; /* fill buffers with NaN when they die or are about to be written: finds use of dead or unset values */
     int isa_level;      /* 0: the machine's */
+    size_t budget;      /* bytes that the block may take, 0: any; what is too much is computed again (passes/) */
+    size_t *least;      /* may be NULL: gets the smallest block found where the budget cannot be met */
     const char *passes; /* passes over the graph, names with commas between them; NULL: all, "": none (optimise.h) */
 } ad_plan_options;
 
@@ -26,7 +28,8 @@ typedef struct ad_memory {
 } ad_memory;
 
 /* Makes a plan for `outputs`: the passes of optimise.h over what they need, then order, sharing and offsets. The graph
- * must outlive the plan, which names its values. Parameters and inputs get storage in the block unless bound. NULL
+ * must outlive the plan, which names its values. Error: FWM_MEMORY, with the least that can be reached,
+ * where `budget` cannot be met. Parameters and inputs get storage in the block unless bound. NULL
  * options: defaults. Only sizes are computed here; ad_plan_prepare allocates. */
 fwm_status ad_plan_create(ad_plan **plan, const ad_graph *g, int n_outputs, const ad_value *outputs,
                           const ad_plan_options *options) FWM_MUST_USE;

@@ -58,11 +58,17 @@ struct ad_plan {
     ad_memory memory;
     double flops;
     void *block;
-    bool prepared, planned, profile;
+    bool prepared, planned, profile, own_block;
     int64_t profiled_runs;
     ad_step **random; /* steps that read (seed, step) */
     int32_t n_random;
 };
+
+/* For an operator that runs a plan of its own: binds input v anew, before the layout or between runs; after the last of
+ * them ad_plan_place resolves the list, with the block at `block` (the layout's workspace bytes, owned by the caller);
+ * `constants`: writes them, too. */
+void ad_plan_rebind(ad_plan *plan, ad_value v, void *data);
+void ad_plan_place(ad_plan *plan, void *block, bool constants);
 
 /* Intervals, in-place sharing and offsets: fills buffer indices and memory. After the last binding. */
 fwm_status ad_plan_layout(ad_plan *p) FWM_MUST_USE;

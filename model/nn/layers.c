@@ -85,6 +85,23 @@ ad_value nn_conv_block(const nn_builder *b, const char *name, ad_value x, int64_
     return y;
 }
 
+ad_value nn_conv_block_join(const nn_builder *b, const char *name, ad_value coarse, ad_value fine, int64_t out,
+                            int groups)
+{
+    ad_graph *g = b->g;
+    ad_scope_push(g, name);
+    ad_scope_push(g, "conv");
+    int64_t Ca = ad_dim(g, coarse, -1), Cb = ad_dim(g, fine, -1), in = Ca + Cb;
+    ad_value w = nn_parameter(b, "weight", ad_shape_make(4, 3, 3, in, out), fan_in_init(sqrt(2.0), 9 * in));
+    const ad_conv c = {.pad_before = {1, 1}, .pad_after = {1, 1}};
+    ad_value y = ad_conv2d_doubled(g, coarse, ad_slice(g, w, 2, 0, Ca));
+    y = ad_add(g, y, ad_conv2d(g, fine, ad_slice(g, w, 2, Ca, Cb), &c));
+    ad_scope_pop(g);
+    y = nn_norm_silu(b, "norm", y, groups);
+    ad_scope_pop(g);
+    return y;
+}
+
 ad_value nn_film(const nn_builder *b, const char *name, ad_value x, ad_value cond)
 {
     ad_scope_push(b->g, name);

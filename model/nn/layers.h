@@ -28,6 +28,11 @@ ad_value nn_norm_silu(const nn_builder *b, const char *name, ad_value x, int gro
 ad_value nn_conv_block(const nn_builder *b, const char *name, ad_value x, int64_t out, int kernel, int stride,
                        int groups);
 
+/* The same, 3x3, of a coarse image doubled in size and a fine one, joined by channels: one weight [3,3,Ca+Cb,out] in
+ * that order. Neither the doubled nor the joined image is made. coarse [B,h,w,Ca], fine [B,2h,2w,Cb]. */
+ad_value nn_conv_block_join(const nn_builder *b, const char *name, ad_value coarse, ad_value fine, int64_t out,
+                            int groups);
+
 /* x (1 + scale(cond)) + shift(cond), one pair a channel; starts as the identity (Perez et al. 2018). cond [B,D]. */
 ad_value nn_film(const nn_builder *b, const char *name, ad_value x, ad_value cond);
 

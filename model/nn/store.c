@@ -4,6 +4,7 @@
 #include "model/autodiff/ops.h"
 #include "model/base/arena.h"
 #include "model/base/random.h"
+#include "model/base/threads.h"
 
 #include <math.h>
 #include <string.h>
@@ -101,6 +102,7 @@ void nn_store_initialise(const nn_store *store, uint64_t seed, ad_dtype dtype, v
         const nn_slot *s = &store->slot[k];
         fwm_key key = {seed, name_stream(s->name)};
         double scale = s->init.kind == NN_INIT_FAN_IN ? s->init.value / sqrt((double)s->init.fan_in) : s->init.value;
+#pragma omp parallel for schedule(static) if (s->count > FWM_PARALLEL_MIN)
         for (int64_t i = 0; i < s->count; i++) {
             double x = s->init.kind == NN_INIT_CONSTANT ? scale : scale * fwm_random_normal(key, 0, (uint32_t)i);
             if (dtype == AD_F64)

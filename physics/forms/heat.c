@@ -66,6 +66,7 @@ const fem_equation fem_equation_heat = {
     .n_ambient = FEM_AMBIENT,
     .ambient = {"ambient"},
     .ambient_unit = {"100 K"},
+    .source = "heater",
     .is_linear = is_linear,
 };
 #endif

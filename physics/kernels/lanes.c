@@ -182,6 +182,13 @@ static void divide(void *y, const void *x, const double *s, const double *m, int
     }
 }
 
+static void weigh(void *y, const double *w, int64_t nodes, int components)
+{
+    for (int64_t i = 0; i < nodes; i++)
+        for (int c = 0; c < components; c++)
+            ((vec *)y)[i * components + c] *= (real)w[c];
+}
+
 static void combine(void *y, double a, const void *x, double b, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -227,6 +234,7 @@ const fem_lane_kernels FWM_V(fem_lane_kernels) = {
     .update = update,
     .scale = scale,
     .divide = divide,
+    .weigh = weigh,
     .combine = combine,
     .dot = dot,
     .mass = mass,

@@ -1,6 +1,7 @@
 /* Statistics against a direct two-pass computation. */
 #include "data/dataset.h"
 #include "data/h5.h"
+#include "data/stats_file.h"
 #include "model/base/random.h"
 #include "tests/data/folder.h"
 #include "tests/data/sample.h"
@@ -200,4 +201,43 @@ Test(data_stats, what_is_not_finite_is_left_out)
     cr_assert_float_eq(value.m2, 7.5625 + 0.5625 + 1.5625 + 5.0625, 1e-14);
     cr_assert(delta.count == 1 && delta.mean == 1 && delta.m2 == 0);
     cr_assert_eq(ds_moments_std(&(ds_moments){0}), 0);
+}
+
+static bool has_stats(const char *path, double *mean)
+{
+    ds_dataset *ds = NULL;
+    cr_assert_eq(ds_open(&ds, path, "auto"), FWM_OK, "%s", fwm_error_message());
+    for (ds_field f = 0; f < DS_FIELDS; f++)
+        ds->info.fields[f].stats = (ds_stats){0};
+    const bool found = ds_stats_file_read(ds);
+    *mean = found ? ds->info.fields[DS_STATE].stats.mean[1] : 0;
+    ds_close(&ds);
+    return found;
+}
+
+/* What is kept beside a dataset is believed as long as nothing that it was computed from has changed. */
+Test(data_stats, kept_statistics_are_never_stale)
+{
+    char kept[768];
+    double mean;
+    (void)snprintf(kept, sizeof kept, "%s.stats.json", folder.file);
+    cr_assert_eq(sample_write(folder.file, NULL), FWM_OK);
+    cr_assert(!has_stats(folder.file, &mean));
+    ds_dataset *ds = NULL;
+    cr_assert_eq(ds_open(&ds, folder.file, "auto"), FWM_OK);
+    const double expected = ds_get_info(ds)->fields[DS_STATE].stats.mean[1];
+    ds_stats_file_write(ds);
+    ds_close(&ds);
+    cr_assert(has_stats(folder.file, &mean) && mean == expected, "%.17g %.17g", mean, expected);
+    /* The same bytes, written later; another size; a damaged file; none. */
+    cr_assert_eq(sample_write(folder.file, NULL), FWM_OK);
+    cr_assert(!has_stats(folder.file, &mean));
+    cr_assert_eq(ds_open(&ds, folder.file, "auto"), FWM_OK);
+    ds_stats_file_write(ds);
+    ds_close(&ds);
+    cr_assert(has_stats(folder.file, &mean));
+    cr_assert_eq(truncate(kept, 40), 0);
+    cr_assert(!has_stats(folder.file, &mean));
+    cr_assert_eq(unlink(kept), 0);
+    cr_assert(!has_stats(folder.file, &mean));
 }

@@ -363,8 +363,8 @@ def check_generic(folder):
 # ---- damaged ----
 
 def check_damaged(folder):
-    """Cut anywhere: an error that names the file. A byte changed anywhere: read, or an error, never a crash. (In HDF5's format
-    of 1.10, whose metadata carries checksums: on damaged files of the older one the library itself is not safe.)"""
+    """Cut anywhere: an error that names the file. A byte changed anywhere: read, or an error, never a crash. In HDF5's format of
+    1.10, whose metadata carries checksums; check_fuzz.py has the older one too."""
     layouts = {"well": folder / "a.hdf5", "pdebench": folder / "b.hdf5", "robomimic": folder / "c.hdf5"}
     write_well(folder / "old.hdf5", 2, 4, (6, 5), STORAGES[2])
     with h5py.File(folder / "old.hdf5") as old, h5py.File(layouts["well"], "w", libver=("v110", "v110")) as file:

@@ -68,10 +68,11 @@ static inline void op_case_free(op_case *c)
         free(c->x[k]);
 }
 
-/* Leaves have nothing to compute; the product of a custom operator is checked through that operator's gradient. */
+/* Leaves have nothing to compute; the products of a custom operator and of a scan are checked
+ * through those operators' gradients. */
 static inline bool has_samples(const ad_op *op)
 {
-    return !(op->flags & AD_LEAF) && strcmp(op->name, "custom_vjp") != 0;
+    return !(op->flags & AD_LEAF) && strcmp(op->name, "custom_vjp") != 0 && strcmp(op->name, "scan_vjp") != 0;
 }
 
 /* Calls `visit` for every sample of every operator that has samples. */

@@ -101,7 +101,26 @@ static inline const void *op_object_chain(const ad_sample *sample)
     return c;
 }
 
+/* ---- scan: h' = tanh(h W + x), y = h' x - h ---- */
+
+static inline void scan_body(void *self, ad_graph *g, const ad_value *h, const ad_value *x, const ad_value *shared,
+                             ad_value *next, ad_value *out)
+{
+    (void)self;
+    next[0] = ad_tanh(g, ad_add(g, ad_matmul(g, h[0], shared[0], false, false), x[0]));
+    out[0] = ad_sub(g, ad_mul(g, next[0], x[0]), h[0]);
+}
+
+/* Steps are computed again: what a scan may store besides has no cotangent (tests/model/test_scan.c). */
+static inline const void *op_object_scan(const ad_sample *sample)
+{
+    static ad_scan scan = {"h W + x", NULL, 1, 1, 1, 1, false, scan_body};
+    (void)sample;
+    return &scan;
+}
+
 static const op_object op_objects[] = {
+    {"scan", op_object_scan},
     {"chain", op_object_chain},
     {"custom", op_object_custom},
     {"spmm", op_object_sparse},

@@ -8,10 +8,10 @@ static bool differentiable(const ad_op *op)
     return !(op->flags & (AD_LEAF | AD_NO_GRADIENT)) && op->gradient;
 }
 
-/* What comes from outside and gives no second derivative. */
+/* What gives no second derivative: what comes from outside, and loops. */
 static bool once_only(const ad_op *op)
 {
-    return strcmp(op->name, "custom") == 0;
+    return strcmp(op->name, "custom") == 0 || strcmp(op->name, "scan") == 0;
 }
 
 /* ---- forward ---- */

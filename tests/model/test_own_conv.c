@@ -7,6 +7,7 @@
 #include "model/autodiff/plan.h"
 #include "model/base/random.h"
 #include "model/base/threads.h"
+#include "model/nn/layers.h"
 
 #include <criterion/criterion.h>
 #include <float.h>
@@ -323,4 +324,100 @@ Test(winograd, other_shapes_do_not_fit)
     other[6].kh = other[6].kw = 5;
     for (size_t k = 0; k < sizeof other / sizeof *other; k++)
         cr_expect(!ad_winograd_fits(&other[k]), "case %zu", k);
+}
+
+/* <dy, conv of the doubled image> and its gradients in x and w, by the one operator or by the two. */
+static void doubled(bool one, double *all[3])
+{
+    ad_graph *g;
+    ad_plan *plan;
+    cr_assert(ad_graph_create(&g, AD_F64) == FWM_OK);
+    ad_value in[2] = {ad_input(g, "x", ad_shape_make(4, 2, 3, 5, 4)), ad_input(g, "w", ad_shape_make(4, 3, 3, 4, 3))};
+    ad_value dy = ad_input(g, "dy", ad_shape_make(4, 2, 6, 10, 3)), fed[3] = {in[0], in[1], dy}, out[3];
+    out[0] = one ? ad_conv2d_doubled(g, in[0], in[1])
+                 : ad_conv2d(g, ad_upsample_nearest(g, in[0], 2), in[1],
+                             &(ad_conv){.pad_before = {1, 1}, .pad_after = {1, 1}});
+    cr_assert(ad_vjp(g, out[0], dy, 2, in, out + 1) == FWM_OK, "%s", fwm_error_message());
+    cr_assert(ad_plan_create(&plan, g, 3, out, NULL) == FWM_OK);
+    cr_assert(ad_plan_prepare(plan) == FWM_OK);
+    for (uint32_t k = 0; k < 3; k++)
+        for (int64_t i = 0; i < ad_count(g, fed[k]); i++)
+            ((double *)ad_plan_data(plan, fed[k]))[i] = fwm_random_uniform((fwm_key){4, k}, 0, (uint32_t)i) - 0.5;
+    cr_assert(ad_plan_run(plan, 0, 0) == FWM_OK);
+    for (int k = 0; k < 3; k++) {
+        size_t bytes = (size_t)ad_count(g, out[k]) * sizeof(double);
+        all[k] = memcpy(malloc(bytes), ad_plan_data(plan, out[k]), bytes);
+    }
+    ad_plan_destroy(&plan);
+    ad_graph_destroy(&g);
+}
+
+/* Sums of at most 36 terms below 1/4, in another order. */
+Test(own_conv, doubled_is_the_convolution_of_the_doubled_image)
+{
+    const int64_t count[3] = {2 * 6 * 10 * 3, 2 * 3 * 5 * 4, 9 * 4 * 3};
+    double *one[3], *two[3];
+    doubled(true, one);
+    doubled(false, two);
+    for (int k = 0; k < 3; k++) {
+        double largest = 0;
+        for (int64_t i = 0; i < count[k]; i++) {
+            cr_assert(fabs(one[k][i] - two[k][i]) <= 1e-13, "%d [%lld]: %.17g and %.17g", k, (long long)i, one[k][i],
+                      two[k][i]);
+            largest = fmax(largest, fabs(two[k][i]));
+        }
+        cr_expect(largest > 0.1, "%d", k);
+        free(one[k]), free(two[k]);
+    }
+    ad_graph *g;
+    cr_assert(ad_graph_create(&g, AD_F64) == FWM_OK);
+    ad_value x = ad_input(g, "x", ad_shape_make(4, 1, 2, 2, 4));
+    (void)ad_conv2d_doubled(g, x, ad_input(g, "w", ad_shape_make(4, 3, 3, 5, 2)));
+    cr_expect(ad_graph_status(g) == FWM_SHAPE && strstr(fwm_error_message(), "expected weights [3,3,4,Cout]"), "%s",
+              fwm_error_message());
+    ad_graph_destroy(&g);
+}
+
+/* The layer gives what convolution of the joined images gives with the same weights. */
+static float *joined(bool one, int64_t *count)
+{
+    ad_graph *g;
+    ad_plan *plan;
+    nn_store *store;
+    cr_assert(ad_graph_create(&g, AD_F32) == FWM_OK && nn_store_create(&store) == FWM_OK);
+    const nn_builder b = {.g = g, .store = store};
+    ad_value a = ad_input(g, "a", ad_shape_make(4, 2, 4, 4, 16)), c = ad_input(g, "c", ad_shape_make(4, 2, 8, 8, 8));
+    ad_value in[2] = {a, c}, both[2] = {ad_upsample_nearest(g, a, 2), c}, parameter[8], all[1];
+    all[0] = one ? nn_conv_block_join(&b, "block", a, c, 16, 4)
+                 : nn_conv_block(&b, "block", ad_concat(g, 2, both, 3), 16, 3, 1, 4);
+    int n = nn_graph_parameters(&b, parameter, NULL, 8);
+    cr_assert(n == 3, "%d parameters", n);
+    float *weights = malloc((size_t)nn_store_size(store) * sizeof *weights);
+    nn_store_initialise(store, 1, AD_F32, weights);
+    cr_assert(ad_plan_create(&plan, g, 1, all, NULL) == FWM_OK);
+    cr_assert(nn_store_bind(&b, plan, weights, n, parameter, NULL, NULL) == FWM_OK);
+    cr_assert(ad_plan_prepare(plan) == FWM_OK);
+    for (uint32_t k = 0; k < 2; k++)
+        for (int64_t i = 0; i < ad_count(g, in[k]); i++)
+            ((float *)ad_plan_data(plan, in[k]))[i] = (float)fwm_random_uniform((fwm_key){4, k}, 0, (uint32_t)i);
+    cr_assert(ad_plan_run(plan, 0, 0) == FWM_OK);
+    *count = ad_count(g, all[0]);
+    float *copy =
+        memcpy(malloc((size_t)*count * sizeof(float)), ad_plan_data(plan, all[0]), (size_t)*count * sizeof(float));
+    ad_plan_destroy(&plan);
+    ad_graph_destroy(&g);
+    nn_store_destroy(&store);
+    free(weights);
+    return copy;
+}
+
+Test(own_conv, joined_layer_is_the_layer_of_the_joined_images)
+{
+    int64_t n, m;
+    float *one = joined(true, &n), *two = joined(false, &m);
+    cr_assert(n == m && n == 2 * 8 * 8 * 16);
+    for (int64_t i = 0; i < n; i++) /* normalised numbers; sums of 216 terms */
+        cr_assert(fabsf(one[i] - two[i]) <= 216 * FLT_EPSILON, "[%lld] %g %g", (long long)i, (double)one[i],
+                  (double)two[i]);
+    free(one), free(two);
 }

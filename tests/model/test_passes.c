@@ -51,6 +51,72 @@ Test(passes, random_graphs_keep_their_values, .timeout = 120)
     }
 }
 
+/* With a budget between what is alive at best and what was planned, results are the same to the last bit and the block
+ * keeps to it, or the error names the least. */
+Test(passes, recomputation_meets_its_budget)
+{
+    int met = 0, refused = 0;
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        random_graph r = random_graph_make(9000 + seed, seed % 2 ? AD_F32 : AD_F64, 37, 40);
+        random_result plain = random_graph_run(&r, seed, &(ad_plan_options){.no_reuse = false}, false, 1);
+        ad_plan_options options = {.budget = plain.memory.workspace * (70 + seed % 30) / 100, .poison = true};
+        ad_plan *plan;
+        if (ad_plan_create(&plan, r.g, RANDOM_OUTPUTS, r.out, &options) == FWM_OK) {
+            random_result found = random_graph_run(&r, seed, &options, false, 2);
+            cr_assert_leq(found.memory.workspace, options.budget);
+            cr_assert(random_result_equal(&found, &plain, true), "graph %llu: a budget changed the result",
+                      (unsigned long long)seed);
+            random_result_free(&found);
+            met++;
+        } else {
+            cr_assert(strstr(fwm_error_message(), "expected to fit into"), "%s", fwm_error_message());
+            refused++;
+        }
+        ad_plan_destroy(&plan);
+        random_result_free(&plain);
+        random_graph_free(&r);
+    }
+    cr_assert(met > 100 && refused > 10, "%d met, %d refused", met, refused);
+}
+
+/* A tower of n layers keeps n activations for its gradient; computed again they take less, and the gradient is the
+ * same.
+ */
+Test(passes, recomputation_of_a_tower)
+{
+    enum { LAYERS = 24, ROWS = 64, WIDTH = 64 };
+    ad_graph *g;
+    REQUIRE(ad_graph_create(&g, AD_F32));
+    ad_value x = ad_input(g, "x", ad_shape_make(2, ROWS, WIDTH)),
+             w = ad_parameter(g, "w", ad_shape_make(2, WIDTH, WIDTH));
+    ad_value y = x, out[2];
+    for (int k = 0; k < LAYERS; k++)
+        y = ad_tanh(g, ad_silu(g, ad_affine(g, k % 4 ? y : ad_matmul(g, y, w, false, false), 1.0 + 0.01 * k, 0.1)));
+    out[0] = ad_mean_all(g, ad_square(g, y));
+    REQUIRE(ad_gradient(g, out[0], 1, &w, out + 1));
+    float *gradient[2];
+    ad_memory memory[2];
+    for (int k = 0; k < 2; k++) {
+        ad_plan *plan;
+        REQUIRE(ad_plan_create(&plan, g, 2, out, &(ad_plan_options){.budget = k ? memory[0].workspace / 2 : 0}));
+        ad_plan_memory(plan, &memory[k]);
+        REQUIRE(ad_plan_prepare(plan));
+        float *to[2] = {ad_plan_data(plan, x), ad_plan_data(plan, w)};
+        for (int i = 0; i < ROWS * WIDTH; i++)
+            to[0][i] = (float)fwm_random_normal((fwm_key){3, 1}, 0, (uint32_t)i);
+        for (int i = 0; i < WIDTH * WIDTH; i++)
+            to[1][i] = 0.2f * (float)fwm_random_normal((fwm_key){4, 1}, 0, (uint32_t)i);
+        REQUIRE(ad_plan_run(plan, 0, 0));
+        gradient[k] = malloc(WIDTH * WIDTH * sizeof(float));
+        memcpy(gradient[k], ad_plan_data(plan, out[1]), WIDTH * WIDTH * sizeof(float));
+        ad_plan_destroy(&plan);
+    }
+    cr_assert_leq(memory[1].workspace, memory[0].workspace / 2);
+    cr_assert_arr_eq(gradient[0], gradient[1], WIDTH * WIDTH * sizeof(float));
+    free(gradient[0]), free(gradient[1]);
+    ad_graph_destroy(&g);
+}
+
 /* ---- what a pass is for ---- */
 
 /* A graph of float32 with inputs x, y [3,8] and a row b [8]. */

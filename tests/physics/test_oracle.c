@@ -248,3 +248,112 @@ Test(oracle, the_factor_solves_as_petscs_cholesky)
     fem_symbolic_destroy(&symbolic);
     fem_mesh_destroy(&mesh);
 }
+
+enum { COMPONENTS = 3 };
+
+/* Element matrices without symmetry whose last component has no diagonal of its own, summed by PETSc with rows and
+ * columns of held unknowns replaced by the identity's. */
+static Mat saddle_matrix(const fem_mesh *mesh, double *ke, const uint8_t *held)
+{
+    const int dofs = mesh->cell_node_count * COMPONENTS;
+    const int64_t n = mesh->n_nodes * COMPONENTS;
+    Mat matrix;
+    OK(MatCreateSeqAIJ(PETSC_COMM_SELF, (PetscInt)n, (PetscInt)n, 200, NULL, &matrix));
+    for (int64_t c = 0; c < mesh->n_cells; c++)
+        for (int i = 0; i < dofs; i++)
+            for (int j = 0; j < dofs; j++) {
+                const PetscInt row =
+                    mesh->cell_nodes[c * mesh->cell_node_count + i / COMPONENTS] * COMPONENTS + i % COMPONENTS;
+                const PetscInt column =
+                    mesh->cell_nodes[c * mesh->cell_node_count + j / COMPONENTS] * COMPONENTS + j % COMPONENTS;
+                double *k = &ke[(c * dofs + i) * dofs + j];
+                if (i % COMPONENTS == 2 && j % COMPONENTS == 2)
+                    *k = 0;
+                else if (i == j)
+                    *k = 2 * dofs;
+                if (!held[row] && !held[column])
+                    OK(MatSetValue(matrix, row, column, *k, ADD_VALUES));
+            }
+    for (PetscInt i = 0; i < n; i++)
+        OK(MatSetValue(matrix, i, i, held[i] ? 1 : 0, ADD_VALUES));
+    OK(MatAssemblyBegin(matrix, MAT_FINAL_ASSEMBLY));
+    OK(MatAssemblyEnd(matrix, MAT_FINAL_ASSEMBLY));
+    return matrix;
+}
+
+/* |A x - b| (or A^T) by PETSc, relative to |b|. */
+static double petsc_error(Mat matrix, bool transposed, const double *x, int stride, const double *b, int64_t n)
+{
+    Vec v, y;
+    PetscReal size;
+    OK(MatCreateVecs(matrix, &v, &y));
+    for (PetscInt i = 0; i < n; i++)
+        OK(VecSetValue(v, i, x[i * stride], INSERT_VALUES));
+    OK(VecAssemblyBegin(v));
+    OK(VecAssemblyEnd(v));
+    OK(transposed ? MatMultTranspose(matrix, v, y) : MatMult(matrix, v, y));
+    for (PetscInt i = 0; i < n; i++)
+        OK(VecSetValue(y, i, -b[i], ADD_VALUES));
+    OK(VecAssemblyBegin(y));
+    OK(VecAssemblyEnd(y));
+    OK(VecNorm(y, NORM_INFINITY, &size));
+    OK(VecDestroy(&v));
+    OK(VecDestroy(&y));
+    return size / largest(b, n);
+}
+
+/* A saddle point without symmetry, with unknowns that are held: the shared factor and those of a matrix a lane, plain
+ * and transposed. */
+Test(oracle, the_general_factors_solve_petscs_matrix)
+{
+    MUST(fwm_threads_init(1));
+    fem_mesh *mesh = crooked(FEM_Q1);
+    const int dofs = mesh->cell_node_count * COMPONENTS;
+    const int64_t n = mesh->n_nodes * COMPONENTS, cells = mesh->n_cells;
+    uint8_t *held = calloc((size_t)n, 1);
+    for (int64_t i = 0; i < n; i += 11)
+        held[i] = 1;
+    double *ke = noise(8, cells * dofs * dofs, -1, 1), *b = noise(9, n, -1, 1);
+    Mat matrix = saddle_matrix(mesh, ke, held);
+    const bool late[COMPONENTS] = {false, false, true};
+    fem_symbolic *symbolic;
+    fem_factor *factor;
+    fem_lane_factor *many;
+    const fem_lane_kernels *lane = fem_lane_kernels_find(AD_F64);
+    MUST(fem_symbolic_create(&symbolic, mesh, &(fem_pattern){.components = COMPONENTS, .held = held, .late = late}));
+    MUST(fem_factor_create(&factor, symbolic, FEM_MATRIX_GENERAL));
+    MUST(fem_lane_factor_create(&many, symbolic, FEM_MATRIX_GENERAL, lane));
+    MUST(fem_factor_compute(factor, ke));
+    fem_lane_factor_clear(many);
+    double *rows = malloc((size_t)(cells * dofs * lane->lanes) * sizeof *rows);
+    for (int t = 0; t < dofs; t++) {
+        for (int64_t c = 0; c < cells; c++)
+            for (int j = 0; j < dofs; j++)
+                for (int l = 0; l < lane->lanes; l++)
+                    rows[(c * dofs + j) * lane->lanes + l] = ke[(c * dofs + t) * dofs + j];
+        fem_lane_factor_add(many, t, rows);
+    }
+    int32_t unknown[FEM_MAX_LANES];
+    fem_lane_factor_compute(many, unknown);
+    size_t bytes = ((size_t)(n * lane->lanes) * sizeof(double) + 63) / 64 * 64;
+    double *rhs = aligned_alloc(64, bytes), *x = aligned_alloc(64, bytes), *work = aligned_alloc(64, bytes);
+    lane->pack(rhs, b, n, 1);
+    for (int transposed = 0; transposed < 2; transposed++) {
+        lane->solve(x, rhs, work,
+                    transposed ? fem_factor_transposed(factor, AD_F64) : fem_factor_triangles(factor, AD_F64));
+        cr_expect(petsc_error(matrix, transposed, x, lane->lanes, b, n) < 1e-11, "%g",
+                  petsc_error(matrix, transposed, x, lane->lanes, b, n));
+        fem_lane_factor_solve(many, x, rhs, transposed);
+        for (int l = 0; l < lane->lanes; l++) {
+            cr_expect(unknown[l] == -1);
+            cr_expect(petsc_error(matrix, transposed, x + l, lane->lanes, b, n) < 1e-11, "lane %d: %g", l,
+                      petsc_error(matrix, transposed, x + l, lane->lanes, b, n));
+        }
+    }
+    free(held), free(ke), free(b), free(rows), free(rhs), free(x), free(work);
+    OK(MatDestroy(&matrix));
+    fem_lane_factor_destroy(&many);
+    fem_factor_destroy(&factor);
+    fem_symbolic_destroy(&symbolic);
+    fem_mesh_destroy(&mesh);
+}

@@ -155,7 +155,7 @@ Test(simulate, trajectories_obey_the_true_law_and_not_the_nominal)
     fem_problem *p;
     MUST(fem_problem_create(
         &p,
-        &(fem_problem_spec){.equation = "heat", .mesh = mesh, .dt = spec.dt, .n_sources = 4, .source = spec.heater}));
+        &(fem_problem_spec){.equation = "heat", .mesh = mesh, .dt = spec.dt, .n_sources = 4, .source = spec.source}));
     double truth[12], nominal[12];
     const double k = 1, none = 0, t0 = 3;
     fem_theta wrong = {{&k, &none, &none, &t0}, {1, 1, 1, 1}};
@@ -232,7 +232,7 @@ Test(simulate, bad_specifications_and_sinks_are_reported)
     cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
     cr_assert(strstr(fwm_error_message(), "dt"));
     spec = small();
-    spec.inclusion[1].conductivity = -2;
+    spec.inclusion[1].value = -2;
     cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
     cr_assert(strstr(fwm_error_message(), "inclusion 1"));
     spec = small();
@@ -244,4 +244,147 @@ Test(simulate, bad_specifications_and_sinks_are_reported)
     cr_assert_eq(fem_simulate(s, refuse, NULL), FWM_IO);
     cr_assert_eq(fem_simulate_some(s, FEM_TEST, 0, 2, collect, NULL), FWM_INVALID);
     fem_simulation_destroy(&s);
+}
+
+/* ---- seeded bad specifications: each is refused by name, and leaves nothing ---- */
+
+typedef struct corruption {
+    const char *named; /* what the message has to say */
+    void (*apply)(fem_simulate_spec *s, double x);
+} corruption;
+
+static void no_step(fem_simulate_spec *s, double x)
+{
+    s->dt = -x * (x > 0.5);
+}
+
+static void cold(fem_simulate_spec *s, double x)
+{
+    s->truth[0] = -x;
+}
+
+static void cold_nominal(fem_simulate_spec *s, double x)
+{
+    s->nominal[0] = x > 0.5 ? -x : 0;
+}
+
+static void gains(fem_simulate_spec *s, double x)
+{
+    s->truth[1] = x > 0.5 ? NAN : -x - 1e-9;
+}
+
+static void bad_disc(fem_simulate_spec *s, double x)
+{
+    s->inclusion[(int)(x * 3) % 3].radius = x > 0.5 ? 0 : -x;
+}
+
+static void bad_disc_value(fem_simulate_spec *s, double x)
+{
+    s->inclusion[(int)(x * 3) % 3].value = x > 0.5 ? -x : INFINITY;
+}
+
+static void constant_disc(fem_simulate_spec *s, double x)
+{
+    s->inclusion_of = x > 0.5 ? 1 : -1; /* the loss does not vary in space */
+}
+
+static void few_frames(fem_simulate_spec *s, double x)
+{
+    s->frames = (int64_t)(x * 3) - 1;
+}
+
+static void crowd(fem_simulate_spec *s, double x)
+{
+    s->n_sources = x > 0.5 ? FEM_MAX_ACTIONS : -1;
+}
+
+static void inverted_hold(fem_simulate_spec *s, double x)
+{
+    s->hold_hi = s->hold_lo - 1 - (int64_t)(8 * x);
+}
+
+static void unlikely(fem_simulate_spec *s, double x)
+{
+    s->power_probability = x > 0.5 ? 1 + x : -x - 1e-9;
+}
+
+static void inverted_range(fem_simulate_spec *s, double x)
+{
+    s->deviation = (fem_range){1 + x, x};
+}
+
+static void dark(fem_simulate_spec *s, double x)
+{
+    s->shown = (fem_range){x, x};
+}
+
+static void flat_source(fem_simulate_spec *s, double x)
+{
+    s->source[(int)(x * 4) % 4].half_width = x > 0.5 ? 0 : -x;
+}
+
+static void no_cells(fem_simulate_spec *s, double x)
+{
+    s->mesh.nx = (int64_t)(-3 * x);
+}
+
+static void long_cells(fem_simulate_spec *s, double x)
+{
+    s->coarse.lx = x > 0.5 ? NAN : -x;
+}
+
+static void unknown_equation(fem_simulate_spec *s, double x)
+{
+    s->equation = x > 0.5 ? "heet" : "";
+}
+
+static void too_many_substeps(fem_simulate_spec *s, double x)
+{
+    s->substeps = FEM_MAX_SUBSTEPS + 1 + (int)(100 * x);
+}
+
+static void no_key_rate(fem_simulate_spec *s, double x)
+{
+    s->key_rate = x > 0.5 ? NAN : -x;
+}
+
+Test(simulate, seeded_bad_specifications_are_refused_by_name)
+{
+    static const corruption all[] = {{"dt", no_step},
+                                     {"truth: expected conductivity", cold},
+                                     {"nominal: expected conductivity", cold_nominal},
+                                     {"truth: expected loss", gains},
+                                     {"inclusion ", bad_disc},
+                                     {"inclusion ", bad_disc_value},
+                                     {"inclusions", constant_disc},
+                                     {"frames", few_frames},
+                                     {"sources", crowd},
+                                     {"held", inverted_hold},
+                                     {"power_probability", unlikely},
+                                     {"deviation", inverted_range},
+                                     {"shown", dark},
+                                     {"source ", flat_source},
+                                     {"mesh", no_cells},
+                                     {"mesh", long_cells},
+                                     {"equation", unknown_equation},
+                                     {"substeps", too_many_substeps},
+                                     {"key_rate", no_key_rate}};
+    enum { ROUNDS = 1000, KINDS = sizeof all / sizeof *all };
+    int met[KINDS] = {0};
+    MUST(fwm_threads_init(1));
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        fem_simulation *s = NULL;
+        fem_simulate_spec spec = small();
+        spec.mesh.nx = spec.mesh.ny = spec.coarse.nx = spec.coarse.ny = 2;
+        const fwm_key key = {99, 3};
+        const int kind = (int)(fwm_random_uniform(key, round, 0) * KINDS) % KINDS;
+        all[kind].apply(&spec, fwm_random_uniform(key, round, 1));
+        const fwm_status status = fem_simulation_create(&s, &spec);
+        met[kind]++;
+        cr_assert(status == FWM_INVALID && !s, "round %d (%s): status %d", (int)round, all[kind].named, (int)status);
+        cr_assert(strstr(fwm_error_message(), all[kind].named), "round %d (%s): %s", (int)round, all[kind].named,
+                  fwm_error_message());
+    }
+    for (int k = 0; k < KINDS; k++)
+        cr_assert_gt(met[k], 10);
 }

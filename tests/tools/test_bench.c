@@ -66,6 +66,25 @@ Test(bench, promised_keys)
     json_decref(report);
 }
 
+/* Opened and run once each, in the order given. */
+Test(bench, once)
+{
+    static char text[1 << 16];
+    json_t *report;
+    cr_assert_eq(run(&report, text, sizeof text, "sgd overhead --once --json --threads 1 2>/dev/null"), 0);
+    const json_t *once = json_object_get(report, "once");
+    cr_assert_eq(json_array_size(once), 2, "%s", text);
+    cr_expect_str_eq(json_string_value(json_object_get(json_array_get(once, 0), "name")), "sgd");
+    cr_expect_str_eq(json_string_value(json_object_get(json_array_get(once, 1), "name")), "overhead");
+    for (size_t k = 0; k < 2; k++)
+        cr_expect_gt(number(json_array_get(once, k), "first_ms"), 0);
+    /* Four vectors of 8.1 M numbers, of which sgd touches three. */
+    cr_expect_gt(number(json_array_get(once, 0), "peak_mb"), 3 * 4 * 8.1);
+    json_decref(report);
+    cr_assert_eq(run(&report, text, sizeof text, "infer_1 --once --config no/such.yaml 2>&1"), 1);
+    cr_expect_not_null(strstr(text, "no/such.yaml"), "%s", text);
+}
+
 Test(bench, unknown_name_lists_the_names)
 {
     static char text[1 << 16];

@@ -55,6 +55,8 @@ Test(config, unknown_key)
 
 Test(config, wrong_type)
 {
+    refuses(MINIMAL "trainer: {memory: 2Gib}\n", "t.yaml:4:19: trainer.memory: expected a size with its unit, such as "
+                                                 "2GiB or 750MB, or none, found '2Gib'");
     refuses(MINIMAL "seed: x\n", "t.yaml:4:7: seed: expected an integer from 0 to 9007199254740991, found \"x\"");
     refuses(MINIMAL "seed: 1.0\n", "t.yaml:4:7: seed: expected an integer from 0 to 9007199254740991, found \"1.0\"");
     refuses(MINIMAL "seed: \"1\"\n",
@@ -71,11 +73,10 @@ Test(config, wrong_type)
             "t.yaml:4:22: eval.horizons[1]: expected an integer from 1 to 100000, found \"5.5\"");
     refuses(MINIMAL "optimizer: {betas: [0.9]}\n",
             "t.yaml:4:20: optimizer.betas: expected a list of 2 numbers from 0 to 0.999999, found a list of 1");
-    refuses(MINIMAL "simulate: {heaters: [[1, 0.5], [1, 0.5, 0.5]]}\n",
-            "t.yaml:4:32: simulate.heaters[1]: expected a row of 2 numbers, found a list of 3");
-    refuses(MINIMAL "simulate: {truth: [1]}\n",
-            "t.yaml:4:19: simulate.truth: expected a mapping from conductivity, loss, radiation, temperature to "
-            "numbers, found a list of 1");
+    refuses(MINIMAL "simulate: {sources: [[1, 0.5], [1, 0.5, 0.5]]}\n",
+            "t.yaml:4:32: simulate.sources[1]: expected a row of 2 numbers, found a list of 3");
+    refuses(MINIMAL "simulate: {truth: [1]}\n", "t.yaml:4:19: simulate.truth: expected a mapping from names to numbers "
+                                                "from 0 to 1e+09, found a list of 1");
     refuses("experiment: ~\ndata: {file: [a]}\nphysics: {parameters: {conductivity: 1}}\n",
             "t.yaml:1:13: experiment: expected a string, found \"~\"\n"
             "t.yaml:2:14: data.file: expected a string, found a list of 1");
@@ -122,10 +123,26 @@ Test(config, wrong_choice)
     refuses(MINIMAL "schedule: {name: cosin}\n",
             "t.yaml:4:18: schedule.name: expected one of cosine, constant, found \"cosin\"; did you mean cosine?");
     refuses("experiment: x\ndata: {file: d}\nphysics: {parameters: {conductivity: 1, los: 2}}\n",
-            "t.yaml:3:41: physics.parameters: expected one of conductivity, loss, radiation, temperature, found "
+            "t.yaml:3:41: physics.parameters: expected one of conductivity, loss, radiation, temperature (heat), found "
             "\"los\"; did you mean loss?");
     refuses("experiment: x\ndata: {file: d}\nphysics: {parameters: {conductivity: 1, conductivity: 2}}\n",
             "t.yaml:3:41: physics.parameters.conductivity: expected each key once, found it again (first at 3:24)");
+}
+
+/* Parameters are those of the equation, in its ranges, wherever the equation is named. */
+Test(config, parameters_of_the_equation)
+{
+    refuses(MINIMAL "simulate: {truth: {reaction: 2}, equation: heat}\n",
+            "t.yaml:4:20: simulate.truth: expected one of conductivity, loss, radiation, temperature (heat), found "
+            "\"reaction\"");
+    refuses(MINIMAL "simulate: {equation: allen_cahn, nominal: {diffusivity: 0}}\n",
+            "t.yaml:4:44: simulate.nominal: expected diffusivity from 1e-10 to 1e+08 L^2/time, found 0");
+    refuses(MINIMAL "simulate: {equation: allen_cahn, inclusion_of: conductivity}\n",
+            "t.yaml:4:48: simulate.inclusion_of: expected a parameter of allen_cahn that may vary in space, found "
+            "conductivity");
+    refuses(
+        MINIMAL "simulate: {inclusions: [[1, 0, 0, 1], [0, 0, 0, 1]]}\n",
+        "t.yaml:4:24: simulate.inclusions: expected conductivity from 1e-08 to 1e+08 and a radius above 0 in row 1");
 }
 
 Test(config, forbidden_yaml)
@@ -410,8 +427,12 @@ Test(config, dump_reads_back)
 {
     round_trip(MINIMAL);
     round_trip(MINIMAL
-               "optimizer: {lr: 0.1234567890123456789, eps: 4.9e-324, clip: 123456789.5}\nseed: 9007199254740991\n"
-               "trainer: {threads: 3}\nvariants: {a: {experiment: \"a, {b}: 'c'\", optimizer: {lr: 0.3}}}\n");
+               "optimizer: {lr: 0.1234567890123456789, eps: 1.0e-30, clip: 123456789.5}\nseed: 9007199254740991\n"
+               "trainer: {threads: 3}\nobjective: {state: 4.9e-324}\n"
+               "variants: {a: {experiment: \"a, {b}: 'c'\", optimizer: {lr: 0.3}}}\n");
+    round_trip(MINIMAL
+               "optimizer: {lr_factor: {\"*/bias\": 0.5, \"yes\": 2, decoder/up0: 0}, frozen: [\"a*\", \"?: b\"]}\n"
+               "variants: {a: {optimizer: {lr_factor: {\"* #\": 3}, frozen: [\"[\"]}}}\n");
     round_trip("experiment: \"\\u00e9\\t\\\"q\\\" \\\\ \\U0001F525 \\x85 # no\"\ndata: {file: \"true\"}\n"
                "physics: {parameters: {conductivity: 0.1, loss: 1.0e-30}}\n");
 }
@@ -475,7 +496,7 @@ Test(config, help)
     cr_expect_str_eq(
         fwm_error_message(),
         "expected a key or a block of the configuration, found \"optimiser.lr\"; did you mean optimizer.lr?");
-    cr_expect_str_eq(tr_config_word("physics.equation", TR_EQUATION_HEAT), "heat");
+    cr_expect_str_eq(tr_config_word("physics.equation", TR_EQUATION_heat), "heat");
     cr_expect_str_eq(tr_config_word("eval.split", TR_SPLIT_TEST_OOD), "test_ood");
     cr_expect_str_eq(tr_config_word("trainer.isa", TR_ISA_AVX512), "avx512");
     cr_expect_null(tr_config_word("trainer.isa", 99));
@@ -527,7 +548,7 @@ Test(config, mutations, .timeout = 60)
         memcpy(text, base, size);
         fwm_random_words(key, round, 0, w);
         const uint32_t edits = 1 + w[0] % 4;
-        for (uint32_t e = 1; e <= edits; e++) {
+        for (uint32_t e = 1; e <= edits && n > 0; e++) {
             fwm_random_words(key, round, e, w);
             const size_t at = w[0] % n, span = 1 + w[1] % 24, most = n - at < span ? n - at : span;
             const char *piece = pieces[w[2] % (sizeof pieces / sizeof *pieces)];
@@ -572,4 +593,34 @@ Test(config, mutations, .timeout = 60)
     cr_assert(accepted > ROUNDS / 20 && accepted < ROUNDS); /* the mutations reach both sides */
     free(base);
     free(text);
+}
+
+/* ---- sizes ---- */
+Test(config, sizes_with_units)
+{
+    static const struct {
+        const char *text;
+        size_t bytes; /* 0: refused, but for none */
+    } cases[] = {{"2GiB", (size_t)2 << 30},
+                 {"1.5 GB", 1500000000},
+                 {"750kB", 750000},
+                 {"1B", 1},
+                 {"none", 0},
+                 {"2", 0},
+                 {"2gb", 0},
+                 {"GiB", 0},
+                 {"-1MB", 0},
+                 {"1e3MB", 0},
+                 {"0GiB", 0},
+                 {"2GiB ", 0},
+                 {"1..5GB", 0},
+                 {"", 0},
+                 {"99999999TiB", 0}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        size_t bytes = 7;
+        bool good = tr_bytes_parse(cases[k].text, &bytes);
+        cr_expect_eq(good, cases[k].bytes > 0 || strcmp(cases[k].text, "none") == 0, "'%s'", cases[k].text);
+        if (good)
+            cr_expect_eq(bytes, cases[k].bytes, "'%s' is %zu", cases[k].text, bytes);
+    }
 }

@@ -104,6 +104,23 @@ Test(trainer, stopped_anywhere_goes_on_to_the_same_bits, .timeout = 120)
     end(&t);
 }
 
+/* Clips drawn by their boundary scores: another run than without, and one that goes on to the same bits. */
+Test(trainer, emphasis_draws_by_scores_and_goes_on_too, .timeout = 120)
+{
+    static const char *const more[] = {"transport.emphasis=0.6", "transport.bank=16", "transport.every=3", NULL};
+    tries t, plain;
+    begin(&t, more);
+    tr_train_result whole = train(&t, "whole", 0);
+    (void)train(&t, "part", 5);
+    (void)train(&t, "part", 6);
+    (void)train(&t, "part", 0);
+    expect_same(t.folder, "whole/last.ckpt", "part/last.ckpt");
+    end(&t);
+    begin(&plain, more + 1);
+    cr_expect_neq(train(&plain, "whole", 0).loss, whole.loss, "emphasis changes nothing");
+    end(&plain);
+}
+
 Test(trainer, the_law_learned_along_goes_on_too, .timeout = 120)
 {
     static const char *const more[] = {"physics.identification.freeze=false", "trainer.steps=10", NULL};
@@ -504,8 +521,8 @@ Test(trainer, what_is_wrong_is_said_once, .timeout = 120)
     expect_error(folder, "optimizer.lr: expected", "found", "fast");
     cr_expect_eq(run(folder, "--set data.file=/nowhere/data.h5"), 1);
     expect_error(folder, "/nowhere/data.h5: ", "No such file");
-    cr_expect_eq(run(folder, "--set simulate.heaters=[[0.2,0.2],[0.4,0.4]]"), 1);
-    expect_error(folder, "simulate.heaters: 2 heaters and 1 ambient value(s) make 3 actions", "small.h5 has 5");
+    cr_expect_eq(run(folder, "--set simulate.sources=[[0.2,0.2],[0.4,0.4]]"), 1);
+    expect_error(folder, "simulate.sources: 2 sources and 1 ambient value(s) make 3 actions", "small.h5 has 5");
     cr_expect_eq(run(folder, "--variant nothing"), 1);
     expect_error(folder, "variants: expected one of the 5 variants, found \"nothing\"");
 
@@ -547,6 +564,31 @@ Test(trainer, several_processes_are_refused, .timeout = 60)
                              small_program(), small_data(), folder, folder),
                  1);
     expect_error(folder, "OMPI_COMM_WORLD_SIZE is 4: training runs in one process");
+    small_remove(folder);
+}
+
+/* Under a memory limit activations are computed again: the prediction keeps to it, and the losses are the same. */
+Test(trainer, memory_limit_changes_no_bit, .timeout = 120)
+{
+    char folder[SMALL_PATH], path[SMALL_PATH + 32], more[128];
+    double loss[2], predicted[2];
+    if (strstr(small_program(), "-san"))
+        cr_skip_test("sanitizers have memory of their own");
+    small_folder(folder);
+    (void)snprintf(path, sizeof path, "%s/out", folder);
+    for (int k = 0; k < 2; k++) {
+        double limit = k ? predicted[0] - 3e6 : 1e12;
+        (void)snprintf(more, sizeof more, "--dry-run --json --set data.batch=32 --set trainer.memory=%.0fB", limit);
+        cr_assert_eq(run(folder, more), 0, "%s", small_text(folder, "err"));
+        json_t *result = small_json(path);
+        predicted[k] = json_number_value(json_object_get(result, "memory_predicted"));
+        loss[k] = json_number_value(json_object_get(result, "loss"));
+        cr_assert_leq(predicted[k], limit);
+        json_decref(result);
+    }
+    cr_assert_eq(loss[0], loss[1], "%.17g without, %.17g with a limit", loss[0], loss[1]);
+    cr_assert_eq(run(folder, "--dry-run --set trainer.memory=1MB"), 1);
+    expect_error(folder, "trainer.memory: expected at least");
     small_remove(folder);
 }
 

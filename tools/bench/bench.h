@@ -16,7 +16,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-typedef enum bench_unit { BENCH_MS, BENCH_US_STATE, BENCH_GFLOPS, BENCH_GBS, BENCH_UNIT_COUNT } bench_unit;
+typedef enum bench_unit {
+    BENCH_MS,
+    BENCH_US_STATE,
+    BENCH_US_CALL,
+    BENCH_GFLOPS,
+    BENCH_GBS,
+    BENCH_UNIT_COUNT
+} bench_unit;
 
 /* What bounds a benchmark: a limit of the machine, or one that the case measures itself (limit_run). */
 typedef enum bench_limit {
@@ -84,6 +91,11 @@ const char *bench_limit_text(bench_limit limit); /* "fma", "sgemm", "triad", "pr
  * its result says why. Errors: any failure of a run; FWM_MEMORY. */
 fwm_status bench_run(bench_report *report, bench_result *results, const bench_case *const *rows, int64_t n, bool strict,
                      const bench_settings *settings) FWM_MUST_USE;
+
+/* Opens, runs once and closes each of rows[n], one after the other: results[i].value is the time of both in ms, the
+ * rest is not set. Errors: any failure. */
+fwm_status bench_once(bench_result *results, const bench_case *const *rows, int64_t n,
+                      const bench_settings *settings) FWM_MUST_USE;
 
 /* ---- the machine's limits (limits.c) ---- */
 typedef struct bench_machine bench_machine;

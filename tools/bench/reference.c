@@ -109,8 +109,10 @@ static ad_value build_m(const nn_builder *b, ad_value x, ad_value target)
     for (int k = 0; k < 4; k++)
         skip[k] = y = level(b, down[k], k ? ad_average_pool(g, y, 2) : y, width[k]);
     for (int k = 2; k >= 0; k--) {
-        ad_value both[2] = {ad_upsample_nearest(g, y, 2), skip[k]};
-        y = level(b, up[k], ad_concat(g, 2, both, 3), width[k]);
+        ad_scope_push(g, up[k]);
+        y = nn_conv_block_join(b, "a", y, skip[k], width[k], GROUPS);
+        y = nn_conv_block(b, "b", y, width[k], 3, 1, GROUPS);
+        ad_scope_pop(g);
     }
     return mean_square(g, nn_conv(b, "out", y, 4, 3, 1, true, 0.1), target);
 }
@@ -190,9 +192,10 @@ fwm_status bench_reference_gradient(bench_reference *r, double *loss)
 
 fwm_status bench_reference_train(bench_reference *r, double lr, double *loss)
 {
-    const tr_adamw_options o = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01};
+    const tr_optimizer_options o = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01};
     void *const *x = r->vector;
     FWM_TRY(bench_reference_gradient(r, loss));
-    return tr_adamw_step(NULL, x[BENCH_WEIGHTS], x[BENCH_MOMENT1], x[BENCH_MOMENT2], NULL, x[BENCH_GRADIENT], &o, lr,
-                         ++r->step, r->spec.dtype, r->size);
+    const tr_vectors all = {
+        .p = x[BENCH_WEIGHTS], .m = x[BENCH_MOMENT1], .v = x[BENCH_MOMENT2], .g = x[BENCH_GRADIENT]};
+    return tr_optimizer_step(NULL, &all, &o, lr, ++r->step, r->spec.dtype, r->size);
 }

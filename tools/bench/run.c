@@ -47,9 +47,8 @@ static const struct {
     bool rate;
     double scale; /* of seconds an item, or items a second */
 } units[BENCH_UNIT_COUNT] = {
-    [BENCH_MS] = {"ms", false, 1e3},
-    [BENCH_US_STATE] = {"us/state", false, 1e6},
-    [BENCH_GFLOPS] = {"GFLOP/s", true, 1e-9},
+    [BENCH_MS] = {"ms", false, 1e3},           [BENCH_US_STATE] = {"us/state", false, 1e6},
+    [BENCH_US_CALL] = {"us/call", false, 1e6}, [BENCH_GFLOPS] = {"GFLOP/s", true, 1e-9},
     [BENCH_GBS] = {"GB/s", true, 1e-9},
 };
 
@@ -273,4 +272,21 @@ fwm_status bench_run(bench_report *report, bench_result *results, const bench_ca
     bench_machine_destroy(&s.machine);
     fwm_free(s.entries);
     return status;
+}
+
+fwm_status bench_once(bench_result *results, const bench_case *const *rows, int64_t n, const bench_settings *settings)
+{
+    for (int64_t i = 0; i < n; i++) {
+        bench_job job = {.row = rows[i], .settings = settings};
+        const double start = fwm_seconds();
+        fwm_status status = rows[i]->open(&job);
+        if (status == FWM_OK)
+            status = rows[i]->run(job.self);
+        results[i] =
+            (bench_result){.row = rows[i], .measured = true, .value = 1e3 * (fwm_seconds() - start), .runs = 1};
+        rows[i]->close(job.self);
+        if (status != FWM_OK)
+            return fwm_fail_within(status, "%s", rows[i]->name);
+    }
+    return FWM_OK;
 }

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { MOST = 256, LIST = 4096, BUSY = 10 /* losses of a processor, a second and thread */ };
 
@@ -16,6 +17,7 @@ static const struct argp_option options[] = {
     {"threads", 0, "N", 0, "Threads (default: all)", 0},
     {"config", 0, "FILE", 0, "The experiment of step_heat, step_heat_2 and infer_1 (default configs/heat_plate.yaml)",
      0},
+    {"once", 0, NULL, 0, "Open and run each once: its time, and the process's peak memory so far", 0},
     {"list", 0, NULL, 0, "Print the names, and what each of them measures", 0},
     {0}};
 
@@ -161,10 +163,42 @@ static void print_table(const bench_report *report, const bench_result *results,
                 (double)report->preempted / report->measured);
 }
 
+static fwm_status run_once(const fwm_call *call, bench_result *results, const bench_case *const *rows, int64_t n,
+                           const bench_settings *settings)
+{
+    struct rusage use = {0};
+    json_t *list = json_array();
+    fwm_status status = FWM_OK;
+    for (int64_t i = 0; i < n && status == FWM_OK; i++) {
+        status = bench_once(&results[i], &rows[i], 1, settings);
+        (void)getrusage(RUSAGE_SELF, &use);
+        const double peak = 1024e-6 * (double)use.ru_maxrss;
+        if (status == FWM_OK && !call->json)
+            (void)printf("%-28s %9.1f ms to the end of the first run, peak memory %.1f MB\n", rows[i]->name,
+                         results[i].value, peak);
+        (void)json_array_append_new(
+            list, json_pack("{s:s, s:f, s:f}", "name", rows[i]->name, "first_ms", results[i].value, "peak_mb", peak));
+    }
+    if (status == FWM_OK && call->json)
+        return fwm_print_json(json_pack("{s:o}", "once", list));
+    json_decref(list);
+    return status;
+}
+
+static fwm_status run_rounds(const fwm_call *call, bench_result *results, const bench_case *const *rows, int64_t n,
+                             const bench_settings *settings)
+{
+    bench_report report = {0};
+    FWM_TRY(bench_run(&report, results, rows, n, call->argument_count > 0, settings));
+    if (call->json)
+        return print_json(&report, results, n);
+    print_table(&report, results, n);
+    return FWM_OK;
+}
+
 fwm_status fwm_run_bench(fwm_call *call)
 {
     const bench_case *rows[MOST];
-    bench_report report = {0};
     bench_settings settings = {.seconds = 60, .config = fwm_call_text(call, "config", "configs/heat_plate.yaml")};
     int64_t n, threads = 0;
     FWM_TRY(fwm_call_real(call, "seconds", 0, 3600, &settings.seconds));
@@ -175,11 +209,8 @@ fwm_status fwm_run_bench(fwm_call *call)
     FWM_TRY(fwm_threads_init((int)threads));
     bench_result *results = fwm_calloc((size_t)n + 1, sizeof *results);
     FWM_CHECK(results, FWM_MEMORY, "bench: out of memory");
-    fwm_status status = bench_run(&report, results, rows, n, call->argument_count > 0, &settings);
-    if (status == FWM_OK && call->json)
-        status = print_json(&report, results, n);
-    else if (status == FWM_OK)
-        print_table(&report, results, n);
+    fwm_status status = fwm_call_has(call, "once") ? run_once(call, results, rows, n, &settings)
+                                                   : run_rounds(call, results, rows, n, &settings);
     fwm_free(results);
     return status;
 }

@@ -18,7 +18,7 @@ const fwm_command fwm_command_inspect = {
     .arguments = "FILE",
     .doc = "Recognises the file by its content; a folder is taken for a dataset of several files. Of a dataset: "
            "layout, shapes, units, statistics, how many values are "
-           "not finite. Of a "
+           "not finite, how each field is stored and what would make it faster to read. Of a "
            "checkpoint: step, parameters, the whole configuration, every tensor with its checksum (all are verified), "
            "and a digest over "
            "all that decides the run's future: two checkpoints with one digest go on alike. "

@@ -186,6 +186,37 @@ ad_value ad_conv3d(ad_graph *g, ad_value x, ad_value w, const ad_conv3 *c)
     return ad_reshape(g, y, ad_shape_make(5, s.dim[0], depth, ad_dim(g, y, 1), ad_dim(g, y, 2), ad_dim(g, y, 3)));
 }
 
+/* A 3x3 convolution of x doubled in size is a transposed 4x4 convolution of x with stride 2: of the taps that meet the
+ * same pixel of x there remain their sums, in each axis w[2] | w[1]+w[2] | w[0]+w[1] | w[0]. Four taps for nine, and
+ * the doubled image is never there. */
+static ad_value doubled_taps(ad_graph *g, ad_value w)
+{
+    static const double sums[4][3] = {{0, 0, 1}, {0, 1, 1}, {1, 1, 0}, {1, 0, 0}};
+    double both[4 * 4 * 9];
+    int64_t in = ad_dim(g, w, 2), out = ad_dim(g, w, 3);
+    for (int k = 0; k < 4 * 4 * 9; k++)
+        both[k] = sums[k / 36][k % 9 / 3] * sums[k / 9 % 4][k % 3];
+    ad_value v = ad_reshape(g, w, ad_shape_make(2, 9, in * out));
+    v = ad_matmul(g, ad_constant(g, ad_shape_make(2, 16, 9), both), v, false, false);
+    v = ad_transpose(g, ad_reshape(g, v, ad_shape_make(3, 16, in, out)), (const int[]){0, 2, 1});
+    return ad_reshape(g, v, ad_shape_make(4, 4, 4, out, in));
+}
+
+ad_value ad_conv2d_doubled(ad_graph *g, ad_value x, ad_value w)
+{
+    if (!has_rank(g, "conv2d_doubled", x, 4) || !has_rank(g, "conv2d_doubled weights", w, 4))
+        return AD_NONE;
+    const ad_shape *s = ad_shape_of(g, x), *k = ad_shape_of(g, w);
+    if (k->dim[0] != 3 || k->dim[1] != 3 || k->dim[2] != s->dim[3])
+        return ad_graph_fail(g, FWM_SHAPE,
+                             "conv2d_doubled: expected weights [3,3,%lld,Cout], found [%lld,%lld,%lld,%lld]",
+                             (long long)s->dim[3], (long long)k->dim[0], (long long)k->dim[1], (long long)k->dim[2],
+                             (long long)k->dim[3]);
+    int64_t H = 2 * s->dim[1], W = 2 * s->dim[2];
+    const ad_conv c = {.stride = {2, 2}, .pad_before = {1, 1}, .pad_after = {1, 1}};
+    return ad_conv2d_transpose(g, x, doubled_taps(g, w), H, W, &c);
+}
+
 /* ---- padding ---- */
 
 static int64_t reflected(int64_t k, int64_t n)

@@ -4,36 +4,43 @@
 
 #include <math.h>
 
-/* Two loops rather than a test inside: both are plain streams that vectorise. Multiplication by (1 - d) of a difference
- * keeps an average that has arrived where it is. */
-static void adamw(void *p_, void *m_, void *v_, void *ema_, const void *g_, const ad_adamw *a, int64_t n)
-{
-    real *restrict p = p_, *restrict m = m_, *restrict v = v_, *restrict ema = ema_;
-    const real *restrict g = g_;
-    const real s = (real)a->g_scale, b1 = (real)a->beta1, b2 = (real)a->beta2, c1 = (real)(1 - a->beta1),
-               c2 = (real)(1 - a->beta2), keep = (real)a->keep, rate = (real)a->rate, v_scale = (real)a->v_scale,
-               eps = (real)a->eps, d = (real)a->ema;
-#define UPDATE(i)                                                                                                      \
-    real gi = s * g[i];                                                                                                \
-    real mi = b1 * m[i] + c1 * gi;                                                                                     \
-    real vi = b2 * v[i] + c2 * gi * gi;                                                                                \
-    real step = mi / (REAL_FN(sqrt)(vi) * v_scale + eps);                                                              \
-    real pi = keep * p[i] - rate * step;                                                                               \
-    m[i] = mi, v[i] = vi, p[i] = pi
-    if (ema) {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) {
-            UPDATE(i);
-            ema[i] += d * (pi - ema[i]);
-        }
-    } else {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) {
-            UPDATE(i);
-        }
+/* A kernel from the lines that make an element's new `mi`, `pi` (and `vi`) out of `gi`. Two loops rather than a test
+ * inside: both are plain streams that vectorise. Multiplication by (1 - d) of a difference keeps an average that has
+ * arrived where it is. */
+#define KERNEL(name, ...)                                                                                              \
+    static void name(void *p_, void *m_, void *v_, void *ema_, const void *g_, const ad_update *a, int64_t n)          \
+    {                                                                                                                  \
+        real *restrict p = p_, *restrict m = m_, *restrict v = v_, *restrict ema = ema_;                               \
+        const real *restrict g = g_;                                                                                   \
+        const real s = (real)a->g_scale, b1 = (real)a->beta1, b2 = (real)a->beta2, c1 = (real)(1 - a->beta1),          \
+                   c2 = (real)(1 - a->beta2), keep = (real)a->keep, rate = (real)a->rate, v_scale = (real)a->v_scale,  \
+                   eps = (real)a->eps, d = (real)a->ema, of_g = (real)a->nesterov,                                     \
+                   of_m = (real)(a->nesterov ? a->beta1 : 1);                                                          \
+        (void)b2, (void)c1, (void)c2, (void)v_scale, (void)eps, (void)of_g, (void)of_m, (void)v;                       \
+        if (ema) {                                                                                                     \
+            _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                                                        \
+            {                                                                                                          \
+                real gi = s * g[i];                                                                                    \
+                __VA_ARGS__                                                                                            \
+                m[i] = mi, p[i] = pi;                                                                                  \
+                ema[i] += d * (pi - ema[i]);                                                                           \
+            }                                                                                                          \
+        } else {                                                                                                       \
+            _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                                                        \
+            {                                                                                                          \
+                real gi = s * g[i];                                                                                    \
+                __VA_ARGS__                                                                                            \
+                m[i] = mi, p[i] = pi;                                                                                  \
+            }                                                                                                          \
+        }                                                                                                              \
     }
-#undef UPDATE
-}
+
+KERNEL(adamw, real mi = b1 * m[i] + c1 * gi; real vi = b2 * v[i] + c2 * gi * gi; v[i] = vi;
+       real pi = keep * p[i] - rate * (mi / (REAL_FN(sqrt)(vi) * v_scale + eps));)
+KERNEL(laprop, real vi = b2 * v[i] + c2 * gi * gi; v[i] = vi;
+       real mi = b1 * m[i] + c1 * (gi / (REAL_FN(sqrt)(vi) * v_scale + eps)); real pi = keep * p[i] - rate * mi;)
+/* The step is mi, or Nesterov's gi + b1 mi. */
+KERNEL(sgd, real mi = b1 * m[i] + gi; real pi = keep * p[i] - rate * (of_g * gi + of_m * mi);)
 
 /* Thirty-two sums side by side hide the latency of the addition; they are combined in a fixed order. */
 static double square_sum(const void *x_, int64_t n)
@@ -55,7 +62,8 @@ static double square_sum(const void *x_, int64_t n)
 }
 
 extern const ad_optimizer_kernels FWM_V(ad_optimizer_kernels);
-const ad_optimizer_kernels FWM_V(ad_optimizer_kernels) = {.adamw = adamw, .square_sum = square_sum};
+const ad_optimizer_kernels FWM_V(ad_optimizer_kernels) = {
+    .adamw = adamw, .laprop = laprop, .sgd = sgd, .square_sum = square_sum};
 
 #ifdef FWM_DEFINITION
 extern const ad_optimizer_kernels ad_optimizer_kernels_f32_v1, ad_optimizer_kernels_f32_v3, ad_optimizer_kernels_f32_v4,

@@ -26,7 +26,7 @@ static void write_chunk(const norm_pass *p, int64_t b, int64_t chunk)
 #pragma omp simd
             for (int64_t c = 0; c < C; c++) {
                 real n = alpha[c] * x[c] + beta[c];
-                y[c] = n * real_sigmoid(n);
+                y[c] = n * real_gate(n);
             }
         } else {
 #pragma omp simd

@@ -23,31 +23,47 @@ static void keep_moments(const norm_pass *p, int64_t b)
     }
 }
 
-static void sum_chunk(const norm_pass *p, int64_t b, int64_t chunk)
+/* part[i] += dn, products[i] += dn xhat over one piece of a row. */
+static inline void sum_span(const norm_pass *p, int64_t b, int64_t row, int64_t c, int64_t span, real *restrict part,
+                            real *restrict products)
 {
-    int64_t C = p->s.C;
-    const real *restrict mu = norm_coefficient(p, b, MU), *restrict r = norm_coefficient(p, b, R);
-    const real *restrict scale = p->scale, *restrict shift = p->shift;
-    double *restrict sum1 = norm_partial(p, b, chunk), *restrict sum2 = sum1 + C;
-    memset(sum1, 0, (size_t)(2 * C) * sizeof *sum1);
-    for (int64_t row = chunk * p->s.rows; row < norm_last_row(p, chunk); row++) {
-        const real *restrict x = p->x + (b * p->s.S + row) * C, *restrict dy = p->dy + (b * p->s.S + row) * C;
-        if (p->silu) {
+    int64_t at = (b * p->s.S + row) * p->s.C + c;
+    const real *restrict x = p->x + at, *restrict dy = p->dy + at, *restrict scale = p->scale + c;
+    const real *restrict shift = p->shift + c, *restrict mu = norm_coefficient(p, b, MU) + c;
+    const real *restrict r = norm_coefficient(p, b, R) + c;
+    if (p->silu) {
 #pragma omp simd
-            for (int64_t c = 0; c < C; c++) {
-                real xhat = (x[c] - mu[c]) * r[c], dn = dy[c] * norm_silu_slope(scale[c] * xhat + shift[c]);
-                sum1[c] += (double)dn;
-                sum2[c] += (double)(dn * xhat);
-            }
-        } else {
+        for (int64_t i = 0; i < span; i++) {
+            real xhat = (x[i] - mu[i]) * r[i], dn = dy[i] * norm_silu_slope(scale[i] * xhat + shift[i]);
+            part[i] += dn;
+            products[i] += dn * xhat;
+        }
+    } else {
 #pragma omp simd
-            for (int64_t c = 0; c < C; c++) {
-                real xhat = (x[c] - mu[c]) * r[c];
-                sum1[c] += (double)dy[c];
-                sum2[c] += (double)(dy[c] * xhat);
-            }
+        for (int64_t i = 0; i < span; i++) {
+            real xhat = (x[i] - mu[i]) * r[i];
+            part[i] += dy[i];
+            products[i] += dy[i] * xhat;
         }
     }
+}
+
+static void sum_chunk(const norm_pass *p, int64_t b, int64_t chunk)
+{
+    int64_t C = p->s.C, last = norm_last_row(p, chunk);
+    double *sum1 = norm_partial(p, b, chunk), *sum2 = sum1 + C;
+    memset(sum1, 0, (size_t)(2 * C) * sizeof *sum1);
+    for (int64_t row = chunk * p->s.rows; row < last; row += NORM_RUN)
+        for (int64_t c = 0; c < C; c += NORM_SPAN) {
+            int64_t end = last - row < NORM_RUN ? last : row + NORM_RUN, span = C - c < NORM_SPAN ? C - c : NORM_SPAN;
+            real part[NORM_SPAN] = {0}, products[NORM_SPAN] = {0};
+            for (int64_t k = row; k < end; k++)
+                sum_span(p, b, k, c, span, part, products);
+            for (int64_t i = 0; i < span; i++) {
+                sum1[c + i] += (double)part[i];
+                sum2[c + i] += (double)products[i];
+            }
+        }
 }
 
 static void combine(const norm_pass *p, int64_t b)

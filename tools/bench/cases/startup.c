@@ -1,4 +1,4 @@
-/* From exec to exit of the small executable. */
+/* From exec to exit: of the small executable, and of one that builds the reference model S and takes a step. */
 #include "model/base/arena.h"
 #include "tools/bench/bench.h"
 
@@ -10,7 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* size: 1 for the step. */
 typedef struct state {
+    bool step;
     char program[PATH_MAX];
     posix_spawn_file_actions_t quiet;
 } state;
@@ -20,6 +22,7 @@ static fwm_status open_case(bench_job *job)
 {
     state *s = job->self = fwm_calloc(1, sizeof *s);
     FWM_CHECK(s, FWM_MEMORY, "out of memory");
+    s->step = job->row->size[0] == 1;
     FWM_CHECK(posix_spawn_file_actions_init(&s->quiet) == 0 &&
                   posix_spawn_file_actions_addopen(&s->quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0) == 0,
               FWM_MEMORY, "out of memory");
@@ -35,8 +38,8 @@ static fwm_status open_case(bench_job *job)
 static fwm_status run(void *self)
 {
     state *s = self;
-    static char name[] = "fwm", command[] = "help";
-    char *const argv[] = {name, command, NULL};
+    static char name[] = "fwm", help[] = "help", bench[] = "bench", model[] = "step_s", once[] = "--once";
+    char *const argv[] = {name, s->step ? bench : help, s->step ? model : NULL, once, NULL};
     pid_t child;
     int status = 0;
     const int error = posix_spawn(&child, s->program, &s->quiet, NULL, argv, environ);
@@ -45,7 +48,7 @@ static fwm_status run(void *self)
     while (ended < 0 && errno == EINTR)
         ended = waitpid(child, &status, 0);
     FWM_CHECK(ended == child && WIFEXITED(status) && WEXITSTATUS(status) == 0, FWM_INTERNAL,
-              "%s help: expected exit status 0, found wait status %d", s->program, status);
+              "%s %s: expected exit status 0, found wait status %d", s->program, argv[1], status);
     return FWM_OK;
 }
 
@@ -58,6 +61,9 @@ static void close_case(void *self)
 }
 
 extern const bench_case bench_cases_startup[];
-const bench_case bench_cases_startup[] = {{"startup", "fwm help, from exec to exit", BENCH_MS, BENCH_NONE,
-                                           .open = open_case, .run = run, .close = close_case},
-                                          {0}};
+const bench_case bench_cases_startup[] = {
+    {"startup", "fwm help, from exec to exit", BENCH_MS, BENCH_NONE, .open = open_case, .run = run,
+     .close = close_case},
+    {"startup_s", "fwm bench step_s --once: from exec through the first step of S to exit", BENCH_MS, BENCH_NONE,
+     .size = {1}, .open = open_case, .run = run, .close = close_case},
+    {0}};

@@ -1,7 +1,7 @@
 /* Training and imagination as configs/heat_plate.yaml has them, on a few trajectories simulated for the purpose. */
 #include "model/base/arena.h"
 #include "tools/bench/bench.h"
-#include "tools/commands/simulate.h"
+#include "tools/simulation/simulation.h"
 #include "train/objective.h"
 #include "train/optimizer.h"
 #include "train/rollout.h"
@@ -104,19 +104,20 @@ static fwm_status run_step(void *self)
                                            [TR_TERM_PHYSICS] = c->objective.physics,
                                            [TR_TERM_TRANSPORT] = c->transport.weight,
                                            [TR_TERM_START] = c->objective.start};
-    const tr_adamw_options o = {.beta1 = c->optimizer.betas[0],
-                                .beta2 = c->optimizer.betas[1],
-                                .eps = c->optimizer.eps,
-                                .weight_decay = c->optimizer.weight_decay,
-                                .clip = c->optimizer.clip,
-                                .ema = c->optimizer.ema};
+    const tr_optimizer_options o = {.beta1 = c->optimizer.betas[0],
+                                    .beta2 = c->optimizer.betas[1],
+                                    .eps = c->optimizer.eps,
+                                    .weight_decay = c->optimizer.weight_decay,
+                                    .clip = c->optimizer.clip,
+                                    .ema = c->optimizer.ema};
     float **x = s->vector;
     FWM_TRY(ds_loader_next(s->loader, &batch));
     FWM_TRY(tr_objective_load(s->objective, &batch));
     FWM_TRY(tr_objective_run(s->objective, weights, (uint64_t)c->seed, (uint64_t)s->step, &loss, terms, NULL));
     /* A rate that changes nothing to speak of: the work is the same, and the hundredth step costs what the first did.
      */
-    return tr_adamw_step(NULL, x[P], x[M], x[V], x[AVERAGE], x[G], &o, 1e-9, ++s->step, AD_F32, s->size);
+    const tr_vectors all = {.p = x[P], .m = x[M], .v = x[V], .ema = x[AVERAGE], .g = x[G]};
+    return tr_optimizer_step(NULL, &all, &o, 1e-9, ++s->step, AD_F32, s->size);
 }
 
 static fwm_status open_infer(bench_job *job)
