@@ -212,7 +212,8 @@ fwm_status fwm_run_bench(fwm_call *call)
         return print_list(call, rows, n);
     FWM_TRY(fwm_threads_init((int)threads));
     if (profile) {
-        FWM_CHECK(call->argument_count > 0, FWM_INVALID, "--profile: expected names of benchmarks; --list has them");
+        if (call->argument_count == 0)
+            return fwm_misuse(call, "bench --profile: expected names of benchmarks; --list has them");
         return bench_profile(rows, n, &settings, stdout);
     }
     bench_result *results = fwm_calloc((size_t)n + 1, sizeof *results);
