@@ -11,16 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    BATCH = 16,
-    MAX_PARAMETERS = 512,
-    EXACT = 512,
-    MOST = 2048,
-    DIRECTIONS = 128,
-    LAG = 2,
-    REACH = 2,
-    ANCHORS = 48
-};
+enum { BATCH = 16, MAX_PARAMETERS = 512, EXACT = 512, MOST = 2048, DIRECTIONS = 128, LAG = 2, REACH = 2, ANCHORS = 48 };
 
 struct tr_codes {
     tr_world *w;
