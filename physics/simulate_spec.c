@@ -125,6 +125,7 @@ fwm_status fem_simulate_check_law(const fem_simulate_spec *s, const fem_equation
     }
     FWM_TRY(check_parameters("truth", e, s->truth));
     FWM_TRY(check_parameters("nominal", cheap, s->nominal));
+    FWM_TRY(fem_check_random(s, e));
     return check_starts(s, e);
 }
 

@@ -151,6 +151,16 @@ static const tr_row start_rows[] = {
     RANGE(blob_radius, "[0.05, 0.1]", 1e-6, 1e6, "length", "Range of a blob's radius"),
     {0}};
 #undef OWNER
+#define OWNER tr_random
+static const tr_row random_rows[] = {
+    STRING(parameter, "\?\?\?", "A parameter of the truth by the equation's name"),
+    RANGE(range, "\?\?\?", -MOST, MOST, "", "Range of its values"),
+    RANGE(ood_range, "[0, 0]", -MOST, MOST, "", "The same in test_ood; [0, 0]: no other"),
+    ENUM(spread, "uniform", WORDS("uniform", "logarithmic"), "How values are spread over the range"),
+    INT_RANGE(discs, "[0, 0]", 0, 64, "discs", "Range of the number of discs that have such values, the rest being simulate.truth's; [0, 0]: one value for the whole"),
+    RANGE(radius, "[0.1, 0.2]", 1e-6, 1e6, "length", "Range of the discs' radii"),
+    {0}};
+#undef OWNER
 #define OWNER tr_config
 
 const tr_block tr_config_blocks[] = {
@@ -200,8 +210,10 @@ const tr_row tr_config_rows[] = {
     ENUM(simulate.scheme, "backward_euler", schemes, "Time scheme of truth and cheap simulation; newmark: average acceleration, which midpoint is for displacement and velocity"),
     REAL(simulate.spectral_radius, "0.8", 0, 1, "-", "Damping of generalised_alpha: spectral radius at infinite frequency"),
     REAL_ABOVE(simulate.tolerance, "1.0e-10", 0, 1e-2, "of the state", "Newton's last update in the truth and the cheap simulation"),
+    REAL(simulate.adaptive, "0", 0, 0.5, "of the state", "Error control of the truth: substeps are doubled until a frame changes by less than this; 0: as many as simulate.substeps"),
     MAP(simulate.truth, "{}", PARAMETERS, -MOST, MOST, "", "Parameters of the true law by the equation's names; absent: 0 where it may be, the term is not in the law"),
     MAP(simulate.nominal, "{}", PARAMETERS, -MOST, MOST, "", "Parameters of the cheap simulation's law; absent: likewise"),
+    RECORDS(simulate.random, "[]", random_rows, tr_random, 16, "Parameters of the truth that are drawn anew for each trajectory"),
     RECORDS(simulate.conditions, "[]", condition_rows, tr_condition, 32, "Conditions on named boundaries, of truth, cheap simulation and law; a boundary without one lets no flux through"),
     RECORDS(simulate.loads, "[]", load_rows, tr_load, 16, "Loads driven by actions, in the domain or on a boundary; their actions follow those of the sources"),
     RECORDS(simulate.start, "[]", start_rows, tr_field_start, 8, "How fields start; none: the first by correlation_length, deviation and offset. A field without one starts at 0"),

@@ -545,3 +545,139 @@ Test(simulate, equations_of_other_fields_are_no_cheap_simulation)
     cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
     cr_assert(strstr(fwm_error_message(), "inlet"));
 }
+
+/* ---- laws of their own ---- */
+
+static fem_simulate_spec random_plate(void)
+{
+    fem_simulate_spec spec = small();
+    spec.n_inclusions = 0;
+    spec.n_random = 2;
+    spec.random[0] = (fem_random){.parameter = 0, /* conductivity */
+                                  .range = {0.2, 5},
+                                  .range_ood = {6, 7},
+                                  .logarithmic = true,
+                                  .discs_lo = 1,
+                                  .discs_hi = 3,
+                                  .radius = {0.15, 0.25}};
+    spec.random[1] = (fem_random){.parameter = 1, .range = {5, 15}, .range_ood = {5, 15}}; /* loss */
+    return spec;
+}
+
+/* Each trajectory obeys the law that was drawn for it, not another's, and is the same alone and on any thread. */
+Test(simulate, every_trajectory_has_the_law_that_was_drawn_for_it)
+{
+    static shelf all, one;
+    fem_simulate_spec spec = random_plate();
+    fem_simulation *s;
+    spec.substeps = 1;
+    MUST(fwm_threads_init(2));
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 0, 3, collect, &all));
+    MUST(fwm_threads_init(1));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 2, 1, collect, &one));
+    same(&all.item[2], &one.item[0]);
+    const fem_mesh *mesh = fem_simulation_mesh(s);
+    int parameter;
+    cr_assert_eq(fem_simulation_drawn(s, 0, &parameter), mesh->n_cells);
+    cr_assert(parameter == 0 && fem_simulation_drawn(s, 1, &parameter) == 1 && parameter == 1);
+    fem_problem *p;
+    MUST(fem_problem_create(
+        &p,
+        &(fem_problem_spec){.equation = "heat", .mesh = mesh, .dt = spec.dt, .n_sources = 4, .source = spec.source}));
+    double *field = malloc((size_t)mesh->n_cells * sizeof *field), loss, residual[12], before = 0;
+    for (int k = 0; k < 3; k++) {
+        fem_theta theta = *fem_simulation_theta(s);
+        int64_t discs = 0;
+        fem_simulation_draw(s, FEM_TRAIN, k, 0, field);
+        fem_simulation_draw(s, FEM_TRAIN, k, 1, &loss);
+        theta.value[0] = field;
+        theta.count[0] = mesh->n_cells;
+        theta.value[1] = &loss;
+        for (int64_t c = 0; c < mesh->n_cells; c++) {
+            cr_assert(field[c] >= 0.2 && field[c] <= 5);
+            discs += field[c] != 1;
+        }
+        cr_assert(discs > 0 && discs < mesh->n_cells);
+        cr_assert(loss >= 5 && loss <= 15 && loss != before);
+        before = loss;
+        for (int other = 0; other < 3; other++) {
+            MUST(fem_trajectory_residual(p, residual, all.item[other].state, all.item[other].action, &theta, 13));
+            for (int t = 0; t < 12; t++)
+                cr_expect(other == k ? residual[t] < 1e-10 : residual[t] > 1e-8, "law %d, trajectory %d, frame %d: %g",
+                          k, other, t, residual[t]);
+        }
+    }
+    fem_simulation_draw(s, FEM_TEST_OOD, 0, 0, field);
+    for (int64_t c = 0; c < mesh->n_cells; c++)
+        cr_assert(field[c] == 1 || (field[c] >= 6 && field[c] <= 7));
+    free(field);
+    fem_problem_destroy(&p);
+    empty(&all);
+    empty(&one);
+    fem_simulation_destroy(&s);
+    spec.random[1].parameter = 0;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "drawn twice"));
+    spec = random_plate();
+    spec.random[0].range.lo = -1;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "conductivity"));
+    spec = random_plate();
+    spec.random[1].discs_hi = 1; /* the loss does not vary in space */
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "loss"));
+}
+
+/* ---- error control ---- */
+
+static double apart(const copy *a, const copy *b)
+{
+    double miss = 0, size = 0;
+    for (int64_t i = 0; i < a->frames * a->nodes; i++) {
+        miss += pow((double)a->state[i] - (double)b->state[i], 2);
+        size += pow((double)b->state[i], 2);
+    }
+    return sqrt(miss / size);
+}
+
+/* Against 64 substeps: what adapts keeps to its tolerance (a frame's error, which the plate forgets within a few
+ * frames) where one substep does not; bytes do not depend on the batch, also where some samples need more than others.
+ */
+Test(simulate, substeps_adapt_to_the_error)
+{
+    static shelf fine, coarse, adapted, one;
+    fem_simulate_spec spec = small();
+    fem_simulation *s;
+    spec.n_inclusions = 0;
+    MUST(fwm_threads_init(2));
+    spec.substeps = 64;
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 0, 4, collect, &fine));
+    fem_simulation_destroy(&s);
+    spec.substeps = 1;
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 0, 4, collect, &coarse));
+    fem_simulation_destroy(&s);
+    spec.adaptive = 2e-3;
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 0, 4, collect, &adapted));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 3, 1, collect, &one));
+    same(&adapted.item[3], &one.item[0]);
+    for (int k = 0; k < 4; k++) {
+        const double before = apart(&coarse.item[k], &fine.item[k]), after = apart(&adapted.item[k], &fine.item[k]);
+        cr_expect(after < 3 * spec.adaptive && before > 2 * after, "trajectory %d: %g, and %g with one substep", k,
+                  after, before);
+    }
+    fem_simulation_destroy(&s);
+    spec.adaptive = 1e-9; /* out of reach */
+    MUST(fem_simulation_create(&s, &spec));
+    cr_assert_eq(fem_simulate_some(s, FEM_TRAIN, 0, 1, collect, &one), FWM_NUMERIC);
+    cr_assert(strstr(fwm_error_message(), "adaptive") && strstr(fwm_error_message(), "substeps"), "%s",
+              fwm_error_message());
+    fem_simulation_destroy(&s);
+    empty(&fine);
+    empty(&coarse);
+    empty(&adapted);
+    empty(&one);
+}

@@ -63,6 +63,24 @@ static fwm_status fill_law(const tr_config *c, const fem_equation *eq, fem_simul
     return FWM_OK;
 }
 
+static fwm_status fill_random(const tr_config *c, const fem_equation *eq, fem_simulate_spec *s)
+{
+    const tr_random *random = c->simulate.random.items;
+    s->n_random = (int)c->simulate.random.count;
+    for (int k = 0; k < s->n_random; k++) {
+        const tr_random *r = &random[k];
+        const bool same = r->ood_range[0] == 0 && r->ood_range[1] == 0;
+        s->random[k] = (fem_random){.range = range(r->range),
+                                    .range_ood = range(same ? r->range : r->ood_range),
+                                    .logarithmic = r->spread == TR_SPREAD_LOGARITHMIC,
+                                    .discs_lo = r->discs[0],
+                                    .discs_hi = r->discs[1],
+                                    .radius = range(r->radius)};
+        FWM_TRY(fem_parameter_find(eq, r->parameter, &s->random[k].parameter));
+    }
+    return FWM_OK;
+}
+
 static void fill_starts(const tr_config *c, fem_simulate_spec *s)
 {
     const tr_field_start *start = c->simulate.start.items;
@@ -107,6 +125,7 @@ fwm_status fwm_simulation_spec(const tr_config *c, fem_simulate_spec *s)
     s->seed = (uint64_t)c->seed;
     FWM_TRY(fill_meshes(c, s));
     FWM_TRY(fill_law(c, eq, s));
+    FWM_TRY(fill_random(c, eq, s));
     fill_starts(c, s);
     s->count[FEM_TRAIN] = c->simulate.train;
     s->count[FEM_VALIDATION] = c->simulate.validation;
@@ -122,6 +141,7 @@ fwm_status fwm_simulation_spec(const tr_config *c, fem_simulate_spec *s)
     s->scheme = tr_scheme_of(c->simulate.scheme);
     s->spectral_radius = c->simulate.spectral_radius;
     s->tolerance = c->simulate.tolerance;
+    s->adaptive = c->simulate.adaptive;
     s->power_probability = c->simulate.on_probability;
     s->control = (fem_control)(c->simulate.control + 1); /* constant is no choice for powers */
     s->ambient_control = (fem_control)c->simulate.ambient_control;
