@@ -226,13 +226,13 @@ Test(evaluate, residuals_under_the_true_operator, .timeout = 60)
     tr_true_law truth;
     bool known;
     double sum[HORIZON] = {0}, one[HORIZON];
-    cr_assert_eq(tr_true_law_create(&truth, s.world->law, s.config, s.world->ds, s.world->model.state.std[0], &known),
+    cr_assert_eq(tr_true_law_create(&truth, s.world->law, s.config, s.world->ds, s.world->model.state.std, &known),
                  FWM_OK);
     cr_assert(known);
     for (int64_t k = 0; k < e->trajectories; k++) {
         trajectory t = read_trajectory(&s, k);
-        cr_assert_eq(fem_trajectory_residual(truth.problem, one, t.state, t.actions, &truth.theta, HORIZON + 1),
-                     FWM_OK);
+        const fem_theta theta = tr_true_theta(&truth, k); /* the same for all */
+        cr_assert_eq(fem_trajectory_residual(truth.problem, one, t.state, t.actions, &theta, HORIZON + 1), FWM_OK);
         for (int h = 0; h < HORIZON; h++)
             sum[h] += one[h] / (double)e->trajectories;
         free_trajectory(&t);

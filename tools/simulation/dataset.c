@@ -6,12 +6,34 @@
 #include <stdio.h>
 #include <string.h>
 
-static fwm_status write_truths(ds_writer *w, const fem_simulation *sim, const fwm_simulated_file *file)
+/* What was drawn of a parameter, [N, values]: as /truth/NAME.each, beside the truth's own. */
+static fwm_status write_random(ds_writer *w, const fem_simulation *sim, const fem_simulate_spec *spec, int random,
+                               int64_t trajectories)
+{
+    char name[80];
+    int parameter;
+    const int64_t count = fem_simulation_drawn(sim, random, &parameter);
+    double *values = fwm_malloc((size_t)(trajectories * count), sizeof *values);
+    FWM_CHECK(values, FWM_MEMORY, "simulate: out of memory for the parameters of %lld trajectories",
+              (long long)trajectories);
+    for (int64_t k = 0, at = 0; k < FEM_SPLIT_COUNT; k++)
+        for (int64_t i = 0; i < spec->count[k]; i++, at++)
+            fem_simulation_draw(sim, (int)k, i, random, values + at * count);
+    (void)snprintf(name, sizeof name, "%.60s.each", fem_simulation_equation(sim)->parameter[parameter].name);
+    const fwm_status status = ds_writer_truth(w, name, trajectories * count, values);
+    fwm_free(values);
+    return status;
+}
+
+static fwm_status write_truths(ds_writer *w, const fem_simulation *sim, const fem_simulate_spec *spec,
+                               const fwm_simulated_file *file)
 {
     const fem_equation *eq = fem_simulation_equation(sim);
     const fem_theta *theta = fem_simulation_theta(sim);
     for (int k = 0; k < eq->n_parameters; k++)
         FWM_TRY(ds_writer_truth(w, eq->parameter[k].name, theta->count[k], theta->value[k]));
+    for (int k = 0; k < spec->n_random; k++)
+        FWM_TRY(write_random(w, sim, spec, k, file->done));
     return file->basin ? ds_writer_truth(w, "basin", file->done * file->frames, file->basin) : FWM_OK;
 }
 
@@ -35,6 +57,32 @@ static void name_components(component_names *c, const fem_equation *eq, int dim)
     }
 }
 
+typedef struct action_names {
+    char name[FEM_MAX_ACTIONS][32];
+    const char *names[FEM_MAX_ACTIONS], *units[FEM_MAX_ACTIONS];
+    int count;
+} action_names;
+
+/* Sources and loads, ambient values, what drives conditions. */
+static void name_actions(action_names *a, const fem_simulate_spec *spec, const fem_equation *eq)
+{
+    a->count = 0;
+    for (int k = 0; k < spec->n_sources; k++) {
+        (void)snprintf(a->name[k], sizeof a->name[k], "%.20s%d", eq->source ? eq->source : "source", k);
+        a->names[a->count] = spec->source_name[k] ? spec->source_name[k] : a->name[k];
+        a->units[a->count++] = "full power";
+    }
+    for (int k = 0; k < eq->n_ambient; k++) {
+        a->names[a->count] = eq->ambient[k];
+        a->units[a->count++] = eq->ambient_unit[k];
+    }
+    for (int k = 0; k < spec->n_conditions; k++)
+        if (spec->condition[k].driven) {
+            a->names[a->count] = spec->condition_name[k];
+            a->units[a->count++] = "gain";
+        }
+}
+
 fwm_status fwm_simulated_begin(fwm_simulated_file *file, const tr_config *c, const fem_simulate_spec *spec,
                                const fem_simulation *sim, const char *path, const char *text)
 {
@@ -55,18 +103,9 @@ fwm_status fwm_simulated_begin(fwm_simulated_file *file, const tr_config *c, con
     }
     for (int k = 0; k < FEM_SPLIT_COUNT; k++)
         memset(splits + file->first[k], k, (size_t)spec->count[k]);
-    const char *names[FEM_MAX_ACTIONS], *units[FEM_MAX_ACTIONS], *rgb[] = {"red", "green", "blue"},
-                                                                 *none[] = {"", "", ""};
-    char source[FEM_MAX_ACTIONS][32];
-    for (int k = 0; k < spec->n_sources; k++) {
-        (void)snprintf(source[k], sizeof source[k], "%.20s%d", eq->source ? eq->source : "source", k);
-        names[k] = source[k];
-        units[k] = "full power";
-    }
-    for (int k = 0; k < eq->n_ambient; k++) {
-        names[spec->n_sources + k] = eq->ambient[k];
-        units[spec->n_sources + k] = eq->ambient_unit[k];
-    }
+    action_names action;
+    name_actions(&action, spec, eq);
+    const char *rgb[] = {"red", "green", "blue"}, *none[] = {"", "", ""};
     file->frames = spec->frames;
     file->basin = eq->basin ? fwm_malloc((size_t)(n * spec->frames), sizeof *file->basin) : NULL;
     fwm_status status = FWM_OK;
@@ -95,7 +134,7 @@ fwm_status fwm_simulated_begin(fwm_simulated_file *file, const tr_config *c, con
         info.fields[DS_FRAMES] =
             (ds_field_info){.points = spec->height * spec->width, .channels = 3, .names = rgb, .units = none};
         info.fields[DS_ACTIONS] =
-            (ds_field_info){.points = 1, .channels = spec->n_sources + eq->n_ambient, .names = names, .units = units};
+            (ds_field_info){.points = 1, .channels = action.count, .names = action.names, .units = action.units};
         info.fields[DS_STATE] =
             (ds_field_info){.points = fine.n, .channels = field.count, .names = field.names, .units = field.units};
         info.fields[DS_S_PHY] =
@@ -120,9 +159,9 @@ fwm_status fwm_simulated_put(void *context, const fem_trajectory *t)
     return FWM_OK;
 }
 
-fwm_status fwm_simulated_finish(fwm_simulated_file *file, const fem_simulation *sim)
+fwm_status fwm_simulated_finish(fwm_simulated_file *file, const fem_simulate_spec *spec, const fem_simulation *sim)
 {
-    FWM_TRY(write_truths(file->writer, sim, file));
+    FWM_TRY(write_truths(file->writer, sim, spec, file));
     return ds_writer_finish(&file->writer);
 }
 
