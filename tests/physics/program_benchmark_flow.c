@@ -1,10 +1,10 @@
 /* Incompressible flow against published figures: program_benchmark_flow [brief] [NAME]...
- *     cavity_100, cavity_1000    lid-driven cavity on the centre lines (Ghia, Ghia & Shin 1982, tables I and II)
- *     cylinder_steady            DFG benchmark 2D-1, Re 20: drag, lift, pressure drop (Schaefer & Turek 1996; digits of
- *                                John & Matthies 2001)
- *     cylinder_shedding          DFG benchmark 2D-2, Re 100: Strouhal number, largest drag and lift
- * Taylor-Hood elements. Forces are the reactions of the nodes on the cylinder: the sum of their rows of the residual of
- * the same problem with the cylinder let go. */
+ *     cavity_100, cavity_1000    lid-driven cavity on the centre lines (Ghia, Ghia & Shin 1982, tables I and II). At Re
+ *                                1000 their v is up to 0.018 from the spectral solution of Botella & Peyret 1998
+ * (tables 9 and 10) at the same places, on the right: both are shown cylinder_steady            DFG benchmark 2D-1, Re
+ * 20: drag, lift, pressure drop (Schaefer & Turek 1996; digits of John & Matthies 2001) cylinder_shedding          DFG
+ * benchmark 2D-2, Re 100: Strouhal number, largest drag and lift Taylor-Hood elements. Forces are the reactions of the
+ * nodes on the cylinder: the sum of their rows of the residual of the same problem with the cylinder let go. */
 #include "benchmark.h"
 
 enum { VELOCITY_X, VELOCITY_Y, PRESSURE, COMPONENTS };
@@ -18,24 +18,41 @@ static fem_theta theta_of(const double *viscosity)
 /* ---- lid-driven cavity ---- */
 
 enum { STATIONS = 17 };
-typedef struct ghia {
-    double re;
+typedef struct profiles {
+    const char *by;
+    double re, allowed_u, allowed_v;
     double u[STATIONS], v[STATIONS];
-} ghia;
+} profiles;
 static const double ghia_y[STATIONS] = {0,      0.0547, 0.0625, 0.0703, 0.1016, 0.1719, 0.2813, 0.4531, 0.5,
                                         0.6172, 0.7344, 0.8516, 0.9531, 0.9609, 0.9688, 0.9766, 1};
 static const double ghia_x[STATIONS] = {0,      0.0625, 0.0703, 0.0781, 0.0938, 0.1563, 0.2266, 0.2344, 0.5,
                                         0.8047, 0.8594, 0.9063, 0.9453, 0.9531, 0.9609, 0.9688, 1};
-static const ghia ghia_tables[2] = {{100,
-                                     {0, -0.03717, -0.04192, -0.04775, -0.06434, -0.10150, -0.15662, -0.21090, -0.20581,
-                                      -0.13641, 0.00332, 0.23151, 0.68717, 0.73722, 0.78871, 0.84123, 1},
-                                     {0, 0.09233, 0.10091, 0.10890, 0.12317, 0.16077, 0.17507, 0.17527, 0.05454,
-                                      -0.24533, -0.22445, -0.16914, -0.10313, -0.08864, -0.07391, -0.05906, 0}},
-                                    {1000,
-                                     {0, -0.18109, -0.20196, -0.22220, -0.29730, -0.38289, -0.27805, -0.10648, -0.06080,
-                                      0.05702, 0.18719, 0.33304, 0.46604, 0.51117, 0.57492, 0.65928, 1},
-                                     {0, 0.27485, 0.29012, 0.30353, 0.32627, 0.37095, 0.33075, 0.32235, 0.02526,
-                                      -0.31966, -0.42665, -0.51550, -0.39188, -0.33714, -0.27669, -0.21388, 0}}};
+static const profiles published[] = {
+    {"Ghia",
+     100,
+     0.01,
+     0.01,
+     {0, -0.03717, -0.04192, -0.04775, -0.06434, -0.10150, -0.15662, -0.21090, -0.20581, -0.13641, 0.00332, 0.23151,
+      0.68717, 0.73722, 0.78871, 0.84123, 1},
+     {0, 0.09233, 0.10091, 0.10890, 0.12317, 0.16077, 0.17507, 0.17527, 0.05454, -0.24533, -0.22445, -0.16914, -0.10313,
+      -0.08864, -0.07391, -0.05906, 0}},
+    {"Ghia",
+     1000,
+     0.01,
+     0.02,
+     {0, -0.18109, -0.20196, -0.22220, -0.29730, -0.38289, -0.27805, -0.10648, -0.06080, 0.05702, 0.18719, 0.33304,
+      0.46604, 0.51117, 0.57492, 0.65928, 1},
+     {0, 0.27485, 0.29012, 0.30353, 0.32627, 0.37095, 0.33075, 0.32235, 0.02526, -0.31966, -0.42665, -0.51550, -0.39188,
+      -0.33714, -0.27669, -0.21388, 0}},
+    {"Botella",
+     1000,
+     0.01,
+     0.01,
+     {0, -0.1812881, -0.2023300, -0.2228955, -0.3004561, -0.3885691, -0.2803696, -0.1081999, -0.0620561, 0.0570178,
+      0.1886747, 0.3372212, 0.4723329, 0.5169277, 0.5808359, 0.6644227, 1},
+     {0, 0.2807056, 0.2962703, 0.3099097, 0.3330442, 0.3769189, 0.3339924, 0.3253592, 0.0257995, -0.3202137, -0.4264545,
+      -0.5264392, -0.4103754, -0.3553213, -0.2936869, -0.2279225, 0}}};
+enum { PUBLISHED = sizeof published / sizeof *published };
 
 /* n x n cells of Q2, finer towards the walls. */
 static fem_mesh *cavity_mesh(int64_t n)
@@ -58,9 +75,9 @@ static fem_mesh *cavity_mesh(int64_t n)
     return mesh;
 }
 
-/* The velocity's component along the centre line, less Ghia's. */
+/* The largest difference of a velocity's component along its centre line. */
 static double worst_station(const fem_mesh *mesh, const double *u, int component, const double *at,
-                            const double *published, double *where)
+                            const double *expected, double *where)
 {
     double point[2 * STATIONS], found[STATIONS], *one = benchmark_zeros(mesh->n_nodes), most = 0;
     for (int k = 0; k < STATIONS; k++) {
@@ -73,8 +90,8 @@ static double worst_station(const fem_mesh *mesh, const double *u, int component
     MUST(fem_evaluate(&evaluate, mesh, STATIONS, point, -1, NULL));
     fem_csr_apply(evaluate, one, found);
     for (int k = 0; k < STATIONS; k++)
-        if (fabs(found[k] - published[k]) > most) {
-            most = fabs(found[k] - published[k]);
+        if (fabs(found[k] - expected[k]) > most) {
+            most = fabs(found[k] - expected[k]);
             *where = at[k];
         }
     fem_csr_destroy(&evaluate);
@@ -83,7 +100,7 @@ static double worst_station(const fem_mesh *mesh, const double *u, int component
 }
 
 /* Long implicit Euler steps through growing Reynolds numbers. */
-static void cavity(const ghia *g, int64_t n)
+static void cavity(double re, int64_t n)
 {
     static const double climb[] = {100, 400, 1000};
     fem_mesh *mesh = cavity_mesh(n);
@@ -100,19 +117,26 @@ static void cavity(const ghia *g, int64_t n)
                                                     .condition = conditions,
                                                     .tolerance = 1e-9}));
     double *u = benchmark_zeros(2 * mesh->n_nodes * COMPONENTS), *next = u + mesh->n_nodes * COMPONENTS, where = 0;
-    for (int k = 0; k < 3 && climb[k] <= g->re; k++) {
+    for (int k = 0; k < 3 && climb[k] <= re; k++) {
         const double nu = 1 / climb[k];
         const fem_theta theta = theta_of(&nu);
         MUST(fem_step(p, AD_F64, next, u, no_action, &theta, 1));
         memcpy(u, next, (size_t)(mesh->n_nodes * COMPONENTS) * sizeof *u);
     }
-    char name[64];
-    (void)snprintf(name, sizeof name, "u on x = 1/2, worst of %d stations, %dx%d Q2", STATIONS, (int)n, (int)n);
-    benchmark_row(name, worst_station(mesh, u, VELOCITY_X, ghia_y, g->u, &where), 0, 0.01);
-    printf("    at y = %g\n", where);
-    (void)snprintf(name, sizeof name, "v on y = 1/2, worst of %d stations, %dx%d Q2", STATIONS, (int)n, (int)n);
-    benchmark_row(name, worst_station(mesh, u, VELOCITY_Y, ghia_x, g->v, &where), 0, 0.01);
-    printf("    at x = %g\n", where);
+    for (int k = 0; k < PUBLISHED; k++) {
+        const profiles *g = &published[k];
+        char name[80];
+        if (g->re != re)
+            continue;
+        (void)snprintf(name, sizeof name, "u on x = 1/2 off %s's, worst of %d, %dx%d Q2", g->by, STATIONS, (int)n,
+                       (int)n);
+        benchmark_row(name, worst_station(mesh, u, VELOCITY_X, ghia_y, g->u, &where), 0, g->allowed_u);
+        printf("    at y = %g\n", where);
+        (void)snprintf(name, sizeof name, "v on y = 1/2 off %s's, worst of %d, %dx%d Q2", g->by, STATIONS, (int)n,
+                       (int)n);
+        benchmark_row(name, worst_station(mesh, u, VELOCITY_Y, ghia_x, g->v, &where), 0, g->allowed_v);
+        printf("    at x = %g\n", where);
+    }
     free(u);
     fem_problem_destroy(&p);
     fem_mesh_destroy(&mesh);
@@ -120,19 +144,19 @@ static void cavity(const ghia *g, int64_t n)
 
 static void cavity_100(void)
 {
-    cavity(&ghia_tables[0], 32);
+    cavity(100, 32);
 }
 static void cavity_100_brief(void)
 {
-    cavity(&ghia_tables[0], 12);
+    cavity(100, 12);
 }
 static void cavity_1000(void)
 {
-    cavity(&ghia_tables[1], 40);
+    cavity(1000, 40);
 }
 static void cavity_1000_brief(void)
 {
-    cavity(&ghia_tables[1], 24);
+    cavity(1000, 20);
 }
 
 /* ---- the channel with a cylinder ---- */
@@ -415,7 +439,7 @@ static void shedding_full(void)
     shedding(12, 8, 6, 5, 32, 1.0 / 200, 7);
 }
 
-/* Vortices take too long to form for a test: a few steps of the start, where the drag is that of the boundary layer. */
+/* Vortices take too long to form for a test. */
 static void shedding_none(void)
 {
     printf("    takes minutes: only in full\n");
@@ -423,7 +447,8 @@ static void shedding_none(void)
 
 static const benchmark_case cases[] = {
     {"cavity_100", "lid-driven cavity at Re 100 against Ghia et al. 1982", cavity_100, cavity_100_brief},
-    {"cavity_1000", "lid-driven cavity at Re 1000 against Ghia et al. 1982", cavity_1000, cavity_1000_brief},
+    {"cavity_1000", "lid-driven cavity at Re 1000 against Ghia et al. 1982, Botella & Peyret 1998", cavity_1000,
+     cavity_1000_brief},
     {"cylinder_steady", "DFG benchmark 2D-1", steady_full, steady_brief},
     {"cylinder_shedding", "DFG benchmark 2D-2", shedding_full, shedding_none},
 };
