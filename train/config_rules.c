@@ -210,8 +210,11 @@ static void hold_points(rules *r)
 {
     const tr_config *c = r->config;
     if (c->model.kind != TR_MODEL_POINTS) {
-        if (c->model.latent.gate != TR_GATE_NONE)
-            broken(r, "model.latent.gate", "model.kind", "expected none where model.kind is world");
+        if (c->model.latent.gate == TR_GATE_NONE)
+            return;
+        if (c->transport.code != TR_CODE_STATE)
+            broken(r, "model.latent.gate", "transport.code",
+                   "expected state: sheets keep their meaning only where the ruler of codes does not move");
         return;
     }
     if (c->transport.weight <= 0)

@@ -298,7 +298,7 @@ const tr_row tr_config_rows[] = {
     REAL(model.latent.min_log_std, "-5", -20, 20, "-", "Lower bound of the log-deviation"),
     REAL(model.latent.max_log_std, "2", -20, 20, "-", "Upper bound of the log-deviation"),
     REAL(model.latent.free_nats, "1", 0, 1e3, "nats", "KL below this is not penalised"),
-    ENUM(model.latent.gate, "none", WORDS("none", "sheets"), "sheets: the sheet of the code is decided first, and given to the network (model.kind points)"),
+    ENUM(model.latent.gate, "none", WORDS("none", "sheets"), "sheets: the sheet of the next code is decided first, and given to the network (transport.code state)"),
     INT(model.latent.classes, "16", 2, 64, "-", "Most sheets that the gate tells apart"),
     INT(model.decoder.width, "32", 1, 4096, "channels", "Channels at full resolution"),
     INT(model.groups, "8", 1, 256, "groups", "Groups of the group normalisation; every width is a multiple of it"),

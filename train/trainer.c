@@ -297,7 +297,7 @@ static int transport_row(const tr_run *run, tr_scalar row[], double weight)
     const ot_geometry *look = run->memory ? ot_memory_geometry(run->memory) : NULL;
     const ot_edge_report *edge = tr_objective_edge(run->stage[run->current]);
     if (!look || !edge)
-        return 0;
+        return 0; /* or the memory is the gate's alone */
     const tr_scalar all[] = {{"edge_weight", weight},
                              {"edge_active", edge->active},
                              {"ot_group_error", edge->group_error},

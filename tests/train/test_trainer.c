@@ -121,6 +121,24 @@ Test(trainer, emphasis_draws_by_scores_and_goes_on_too, .timeout = 120)
     end(&plain);
 }
 
+/* The gate's bank and classes are part of the run's state. */
+Test(trainer, the_gate_goes_on_too, .timeout = 120)
+{
+    static const char *const more[] = {"model.latent.gate=sheets", "transport.code=state", "transport.bank=16",
+                                       "transport.every=3", NULL};
+    tries t, plain;
+    begin(&t, more);
+    tr_train_result whole = train(&t, "whole", 0);
+    (void)train(&t, "part", 5);
+    (void)train(&t, "part", 6);
+    (void)train(&t, "part", 0);
+    expect_same(t.folder, "whole/last.ckpt", "part/last.ckpt");
+    end(&t);
+    begin(&plain, more + 1);
+    cr_expect_neq(train(&plain, "whole", 0).loss, whole.loss, "the gate changes nothing");
+    end(&plain);
+}
+
 Test(trainer, the_law_learned_along_goes_on_too, .timeout = 120)
 {
     static const char *const more[] = {"physics.identification.freeze=false", "trainer.steps=10", NULL};
