@@ -1,10 +1,11 @@
 /* DF-Pred: what the law predicts, and what the network knows better.
  *
  *     s*     = Step(s, a; theta)                      one differentiable implicit finite-element step, or s itself
- *     s(t+1) = s* + scale sample(U-Net(render(s), render(s* - s), h, z, a))
+ *     s(t+1) = s* + scale free sample(U-Net(render(s), render(s* - s), h, z, a))
  *
- * The U-Net's last convolution starts at zero: an untrained model is the simulation. Its first level is the rendered
- * picture with pixels folded into channels, which keeps the finest detail at a quarter of the cost. */
+ * free is 0 where essential conditions hold the state, which the step has put there. The U-Net's last convolution
+ * starts at zero: an untrained model is the simulation. Its first level is the rendered picture with pixels folded into
+ * channels, which keeps the finest detail at a quarter of the cost. */
 #include "model/world_model.h"
 
 #include <math.h>
@@ -75,7 +76,10 @@ ad_value wm_df_pred(const wm_model *m, const wm_features *h, ad_value s, ad_valu
     ad_value cond[2] = {z, wm_normalise_action(m, a)};
     ad_value joined = c->actions > 0 ? ad_concat(g, 2, cond, 1) : z;
     ad_value y = correction(m, picture, h, joined);
-    ad_value next = ad_add(g, star, ad_mul(g, p->sample(p->self, g, y), m->correction_scale));
+    y = ad_mul(g, p->sample(p->self, g, y), m->correction_scale);
+    if (p->free && c->predictor.prior_fem)
+        y = ad_mul(g, y, ad_constant(g, ad_shape_make(2, c->nodes, c->state.count), p->free));
+    ad_value next = ad_add(g, star, y);
     ad_scope_pop(g);
     if (prior)
         *prior = star;

@@ -26,7 +26,10 @@ static ad_value physics_picture(const wm_model *m, ad_value s_phy, ad_value a, i
     if (p->rate && p->prolong) {
         ad_value rate = p->rate(p->self, g, p->prolong(p->self, g, s_phy), a);
         /* Bounded: heaters' edges make it large where the mesh is fine. */
-        rate = ad_tanh(g, ad_affine(g, rate, 1.0 / m->config->rate_scale, 0.0));
+        double inverse[WM_MAX_CHANNELS];
+        for (int64_t k = 0; k < ad_dim(g, rate, 2); k++)
+            inverse[k] = 1.0 / m->config->rate_scale[k];
+        rate = ad_tanh(g, ad_mul(g, rate, ad_constant(g, ad_shape_make(1, ad_dim(g, rate, 2)), inverse)));
         part[n++] = p->render(p->self, g, rate, false, kh, kw);
     }
     return ad_concat(g, n, part, 3);

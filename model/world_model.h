@@ -46,6 +46,8 @@ typedef struct wm_physics {
     ad_value (*describe)(void *self, ad_graph *g);
     /* Lumped mass of the nodes over the domain's measure, [n] doubles that sum to 1: weights of norms over nodes. */
     const double *mass;
+    /* [n,c]: 1, and 0 where the equation's essential conditions hold the state, which no correction moves; NULL: 1. */
+    const double *free;
 } wm_physics;
 
 typedef struct wm_channels {
@@ -59,8 +61,8 @@ typedef struct wm_config {
     wm_channels state, s_phy;
     int64_t actions;
     double action_mean[WM_MAX_ACTIONS], action_std[WM_MAX_ACTIONS];
-    double rate_scale; /* typical size of physics->rate, for the encoder's input */
-    int groups;        /* of group norms */
+    double rate_scale[WM_MAX_CHANNELS]; /* typical size of physics->rate, for the encoder's input */
+    int groups;                         /* of group norms */
     struct {
         int64_t width[WM_SCALES];
         bool frame_tower, physics_tower;

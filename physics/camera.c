@@ -14,8 +14,8 @@ fwm_status fem_camera_create(fem_simulation *s)
     s->mask = fwm_malloc((size_t)(h * w), sizeof *s->mask);
     s->light = fwm_malloc((size_t)(h * w), sizeof *s->light);
     FWM_CHECK(s->mask && s->light, FWM_MEMORY, "out of memory for %lldx%lld pixels", (long long)h, (long long)w);
-    double longer = fmax(s->spec.mesh.lx, s->spec.mesh.ly), dx = s->spec.mesh.lx / longer,
-           dy = s->spec.mesh.ly / longer;
+    const double *lo = s->mesh->lower, *hi = s->mesh->upper;
+    double longer = fmax(hi[0] - lo[0], hi[1] - lo[1]), dx = (hi[0] - lo[0]) / longer, dy = (hi[1] - lo[1]) / longer;
     for (int64_t i = 0; i < h; i++)
         for (int64_t j = 0; j < w; j++) {
             double x = dx * (((double)j + 0.5) / (double)w - 0.5), y = dy * (((double)i + 0.5) / (double)h - 0.5);
@@ -29,10 +29,14 @@ void fem_camera_shoot(const fem_simulation *s, const float *field, const float *
     const fem_csr *m = s->render;
     const int64_t fields = s->components;
     for (int64_t p = 0; p < m->rows; p++) {
-        double u = 0, rgb[CHANNELS];
-        for (int64_t e = m->row_start[p]; e < m->row_start[p + 1]; e++)
-            u += m->weight[e] * (double)field[m->column[e] * fields];
-        fwm_colour((u - s->spec.shown.lo) / (s->spec.shown.hi - s->spec.shown.lo), rgb);
+        double u = 0, square = 0, rgb[CHANNELS];
+        for (int k = 0; k < s->shown_count; k++, square += u * u) {
+            u = 0;
+            for (int64_t e = m->row_start[p]; e < m->row_start[p + 1]; e++)
+                u += m->weight[e] * (double)field[m->column[e] * fields + s->shown + k];
+        }
+        double value = s->shown_count == 1 ? u : sqrt(square);
+        fwm_colour((value - s->spec.shown.lo) / (s->spec.shown.hi - s->spec.shown.lo), rgb);
         for (int c = 0; c < CHANNELS; c++) {
             double v =
                 rgb[c] * s->light[p] * s->mask[p] + (noise ? s->spec.noise * (double)noise[p * CHANNELS + c] : 0);

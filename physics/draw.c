@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-enum { FEATURES = 128, DRAW_CORRELATION = 1, DRAW_DEVIATION, DRAW_OFFSET };
+enum { FEATURES = 128 };
+enum { DRAW_CORRELATION = 1, DRAW_DEVIATION, DRAW_MEAN, DRAW_BLOBS, DRAW_BLOB = 8 }; /* four for each blob */
 
 static double within(fem_range r, double uniform)
 {
@@ -21,30 +22,81 @@ static void draw_ambient(const fem_simulation *s, int split, int64_t index, doub
     }
 }
 
-void fem_draw_start(const fem_simulation *s, int split, int64_t index, double *u, double *ambient)
+/* One component's start, in steps of `stride`. Its draws are counted from `base`, so that components have their own. */
+static void draw_component(const fem_simulation *s, uint64_t step, const fem_start *x, uint32_t base, double above,
+                           double *u, int64_t stride)
 {
-    const fem_simulate_spec *spec = &s->spec;
-    fwm_key key = {spec->seed, FEM_STREAM_START}, features = {spec->seed, FEM_STREAM_FEATURES};
-    uint64_t step = fem_trajectory_key(split, index);
-    draw_ambient(s, split, index, ambient);
-    double length = within(spec->correlation, fwm_random_uniform(key, step, DRAW_CORRELATION));
-    double deviation = within(spec->deviation, fwm_random_uniform(key, step, DRAW_DEVIATION));
-    double mean = ambient[0] + within(spec->offset, fwm_random_uniform(key, step, DRAW_OFFSET));
+    const fwm_key key = {s->spec.seed, FEM_STREAM_START}, features = {s->spec.seed, FEM_STREAM_FEATURES};
+    const double length = within(x->correlation, fwm_random_uniform(key, step, base + DRAW_CORRELATION)),
+                 deviation = within(x->deviation, fwm_random_uniform(key, step, base + DRAW_DEVIATION)),
+                 mean = above + within(x->mean, fwm_random_uniform(key, step, base + DRAW_MEAN));
     /* sigma / sqrt(N) sum_k xi_k cos(w_k x) + eta_k sin(w_k x), w ~ N(0, 1/l^2): covariance sigma^2 exp(-r^2/(2 l^2)).
      */
-    double scale = deviation / sqrt((double)FEATURES);
-    int64_t n = s->mesh->n_nodes;
+    const double scale = deviation / sqrt((double)FEATURES);
+    const int64_t n = s->mesh->n_nodes;
     for (int64_t i = 0; i < n; i++)
-        u[i] = mean;
-    for (uint32_t k = 0; k < FEATURES; k++) {
-        double wx = fwm_random_normal(features, step, 4 * k) / length,
-               wy = fwm_random_normal(features, step, 4 * k + 1) / length;
-        double xi = scale * fwm_random_normal(features, step, 4 * k + 2),
-               eta = scale * fwm_random_normal(features, step, 4 * k + 3);
+        u[i * stride] = mean;
+    for (uint32_t k = 0; k < FEATURES && scale > 0; k++) {
+        const uint32_t draw = base + 4 * k;
+        double wx = fwm_random_normal(features, step, draw) / length,
+               wy = fwm_random_normal(features, step, draw + 1) / length;
+        double xi = scale * fwm_random_normal(features, step, draw + 2),
+               eta = scale * fwm_random_normal(features, step, draw + 3);
         for (int64_t i = 0; i < n; i++) {
             double sine, cosine;
             sincos(wx * s->mesh->nodes[2 * i] + wy * s->mesh->nodes[2 * i + 1], &sine, &cosine);
-            u[i] += xi * cosine + eta * sine;
+            u[i * stride] += xi * cosine + eta * sine;
+        }
+    }
+}
+
+/* The difference a - b along an axis; on a periodic one the shorter way round. */
+static double apart(const fem_mesh *mesh, int axis, double a, double b)
+{
+    const double d = fabs(a - b), side = mesh->upper[axis] - mesh->lower[axis];
+    return mesh->periodic[axis] && d > side / 2 ? side - d : d;
+}
+
+static void add_blobs(const fem_simulation *s, uint64_t step, const fem_start *x, uint32_t base, double *u,
+                      int64_t stride)
+{
+    const fem_mesh *mesh = s->mesh;
+    const fwm_key key = {s->spec.seed, FEM_STREAM_START};
+    const double span = (double)(x->blobs_hi - x->blobs_lo + 1);
+    const int64_t count = x->blobs_lo + (int64_t)(span * fwm_random_uniform(key, step, base + DRAW_BLOBS));
+    for (int64_t b = 0; b < count; b++) {
+        const uint32_t draw = base + DRAW_BLOB + 4 * (uint32_t)b;
+        const double value = within(x->blob_value, fwm_random_uniform(key, step, draw)),
+                     radius = within(x->blob_radius, fwm_random_uniform(key, step, draw + 1));
+        double centre[2];
+        for (int d = 0; d < 2; d++)
+            centre[d] = mesh->lower[d] +
+                        (mesh->upper[d] - mesh->lower[d]) * fwm_random_uniform(key, step, draw + 2 + (uint32_t)d);
+        for (int64_t i = 0; i < mesh->n_nodes; i++) {
+            const double dx = apart(mesh, 0, mesh->nodes[2 * i], centre[0]),
+                         dy = apart(mesh, 1, mesh->nodes[2 * i + 1], centre[1]);
+            u[i * stride] += value * exp(-(dx * dx + dy * dy) / (2 * radius * radius));
+        }
+    }
+}
+
+void fem_draw_start(const fem_simulation *s, int split, int64_t index, double *u, double *ambient)
+{
+    const fem_simulate_spec *spec = &s->spec;
+    const uint64_t step = fem_trajectory_key(split, index);
+    const int64_t c_n = s->components;
+    draw_ambient(s, split, index, ambient);
+    for (int64_t i = 0; i < s->mesh->n_nodes * c_n; i++)
+        u[i] = 0;
+    if (spec->n_starts == 0) {
+        const fem_start one = {.mean = spec->offset, .deviation = spec->deviation, .correlation = spec->correlation};
+        draw_component(s, step, &one, 0, ambient[0], u, c_n);
+    }
+    for (int k = 0; k < spec->n_starts; k++) {
+        for (int c = s->start_first[k]; c < s->start_first[k] + s->start_count[k]; c++) {
+            const uint32_t base = (uint32_t)c << 16;
+            draw_component(s, step, &spec->start[k], base, 0, u + c, c_n);
+            add_blobs(s, step, &spec->start[k], base, u + c, c_n);
         }
     }
 }
@@ -99,5 +151,13 @@ void fem_draw_actions(const fem_simulation *s, int split, int64_t index, const d
             draw_schedule(spec, &d, spec->ambient_control == FEM_SMOOTH, column, s->n_actions);
         for (int64_t t = 0; spec->ambient_control == FEM_CONSTANT && t < spec->frames; t++)
             column[t * s->n_actions] = (float)ambient[k];
+    }
+    d.key.stream = FEM_STREAM_DRIVEN;
+    d.range = ood ? spec->power_ood : spec->power;
+    for (int k = 0, at = spec->n_sources + s->equation->n_ambient; k < spec->n_conditions; k++) {
+        if (!spec->condition[k].driven)
+            continue;
+        d.base = (uint32_t)k << 24;
+        draw_schedule(spec, &d, spec->control == FEM_SMOOTH, actions + at++, s->n_actions);
     }
 }

@@ -4,128 +4,13 @@
 #include "model/base/arena.h"
 #include "model/base/threads.h"
 #include "physics/kernel.h"
+#include "physics/scheme.h"
 
 #include <math.h>
 #include <omp.h>
+#include <string.h>
 
 enum { CHANNELS = 3 };
-static const double TOLERANCE = 1e-10; /* of the truth's Newton updates */
-
-const char *fem_split_name(int split)
-{
-    static const char *const names[FEM_SPLIT_COUNT] = {"train", "validation", "test", "test_ood"};
-    return split >= 0 && split < FEM_SPLIT_COUNT ? names[split] : "unknown";
-}
-
-void fem_simulate_defaults(fem_simulate_spec *spec)
-{
-    static const double heater[4][2] = {{0.22, 0.25}, {0.25, 0.78}, {0.78, 0.28}, {0.72, 0.75}};
-    *spec = (fem_simulate_spec){
-        .seed = 0,
-        .equation = "heat",
-        .mesh = {FEM_P1, 64, 64, 1, 1},
-        .coarse = {FEM_P1, 16, 16, 1, 1},
-        .count = {64, 16, 32, 32},
-        .frames = 41,
-        .height = 64,
-        .width = 64,
-        .dt = 5e-4,
-        .substeps = 4,
-        .truth = {1, 10, 0.1, 3}, /* conductivity, loss, radiation, temperature */
-        .nominal = {1},
-        .n_inclusions = 3,
-        .inclusion = {{0.2, 0.30, 0.62, 0.14}, {5, 0.70, 0.66, 0.16}, {0.5, 0.55, 0.27, 0.14}},
-        .n_sources = 4,
-        .power_probability = 0.7,
-        .control = FEM_HELD,
-        .ambient_control = FEM_CONSTANT,
-        .power = {0, 1},
-        .power_ood = {1, 2},
-        .hold_lo = 4,
-        .hold_hi = 12,
-        .ambient = {-0.5, 0.5},
-        .ambient_ood = {-0.5, 0.5},
-        .correlation = {0.10, 0.25},
-        .deviation = {0.4, 0.8},
-        .offset = {-0.2, 0.2},
-        .shown = {-2, 4},
-        .vignetting = 0.7,
-        .noise = 0.02,
-        .key_rate = 0.25,
-    };
-    for (int h = 0; h < 4; h++)
-        spec->source[h] = (fem_source){.x = heater[h][0], .y = heater[h][1], .half_width = 0.1, .power = 300};
-}
-
-static fwm_status check_range(const char *name, fem_range r, double least)
-{
-    FWM_CHECK(isfinite(r.lo) && isfinite(r.hi) && r.lo <= r.hi && r.lo >= least, FWM_INVALID,
-              "simulate: %s: expected a range from at least %g, found %g to %g", name, least, r.lo, r.hi);
-    return FWM_OK;
-}
-
-static fwm_status check_law(const fem_simulate_spec *s, const fem_equation *e)
-{
-    FWM_CHECK(s->n_sources >= 0 && s->n_sources + e->n_ambient <= FEM_MAX_ACTIONS, FWM_INVALID,
-              "simulate: expected at most %d sources, found %d", FEM_MAX_ACTIONS - e->n_ambient, s->n_sources);
-    FWM_CHECK(s->n_inclusions >= 0 && s->n_inclusions <= FEM_MAX_INCLUSIONS, FWM_INVALID,
-              "simulate: expected at most %d inclusions, found %d", FEM_MAX_INCLUSIONS, s->n_inclusions);
-    FWM_CHECK(s->n_inclusions == 0 ||
-                  (s->inclusion_of >= 0 && s->inclusion_of < e->n_parameters && e->parameter[s->inclusion_of].per_cell),
-              FWM_INVALID, "simulate: inclusions: expected a parameter of %s that varies in space, found %d", e->name,
-              s->inclusion_of);
-    for (int k = 0; k < s->n_inclusions; k++) {
-        const fem_parameter *p = &e->parameter[s->inclusion_of];
-        FWM_CHECK(s->inclusion[k].radius > 0 && s->inclusion[k].value >= p->lo && s->inclusion[k].value <= p->hi,
-                  FWM_INVALID,
-                  "simulate: inclusion %d: expected a positive radius and %s from %g to %g, found %g and %g", k,
-                  p->name, p->lo, p->hi, s->inclusion[k].radius, s->inclusion[k].value);
-    }
-    for (int k = 0; k < e->n_parameters; k++) {
-        const fem_parameter *p = &e->parameter[k];
-        FWM_CHECK(s->truth[k] >= p->lo && s->truth[k] <= p->hi, FWM_INVALID,
-                  "simulate: truth: expected %s from %g to %g %s, found %g", p->name, p->lo, p->hi, p->unit,
-                  s->truth[k]);
-        FWM_CHECK(s->nominal[k] >= p->lo && s->nominal[k] <= p->hi, FWM_INVALID,
-                  "simulate: nominal: expected %s from %g to %g %s, found %g", p->name, p->lo, p->hi, p->unit,
-                  s->nominal[k]);
-    }
-    return FWM_OK;
-}
-
-static fwm_status check_spec(const fem_simulate_spec *s)
-{
-    FWM_CHECK(s->frames >= 2 && s->frames < (INT64_C(1) << 20), FWM_INVALID,
-              "simulate: expected 2 to 2^20 - 1 frames, found %lld", (long long)s->frames);
-    for (int k = 0; k < FEM_SPLIT_COUNT; k++)
-        FWM_CHECK(s->count[k] >= 0 && s->count[k] < (INT64_C(1) << 32), FWM_INVALID,
-                  "simulate: %s: expected a number of trajectories, found %lld", fem_split_name(k),
-                  (long long)s->count[k]);
-    FWM_CHECK(s->hold_lo >= 1 && s->hold_lo <= s->hold_hi && s->hold_hi < (1 << 20), FWM_INVALID,
-              "simulate: actions: expected to be held for 1 frame or more, found %lld to %lld", (long long)s->hold_lo,
-              (long long)s->hold_hi);
-    FWM_CHECK(s->power_probability >= 0 && s->power_probability <= 1, FWM_INVALID,
-              "simulate: power_probability: expected 0 to 1, found %g", s->power_probability);
-    FWM_CHECK(isfinite(s->vignetting) && isfinite(s->noise) && s->noise >= 0, FWM_INVALID,
-              "simulate: expected a finite vignetting and a noise of at least 0, found %g and %g", s->vignetting,
-              s->noise);
-    FWM_CHECK((s->control == FEM_HELD || s->control == FEM_SMOOTH) && (int)s->ambient_control >= 0 &&
-                  s->ambient_control < FEM_CONTROL_COUNT,
-              FWM_INVALID, "simulate: control: expected held or smooth powers, found %d and %d", (int)s->control,
-              (int)s->ambient_control);
-    FWM_CHECK(s->key_rate > 0, FWM_INVALID, "simulate: key_rate: expected a rate above 0, found %g", s->key_rate);
-    FWM_TRY(check_range("power", s->power, -INFINITY));
-    FWM_TRY(check_range("power_ood", s->power_ood, -INFINITY));
-    FWM_TRY(check_range("ambient", s->ambient, -INFINITY));
-    FWM_TRY(check_range("ambient_ood", s->ambient_ood, -INFINITY));
-    FWM_TRY(check_range("correlation", s->correlation, 1e-6));
-    FWM_TRY(check_range("deviation", s->deviation, 0));
-    FWM_TRY(check_range("offset", s->offset, -INFINITY));
-    FWM_TRY(check_range("shown", s->shown, -INFINITY));
-    FWM_CHECK(s->shown.hi > s->shown.lo, FWM_INVALID, "simulate: shown: expected two different values, found %g twice",
-              s->shown.lo);
-    return FWM_OK;
-}
 
 /* ---- set-up ---- */
 
@@ -141,13 +26,16 @@ static void fill_varying(fem_simulation *s)
     }
 }
 
-static fwm_status make_laws(fem_simulation *s)
+static fwm_status make_parameters(fem_simulation *s)
 {
     fem_simulate_spec *spec = &s->spec;
     for (int k = 0; k < s->equation->n_parameters; k++) {
         s->truth_theta.value[k] = &spec->truth[k];
+        s->truth_theta.count[k] = 1;
+    }
+    for (int k = 0; k < s->cheap_equation->n_parameters; k++) {
         s->cheap_theta.value[k] = &spec->nominal[k];
-        s->truth_theta.count[k] = s->cheap_theta.count[k] = 1;
+        s->cheap_theta.count[k] = 1;
     }
     if (spec->n_inclusions > 0) {
         s->varying = fwm_malloc((size_t)s->mesh->n_cells, sizeof *s->varying);
@@ -156,22 +44,44 @@ static fwm_status make_laws(fem_simulation *s)
         s->truth_theta.value[spec->inclusion_of] = s->varying;
         s->truth_theta.count[spec->inclusion_of] = s->mesh->n_cells;
     }
-    fem_problem_spec p = {.equation = spec->equation,
+    return FWM_OK;
+}
+
+static fwm_status make_laws(fem_simulation *s)
+{
+    fem_simulate_spec *spec = &s->spec;
+    fem_span span[FEM_MAX_CONDITIONS];
+    fem_condition *condition = s->condition;
+    const int least = fem_scheme_substeps(spec->scheme);
+    fem_problem_spec p = {.equation = s->equation->name,
                           .mesh = s->mesh,
                           .dt = spec->dt,
                           .substeps = spec->substeps,
+                          .scheme = spec->scheme,
+                          .spectral_radius = spec->spectral_radius,
                           .n_sources = spec->n_sources,
                           .source = spec->source,
-                          .tolerance = TOLERANCE};
+                          .n_conditions = spec->n_conditions,
+                          .condition = condition,
+                          .tolerance = spec->tolerance > 0 ? spec->tolerance : 1e-10};
+    const double tolerance = p.tolerance;
+    FWM_TRY(make_parameters(s));
+    memcpy(condition, spec->condition, sizeof spec->condition);
+    FWM_TRY(fem_conditions_shape(condition, s->span, spec->parabolic, spec->n_conditions, s->mesh));
     FWM_TRY(fem_problem_create(&s->truth, &p));
     if (s->equation->basin) {
-        p.substeps = 2;
+        p.substeps = least > 2 ? least : 2;
         p.tolerance = 1e-6;
         FWM_TRY(fem_problem_create(&s->relax, &p));
-        p.tolerance = TOLERANCE;
     }
+    fem_condition coarse[FEM_MAX_CONDITIONS];
+    memcpy(coarse, spec->condition, sizeof coarse);
+    FWM_TRY(fem_conditions_shape(coarse, span, spec->parabolic, spec->n_conditions, s->coarse));
+    p.equation = s->cheap_equation->name;
+    p.condition = coarse;
     p.mesh = s->coarse;
-    p.substeps = 1;
+    p.substeps = spec->cheap_substeps > 0 ? spec->cheap_substeps : least;
+    p.tolerance = tolerance;
     return fem_problem_create(&s->cheap, &p);
 }
 
@@ -198,22 +108,50 @@ static fwm_status make_room(fem_simulation *s)
     return FWM_OK;
 }
 
+/* The components that starts fill and that frames show. */
+static fwm_status find_components(fem_simulation *s)
+{
+    const int dim = s->mesh->dim;
+    for (int k = 0; k < s->spec.n_starts; k++)
+        FWM_TRY(
+            fem_equation_component(s->equation, dim, s->spec.start[k].field, &s->start_first[k], &s->start_count[k]));
+    s->shown_count = 1;
+    const char *shown = s->spec.shown_field;
+    return shown ? fem_equation_component(s->equation, dim, shown, &s->shown, &s->shown_count) : FWM_OK;
+}
+
+static fwm_status check_fields(const fem_simulation *s)
+{
+    const fem_equation *e = s->equation, *cheap = s->cheap_equation;
+    bool same = e->n_fields == cheap->n_fields && e->n_ambient == cheap->n_ambient;
+    for (int k = 0; k < e->n_fields && same; k++)
+        same = strcmp(e->field[k], cheap->field[k]) == 0;
+    FWM_CHECK(same, FWM_INVALID, "simulate: nominal_equation: expected an equation of the fields of %s, found %s",
+              e->name, cheap->name);
+    FWM_CHECK(s->mesh->dim == 2, FWM_INVALID, "simulate: expected a mesh in the plane");
+    return FWM_OK;
+}
+
 fwm_status fem_simulation_create(fem_simulation **simulation, const fem_simulate_spec *spec)
 {
     *simulation = NULL;
-    const fem_equation *equation;
-    FWM_TRY(check_spec(spec));
+    const fem_equation *equation, *cheap;
+    FWM_TRY(fem_simulate_check(spec));
     FWM_TRY(fem_equation_find(spec->equation, &equation));
-    FWM_TRY(check_law(spec, equation));
+    FWM_TRY(fem_equation_find(spec->cheap_equation ? spec->cheap_equation : spec->equation, &cheap));
+    FWM_TRY(fem_simulate_check_law(spec, equation, cheap));
     fem_simulation *s = fwm_calloc(1, sizeof *s);
     FWM_CHECK(s, FWM_MEMORY, "out of memory for the simulator");
     s->spec = *spec;
     s->equation = equation;
+    s->cheap_equation = cheap;
     s->components = fem_equation_components(equation, fem_element_dim(spec->mesh.element));
-    s->n_actions = spec->n_sources + equation->n_ambient;
+    s->n_actions = fem_simulate_actions(spec, equation);
     fwm_status status;
     FWM_TRY_GOTO(status, fem_mesh_create(&s->mesh, &spec->mesh));
     FWM_TRY_GOTO(status, fem_mesh_create(&s->coarse, &spec->coarse));
+    FWM_TRY_GOTO(status, check_fields(s));
+    FWM_TRY_GOTO(status, find_components(s));
     FWM_TRY_GOTO(status, make_laws(s));
     FWM_TRY_GOTO(status, fem_prolong(&s->restriction, s->mesh, s->coarse));
     FWM_TRY_GOTO(status, fem_camera_create(s));
@@ -290,16 +228,43 @@ static void keep(float *out, const double *u, int64_t batch, int64_t n, int64_t 
             out[(b * frames + t) * n + i] = (float)u[b * n + i];
 }
 
-static void draw_batch(fem_simulation *s, fem_split split, int64_t first, int64_t batch)
+/* The truth's state at the coarse nodes. */
+static void restrict_state(const fem_simulation *s, const double *u, double *v)
 {
-    int64_t n = s->mesh->n_nodes, m = s->coarse->n_nodes;
+    const fem_csr *m = s->restriction;
+    const int64_t c = s->components;
+    for (int64_t i = 0; i < m->rows; i++)
+        for (int64_t k = 0; k < c; k++) {
+            double sum = 0;
+            for (int64_t e = m->row_start[i]; e < m->row_start[i + 1]; e++)
+                sum += m->weight[e] * u[m->column[e] * c + k];
+            v[i * c + k] = sum;
+        }
+}
+
+/* Actions of frame t into s->a. */
+static void take_actions(fem_simulation *s, int64_t batch, int64_t t)
+{
+    const int64_t frames = s->spec.frames, actions = s->n_actions;
+    for (int64_t b = 0; b < batch; b++)
+        for (int64_t k = 0; k < actions; k++)
+            s->a[b * actions + k] = (double)s->actions[(b * frames + t) * actions + k];
+}
+
+static fwm_status draw_batch(fem_simulation *s, fem_split split, int64_t first, int64_t batch)
+{
+    const int64_t n = s->mesh->n_nodes * s->components;
 #pragma omp parallel for schedule(static)
     for (int64_t b = 0; b < batch; b++) {
         double ambient[4] = {0};
         fem_draw_start(s, split, first + b, s->u + b * n, ambient);
         fem_draw_actions(s, split, first + b, ambient, s->actions + b * s->spec.frames * s->n_actions);
-        fem_csr_apply(s->restriction, s->u + b * n, s->v + b * m);
     }
+    take_actions(s, batch, 0);
+    for (int64_t b = 0; b < batch; b++)
+        FWM_TRY(fem_conditions_lay(s->u + b * n, s->condition, s->spec.n_conditions, s->equation, s->mesh,
+                                   s->a + b * s->n_actions, (int)s->n_actions));
+    return FWM_OK;
 }
 
 static void swap(double **a, double **b)
@@ -311,16 +276,19 @@ static void swap(double **a, double **b)
 
 static fwm_status march(fem_simulation *s, int64_t batch)
 {
-    const int64_t c = s->components, n = s->mesh->n_nodes * c, m = s->coarse->n_nodes * c, frames = s->spec.frames,
-                  actions = s->n_actions;
+    const int64_t c = s->components, n = s->mesh->n_nodes * c, m = s->coarse->n_nodes * c, frames = s->spec.frames;
+    for (int64_t t = 0; t < s->spec.warmup; t++) {
+        FWM_TRY(fem_step(s->truth, AD_F64, s->u_next, s->u, s->a, &s->truth_theta, batch));
+        swap(&s->u, &s->u_next);
+    }
+    for (int64_t b = 0; b < batch; b++)
+        restrict_state(s, s->u + b * n, s->v + b * m);
     for (int64_t t = 0; t < frames; t++) {
         keep(s->state, s->u, batch, n, t, frames);
         keep(s->cheap_state, s->v, batch, m, t, frames);
         if (t == frames - 1)
             break;
-        for (int64_t b = 0; b < batch; b++)
-            for (int64_t k = 0; k < actions; k++)
-                s->a[b * actions + k] = (double)s->actions[(b * frames + t) * actions + k];
+        take_actions(s, batch, t);
         FWM_TRY(fem_step(s->truth, AD_F64, s->u_next, s->u, s->a, &s->truth_theta, batch));
         FWM_TRY(fem_step(s->cheap, AD_F64, s->v_next, s->v, s->a, &s->cheap_theta, batch));
         swap(&s->u, &s->u_next);
@@ -380,8 +348,9 @@ fwm_status fem_simulate_some(fem_simulation *s, fem_split split, int64_t first, 
               fem_split_name((int)split), (long long)first, (long long)(first + n));
     for (int64_t end = first + n; first < end; first += s->room) {
         int64_t batch = end - first < s->room ? end - first : s->room;
-        draw_batch(s, split, first, batch);
-        fwm_status status = march(s, batch);
+        fwm_status status = draw_batch(s, split, first, batch);
+        if (status == FWM_OK)
+            status = march(s, batch);
         if (status != FWM_OK)
             return fwm_fail_within(status, "simulate: %s trajectories from %lld", fem_split_name((int)split),
                                    (long long)first);

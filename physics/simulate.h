@@ -1,12 +1,14 @@
 /* The simulator: trajectories of an equation's true law, as a camera and a cheap simulation see them.
  *
  * The truth is the implicit step with Newton iterations on the fine mesh (float64), `substeps` a frame; the cheap
- * simulation is the same equation with nominal parameters on the coarse mesh, one step a frame, open loop from the same
- * start and actions. A parameter may have inclusions: the value of the last disc that holds a cell's centroid.
+ * simulation is the same equation (or another of the same fields) with nominal parameters on the coarse mesh, fewer
+ * steps, open loop from the same start and actions. A parameter may have inclusions: the value of the last disc that
+ * holds a cell's centroid.
  *
  * Every draw is a function of (seed, split, index of the trajectory): a trajectory can be made alone, and its bytes do
- * not depend on what is made beside it. Initial states are Gaussian random fields with covariance sigma^2 exp(-r^2 / (2
- * l^2)), made of random Fourier features (Rahimi & Recht 2007), so a start does not depend on the mesh. Actions are
+ * not depend on what is made beside it. Initial states are, field by field, a mean, Gaussian random fields with
+ * covariance sigma^2 exp(-r^2 / (2 l^2)), made of random Fourier features (Rahimi & Recht 2007), and blobs, so a start
+ * does not depend on the mesh; essential conditions are then laid over it. Actions are
  * drawn for pieces of random length and held, or led from one to the next along half a cosine. Camera noise of pixel
  * value i of frame t is the i-th normal of key (seed, noise stream) at step (split, index, t).
  *
@@ -24,7 +26,7 @@
 
 #include "physics/fem.h"
 
-enum { FEM_MAX_INCLUSIONS = 16, FEM_RELAX_FRAMES = 80 };
+enum { FEM_MAX_INCLUSIONS = 16, FEM_MAX_STARTS = 8, FEM_RELAX_FRAMES = 80 };
 typedef enum fem_split { FEM_TRAIN, FEM_VALIDATION, FEM_TEST, FEM_TEST_OOD, FEM_SPLIT_COUNT } fem_split;
 const char *fem_split_name(int split); /* "train", "validation", "test", "test_ood" */
 
@@ -36,32 +38,55 @@ typedef struct fem_range {
     double lo, hi; /* a uniform draw between them */
 } fem_range;
 
+/* How a field starts: mean + Gaussian random field + blobs value exp(-r^2 / (2 radius^2)); each component of a vector
+ * by itself. */
+typedef struct fem_start {
+    const char *field;                      /* a field or component by name */
+    fem_range mean, deviation, correlation; /* [its unit], [its unit], [L] */
+    int64_t blobs_lo, blobs_hi;
+    fem_range blob_value, blob_radius; /* [its unit], [L] */
+} fem_start;
+
 /* How actions change within a trajectory. */
 typedef enum fem_control { FEM_CONSTANT, FEM_HELD, FEM_SMOOTH, FEM_CONTROL_COUNT } fem_control;
 
+/* Texts must outlive the simulation. */
 typedef struct fem_simulate_spec {
     uint64_t seed;
     const char *equation;
+    const char *cheap_equation; /* of the same fields; NULL: the same */
     fem_mesh_spec mesh, coarse;
-    int64_t count[FEM_SPLIT_COUNT];                                /* trajectories of each split */
-    int64_t frames;                                                /* T */
-    int64_t height, width;                                         /* of a frame, in pixels */
-    double dt;                                                     /* between frames [time] */
-    int substeps;                                                  /* of the truth */
+    int64_t count[FEM_SPLIT_COUNT];    /* trajectories of each split */
+    int64_t frames;                    /* T */
+    int64_t height, width;             /* of a frame, in pixels */
+    double dt;                         /* between frames [time] */
+    int substeps, cheap_substeps;      /* of the truth and of the cheap simulation, between frames; cheap 0: 1 */
+    fem_scheme scheme;                 /* of both */
+    double spectral_radius, tolerance; /* likewise; tolerance 0: 1e-10 */
+    int64_t warmup; /* frames that the truth runs, with the first frame's actions, before the trajectory begins */
     double truth[FEM_MAX_PARAMETERS], nominal[FEM_MAX_PARAMETERS]; /* in the equation's order */
     int inclusion_of;                                              /* the parameter that inclusions change */
     int n_inclusions;
     fem_inclusion inclusion[FEM_MAX_INCLUSIONS];
     int n_sources;
     fem_source source[FEM_MAX_ACTIONS];
-    double power_probability; /* that a changing action is on during a piece of its schedule */
-    fem_control control;      /* of the powers: FEM_HELD or FEM_SMOOTH */
+    const char *source_name[FEM_MAX_ACTIONS]; /* NULL: the equation's word and a number */
+    int n_conditions;
+    fem_condition condition[FEM_MAX_CONDITIONS]; /* profiles are made from `parabolic` */
+    bool parabolic[FEM_MAX_CONDITIONS];
+    const char *condition_name[FEM_MAX_CONDITIONS]; /* of the action of a driven one */
+    double power_probability;                       /* that a changing action is on during a piece of its schedule */
+    fem_control control;                            /* of the powers: FEM_HELD or FEM_SMOOTH */
     fem_range power, power_ood;
     int64_t hold_lo, hold_hi; /* frames of a piece */
     fem_control ambient_control;
     fem_range ambient, ambient_ood;           /* of each ambient action */
-    fem_range correlation, deviation, offset; /* of the initial field: l [L], sigma, mean (above a constant ambient) */
-    fem_range shown;                          /* values of the field at the ends of the colour map */
+    fem_range correlation, deviation, offset; /* of the first component's start where n_starts is 0: l [L], sigma, mean
+                                                 (above a constant ambient) */
+    int n_starts;
+    fem_start start[FEM_MAX_STARTS];
+    const char *shown_field;  /* what frames show: a component, or a vector field's magnitude; NULL: the first */
+    fem_range shown;          /* values of it at the ends of the colour map */
     double vignetting, noise; /* brightness 1 - v r^2 (r from the centre, in units of the longer edge); deviation [-] */
     double key_rate;          /* [1/time] */
 } fem_simulate_spec;
@@ -77,7 +102,7 @@ typedef struct fem_trajectory {
     const uint8_t *frame;     /* [T,H,W,3] sRGB */
     const float *state;       /* [T,n,c] */
     const float *cheap;       /* [T,m,c] */
-    const float *actions;     /* [T,A]: powers of the sources, then ambient; row t is held over [t,t+1) */
+    const float *actions;     /* [T,A]: powers of the sources, ambient, driven conditions; row t is held over [t,t+1) */
     const uint8_t *key_state; /* [T], NULL where the equation has no criterion */
     const int8_t *basin;      /* [T] from 0, FEM_BASIN_OPEN: none was reached; NULL where it has no basins */
 } fem_trajectory;

@@ -4,11 +4,14 @@
 
 #include "model/base/random.h"
 #include "physics/simulate.h"
+#include "physics/span.h"
 
 struct fem_simulation {
     fem_simulate_spec spec;
-    const fem_equation *equation;
+    const fem_equation *equation, *cheap_equation;
     int components;
+    fem_condition condition[FEM_MAX_CONDITIONS]; /* of the truth, with profiles on its mesh */
+    fem_span span[FEM_MAX_CONDITIONS];
     fem_mesh *mesh, *coarse;
     fem_problem *truth, *cheap;
     fem_problem *relax; /* the truth with long steps, for basins; NULL where there are none */
@@ -18,6 +21,8 @@ struct fem_simulation {
     double *mask;                  /* [H,W] */
     double *light;                 /* [H,W] vignetting */
     int64_t n_actions;
+    int shown, shown_count; /* components that frames show */
+    int start_first[FEM_MAX_STARTS], start_count[FEM_MAX_STARTS];
 
     /* One batch. */
     int64_t room;
@@ -34,7 +39,8 @@ enum fem_stream {
     FEM_STREAM_FEATURES,
     FEM_STREAM_POWER,
     FEM_STREAM_NOISE,
-    FEM_STREAM_AMBIENT
+    FEM_STREAM_AMBIENT,
+    FEM_STREAM_DRIVEN
 };
 
 static inline uint64_t fem_trajectory_key(int split, int64_t index)
@@ -42,11 +48,20 @@ static inline uint64_t fem_trajectory_key(int split, int64_t index)
     return (uint64_t)split << 60 | (uint64_t)index << 20; /* the frame goes below */
 }
 
+/* ---- simulate_spec.c ---- */
+
+fwm_status fem_simulate_check(const fem_simulate_spec *spec) FWM_MUST_USE;
+fwm_status fem_simulate_check_law(const fem_simulate_spec *spec, const fem_equation *equation,
+                                  const fem_equation *cheap) FWM_MUST_USE;
+/* A: sources, ambient values, driven conditions. */
+int64_t fem_simulate_actions(const fem_simulate_spec *spec, const fem_equation *equation);
+
 /* ---- draw.c ---- */
 
-/* The initial state [n,c] and the ambient actions of one trajectory where they are constant (else 0). */
+/* The initial state [n,c], before conditions, and the ambient actions of one trajectory where they are constant (else
+ * 0). */
 void fem_draw_start(const fem_simulation *s, int split, int64_t index, double *u, double *ambient);
-/* Powers and ambient actions [T,A]. */
+/* Powers, ambient actions and what drives conditions, [T,A]. */
 void fem_draw_actions(const fem_simulation *s, int split, int64_t index, const double *ambient, float *actions);
 
 /* ---- label.c ---- */
@@ -57,7 +72,7 @@ fwm_status fem_label(fem_simulation *s, int64_t batch) FWM_MUST_USE;
 /* ---- camera.c ---- */
 
 fwm_status fem_camera_create(fem_simulation *s) FWM_MUST_USE;
-/* frame [H,W,3] of a state [n,c], its first component; noise [H*W*3] normals, or NULL. */
+/* frame [H,W,3] of a state [n,c]; noise [H*W*3] normals, or NULL. */
 void fem_camera_shoot(const fem_simulation *s, const float *field, const float *noise, uint8_t *frame);
 
 #endif

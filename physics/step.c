@@ -348,7 +348,7 @@ fwm_status fem_step(fem_problem *p, ad_dtype dtype, void *u1, const void *u0, co
     bool linear = fem_theta_linear(p, dtype, theta);
     memset(failed, p->step_usable ? 0 : 1, (size_t)batch);
 #pragma omp parallel for schedule(static) if (blocks > 1)
-    for (int64_t k = 0; k < blocks; k++) {
+    for (int64_t k = 0; k < (p->step_usable ? blocks : 0); k++) {
         fem_block b = fem_block_at(p, dtype, theta, batch, k, omp_get_thread_num());
         fem_block_load_actions(&b, a);
         run_states(&b, u0, linear, failed + b.first);
@@ -393,6 +393,11 @@ static void pull_block(const fem_block *b, int64_t block, const fem_bars *bars, 
                        const void *u0, bool linear, unsigned char *failed)
 {
     const fem_problem *p = b->p;
+    if (!p->step_usable) { /* all is Newton's: no part of the sums */
+        double *theta_bar[FEM_MAX_PARAMETERS];
+        fem_clear_theta_bars(b->p, b->dtype, b->theta, block, bars, theta_bar);
+        return;
+    }
     if (p->spec.substeps > 1) {
         run_states(b, u0, linear, failed);
     } else {

@@ -269,10 +269,13 @@ static fwm_status compute(ds_dataset *ds, const tr_config *config, const char *p
 {
     block b = {0};
     tr_law *law = NULL;
+    double units[WM_MAX_CHANNELS]; /* of the law's loss, which is not asked for */
+    for (int k = 0; k < WM_MAX_CHANNELS; k++)
+        units[k] = 1;
     fwm_status status = coarse_view(&b.coarse, ds, config);
     if (status != FWM_OK)
         return status;
-    FWM_TRY_GOTO(status, tr_law_create(&law, config, b.coarse, 1.0));
+    FWM_TRY_GOTO(status, tr_law_create(&law, config, b.coarse, units));
     b.problem = tr_law_problem(law);
     for (int k = 0; k < tr_law_equation(law)->n_parameters; k++)
         b.theta[k] = tr_law_initial(law, k);

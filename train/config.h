@@ -43,6 +43,15 @@ typedef struct tr_map { /* in the order given */
     } * items;
 } tr_map;
 
+typedef struct tr_place { /* line and column count from 1 */
+    const char *file;
+    int line, column;
+} tr_place;
+typedef struct tr_records { /* mappings of one kind: items is an array of its structure, which begins with a tr_place */
+    int64_t count;
+    void *items;
+} tr_records;
+
 /* Choices, stored as int: the position of the word in the table's list. */
 enum tr_cell { TR_TRIANGLE, TR_QUADRILATERAL };
 enum tr_space { TR_P1, TR_P2, TR_Q1, TR_Q2 };
@@ -60,6 +69,8 @@ enum tr_equation { /* as in physics/forms, after none */
 #include "forms.def"
 #undef X
 };
+enum tr_scheme { TR_BACKWARD_EULER, TR_MIDPOINT, TR_NEWMARK, TR_BDF2, TR_GENERALISED_ALPHA };
+enum tr_profile { TR_PROFILE_CONSTANT, TR_PROFILE_PARABOLIC };
 enum tr_control { TR_CONTROL_CONSTANT, TR_CONTROL_HELD, TR_CONTROL_SMOOTH };
 enum tr_norm { TR_NORM_DUAL, TR_NORM_LUMPED, TR_NORM_STEP };
 enum tr_prior { TR_PRIOR_NONE, TR_PRIOR_FEM };
@@ -79,23 +90,49 @@ enum tr_start { TR_START_STATE, TR_START_FRAME };
 enum tr_export_format { TR_EXPORT_SAFETENSORS };
 enum tr_export_weights { TR_EXPORT_EMA, TR_EXPORT_LAST };
 
+/* ---- records ---- */
+typedef struct tr_condition { /* on a named boundary: essential for a field, or natural by name */
+    tr_place place;
+    const char *boundary, *field, *natural, *action;
+    double value, gain;
+    int profile;
+} tr_condition;
+typedef struct tr_load { /* driven by an action: a square of the domain, or a boundary */
+    tr_place place;
+    const char *action, *field, *boundary;
+    double at[2], half_width, power;
+} tr_load;
+typedef struct tr_field_start { /* of one field: mean + Gaussian random field + blobs */
+    tr_place place;
+    const char *field;
+    double mean[2], deviation[2], correlation_length[2];
+    int64_t blobs[2];
+    double blob_value[2], blob_radius[2];
+} tr_field_start;
+
 typedef struct tr_config {
     const char *experiment; /* a file name */
     int64_t seed;
     struct {
         int64_t train, validation, test, test_ood; /* trajectories */
-        int64_t steps;                             /* frames a trajectory, the start included */
+        int64_t steps, warmup;                     /* frames a trajectory, the start included; before it */
         double dt;                                 /* between frames */
-        int64_t substeps;
+        int64_t substeps, nominal_substeps;
         int cell, space;
         int64_t cells[2]; /* x, y */
         double size[2];
+        tr_strings periodic;               /* x, y */
         int64_t coarse_cells[2], frame[2]; /* frame: height, width */
         int equation;                      /* position in physics/forms */
+        int nominal_equation;              /* 0: the same, else 1 + its position */
+        int scheme;
+        double spectral_radius, tolerance;
         tr_map truth, nominal;
-        tr_matrix inclusions;     /* value, x, y, radius */
-        const char *inclusion_of; /* a parameter; "": the first that may vary */
-        tr_matrix sources;        /* x, y */
+        tr_records conditions, loads, start; /* tr_condition, tr_load, tr_field_start */
+        const char *frame_field;             /* "": the first component */
+        tr_matrix inclusions;                /* value, x, y, radius */
+        const char *inclusion_of;            /* a parameter; "": the first that may vary */
+        tr_matrix sources;                   /* x, y */
         double source_half_width, source_power;
         double power[2], ood_power[2]; /* factors on source_power */
         int64_t hold[2];               /* frames */
@@ -128,6 +165,8 @@ typedef struct tr_config {
         tr_map parameters;
         tr_strings learn, field;
         int64_t substeps;
+        int scheme;
+        double tolerance; /* 0: the type's own */
         struct {
             int64_t steps, batch;
             double lr, total_variation;

@@ -126,9 +126,25 @@ static void put_map(text *t, const tr_map *map)
     put(t, "}");
 }
 
-static void put_value(text *t, const tr_config *config, const tr_row *row)
+static void put_value(text *t, const void *base, const tr_row *row);
+
+static void put_records(text *t, const tr_records *list, const tr_row *row)
 {
-    const void *value = (const char *)config + row->offset;
+    put(t, "[");
+    for (int64_t i = 0; i < list->count; i++) {
+        put(t, i > 0 ? ", {" : "{");
+        for (const tr_row *m = row->members; m->path != NULL; m++) {
+            put(t, "%s%s: ", m == row->members ? "" : ", ", m->path);
+            put_value(t, (const char *)list->items + (size_t)i * row->size, m);
+        }
+        put(t, "}");
+    }
+    put(t, "]");
+}
+
+static void put_value(text *t, const void *base, const tr_row *row)
+{
+    const void *value = (const char *)base + row->offset;
     char number[TR_REAL_CAPACITY];
     switch (row->type) {
     case TR_TYPE_BOOL:
@@ -182,6 +198,9 @@ static void put_value(text *t, const tr_config *config, const tr_row *row)
     }
     case TR_TYPE_MAP:
         put_map(t, value);
+        break;
+    case TR_TYPE_RECORDS:
+        put_records(t, value, row);
         break;
     }
 }
@@ -306,9 +325,24 @@ static json_t *json_ints(const int64_t *values, int64_t count)
     return list;
 }
 
-static json_t *value_json(const tr_config *config, const tr_row *row)
+static json_t *value_json(const void *base, const tr_row *row);
+
+static json_t *records_json(const tr_records *records, const tr_row *row)
 {
-    const void *value = (const char *)config + row->offset;
+    json_t *list = json_array();
+    for (int64_t i = 0; i < records->count; i++) {
+        json_t *object = json_object();
+        for (const tr_row *m = row->members; m->path != NULL; m++)
+            (void)json_object_set_new(object, m->path,
+                                      value_json((const char *)records->items + (size_t)i * row->size, m));
+        (void)json_array_append_new(list, object);
+    }
+    return list;
+}
+
+static json_t *value_json(const void *base, const tr_row *row)
+{
+    const void *value = (const char *)base + row->offset;
     switch (row->type) {
     case TR_TYPE_BOOL:
         return json_boolean(*(const bool *)value);
@@ -347,6 +381,8 @@ static json_t *value_json(const tr_config *config, const tr_row *row)
         }
         return object;
     }
+    case TR_TYPE_RECORDS:
+        return records_json(value, row);
     }
     return NULL;
 }
@@ -445,6 +481,23 @@ static json_t *list_schema(json_t *items, int64_t fewest, int64_t most)
     return s;
 }
 
+static json_t *row_schema(const tr_row *row);
+
+static json_t *record_schema(const tr_row *row)
+{
+    json_t *s = json_object(), *properties = json_object(), *required = json_array();
+    for (const tr_row *m = row->members; m->path != NULL; m++) {
+        (void)json_object_set_new(properties, m->path, row_schema(m));
+        if (strcmp(m->text, "\?\?\?") == 0)
+            (void)json_array_append_new(required, json_string(m->path));
+    }
+    (void)json_object_set_new(s, "type", json_string("object"));
+    (void)json_object_set_new(s, "additionalProperties", json_false());
+    (void)json_object_set_new(s, "properties", properties);
+    (void)json_object_set_new(s, "required", required);
+    return s;
+}
+
 static json_t *value_schema(const tr_row *row)
 {
     const bool whole = row->type == TR_TYPE_INT || row->type == TR_TYPE_INTS;
@@ -490,6 +543,8 @@ static json_t *value_schema(const tr_row *row)
         (void)json_object_set_new(s, "properties", names);
         return s;
     }
+    case TR_TYPE_RECORDS:
+        return list_schema(record_schema(row), 0, row->count);
     }
     return s;
 }
@@ -535,14 +590,17 @@ fwm_status tr_config_schema(json_t **out)
 }
 
 /* ---- help ---- */
-static void help_row(text *t, const tr_row *row)
+static void help_row(text *t, const tr_row *row, const char *indent)
 {
-    char expected[256];
+    char expected[512];
     tr_row_expected(row, expected, sizeof expected);
     const bool unit = row->unit != NULL && row->unit[0] != '\0' && strcmp(row->unit, "-") != 0;
     const bool required = strcmp(row->text, "\?\?\?") == 0;
-    put(t, "  %s\n      %s%s%s%s\n      %s; %s%s\n", row->path, row->help, unit ? " [" : "", unit ? row->unit : "",
-        unit ? "]" : "", expected, required ? "must be given" : "default ", required ? "" : row->text);
+    put(t, "%s%s\n%s    %s%s%s%s\n%s    %s; %s%s\n", indent, row->path, indent, row->help, unit ? " [" : "",
+        unit ? row->unit : "", unit ? "]" : "", indent, expected, required ? "must be given" : "default ",
+        required ? "" : row->text);
+    for (const tr_row *m = row->members; m != NULL && m->path != NULL; m++)
+        help_row(t, m, "          ");
 }
 
 static bool is_under(const char *path, const char *block, size_t length)
@@ -578,7 +636,7 @@ fwm_status tr_config_help(const char *path, char **out)
             put(&t, "%s%s: %s\n", t.used > 0 ? "\n" : "", block->path, block->help);
             open = block->path;
         }
-        help_row(&t, row);
+        help_row(&t, row, "  ");
     }
     if (length == 0)
         put(&t,

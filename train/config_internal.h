@@ -19,11 +19,6 @@ enum {
     TR_ERROR_LINE = 390 /* so that TR_CONFIG_ERRORS lines fit into FWM_ERROR_CAPACITY */
 };
 
-typedef struct tr_place { /* line and column count from 1 */
-    const char *file;
-    int line, column;
-} tr_place;
-
 typedef struct tr_errors {
     int count;
     bool full; /* no more are collected */
@@ -70,7 +65,8 @@ typedef enum tr_type {
     TR_TYPE_REALS,
     TR_TYPE_STRINGS,
     TR_TYPE_MATRIX, /* rows of `count` reals */
-    TR_TYPE_MAP
+    TR_TYPE_MAP,
+    TR_TYPE_RECORDS /* mappings whose keys are `members` */
 } tr_type;
 
 typedef struct tr_row {
@@ -88,6 +84,9 @@ typedef struct tr_row {
     const char *const *choices; /* ended by NULL: of an enum, of a list's strings, of a map's names. NULL for the latter
                                    two: any text, or names that the rules check */
     const char *help;
+    const struct tr_row
+        *members; /* of records: rows with paths and offsets within one; the last has no path. No maps */
+    size_t size;  /* of a record */
 } tr_row;
 
 typedef struct tr_block {
@@ -108,11 +107,16 @@ int tr_choice_find(const char *const *choices, const char *word); /* -1: none */
 void tr_row_expected(const tr_row *row, char *buf, size_t capacity);
 
 /* ---- values ---- */
-/* Reads a node into the row's place in `config`; records an error (and stores nothing) where it does not fit. */
-fwm_status tr_value_store(tr_config *config, fwm_arena *arena, tr_errors *errors, const tr_row *row,
+/* Reads a node into the row's place in `base`, a tr_config or a record; records an error (and stores nothing) where it
+ * does not fit. */
+fwm_status tr_value_store(void *base, fwm_arena *arena, tr_errors *errors, const tr_row *row,
                           const tr_node *node) FWM_MUST_USE;
-/* Copies a row's value into another configuration and its arena. */
-fwm_status tr_value_copy(tr_config *to, fwm_arena *arena, const tr_config *from, const tr_row *row) FWM_MUST_USE;
+/* Copies a row's value into another configuration (or record) and its arena. */
+fwm_status tr_value_copy(void *to, fwm_arena *arena, const void *from, const tr_row *row) FWM_MUST_USE;
+/* The same for a list of records (config_records.c). */
+fwm_status tr_records_store(tr_records *list, fwm_arena *arena, tr_errors *errors, const tr_row *row,
+                            const tr_node *node) FWM_MUST_USE;
+fwm_status tr_records_copy(tr_records *to, fwm_arena *arena, const tr_records *from, const tr_row *row) FWM_MUST_USE;
 
 /* The shortest decimal that reads back to the same double, in the C locale; returns buf. */
 enum { TR_REAL_CAPACITY = 40 };
@@ -139,5 +143,7 @@ struct tr_config_own {
 
 /* Rules between keys; errors are recorded where the first of the keys involved was given. */
 void tr_config_hold_rules(const tr_config *config, tr_errors *errors);
+/* Those of the simulated scene, which tr_config_hold_rules asks for (config_scene.c). */
+void tr_config_hold_scene(const tr_config *config, tr_errors *errors);
 
 #endif

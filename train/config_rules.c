@@ -113,7 +113,8 @@ static void hold_simulate(rules *r)
     const tr_config *c = r->config;
     const fem_equation *equation = fem_equation_at(c->simulate.equation);
     hold_parameters(r, "simulate.truth", &c->simulate.truth, equation);
-    hold_parameters(r, "simulate.nominal", &c->simulate.nominal, equation);
+    hold_parameters(r, "simulate.nominal", &c->simulate.nominal,
+                    c->simulate.nominal_equation > 0 ? fem_equation_at(c->simulate.nominal_equation - 1) : equation);
     hold_inclusions(r, equation);
     const bool quadrilateral = c->simulate.cell == TR_QUADRILATERAL;
     const bool q = c->simulate.space == TR_Q1 || c->simulate.space == TR_Q2;
@@ -150,9 +151,9 @@ static void hold_physics(rules *r)
                    c->physics.field.items[i]);
     for (int64_t i = 0; i < c->physics.parameters.count; i++)
         if (in_list(&c->physics.learn, c->physics.parameters.items[i].name) &&
-            c->physics.parameters.items[i].value <= 0)
+            c->physics.parameters.items[i].value == 0)
             broken(r, "physics.parameters", "physics.learn",
-                   "expected a starting value above 0 for %s, which is learned as a logarithm",
+                   "expected a starting value other than 0 for %s, which is learned and keeps its sign",
                    c->physics.parameters.items[i].name);
     if (c->physics.equation == TR_EQUATION_NONE) {
         if (c->model.predictor.prior == TR_PRIOR_FEM)
@@ -271,6 +272,7 @@ void tr_config_hold_rules(const tr_config *config, tr_errors *errors)
 {
     rules r = {config, errors};
     hold_simulate(&r);
+    tr_config_hold_scene(config, errors);
     hold_trainer(&r);
     hold_physics(&r);
     hold_model(&r);

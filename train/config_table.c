@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PLACE(field) .path = #field, .offset = offsetof(tr_config, field)
+/* OWNER: the structure that has the field, a tr_config or a record. */
+#define PLACE(field) .path = #field, .offset = offsetof(OWNER, field)
 #define BOOL(field, value, ...)                                                                                        \
     {                                                                                                                  \
         PLACE(field), .type = TR_TYPE_BOOL, .count = 1, .text = value, .help = __VA_ARGS__                             \
@@ -90,6 +91,12 @@
                       .help = __VA_ARGS__                                                                              \
     }
 
+#define RECORDS(field, value, rows, kind, many, ...)                                                                   \
+    {                                                                                                                  \
+        PLACE(field), .type = TR_TYPE_RECORDS, .count = many, .members = rows, .size = sizeof(kind), .text = value,    \
+                      .help = __VA_ARGS__                                                                              \
+    }
+
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* The equations are the files of physics/forms; the names of their parameters are checked once it is known which
@@ -100,11 +107,52 @@ static const char *const model_equations[] = {"none",
 #include "forms.def"
 #undef X
                                               NULL};
+static const char *const cheap_equations[] = {"same",
+#define X(name) #name,
+#include "forms.def"
+#undef X
+                                              NULL};
+static const char *const schemes[] = {"backward_euler", "midpoint", "newmark", "bdf2", "generalised_alpha", NULL};
 #define EQUATIONS (model_equations + 1)
 #define PARAMETERS NULL
 #define MANY 1e9
+#define MOST 1e12 /* of parameters; the equation's own ranges are held by config_rules.c */
 
 /* clang-format off */
+#define OWNER tr_condition
+static const tr_row condition_rows[] = {
+    STRING(boundary, "\?\?\?", "A boundary of the mesh by name: left, right, bottom, top of boxes, or a name of the mesh's own"),
+    STRING(field, "\"\"", "Essential: the field that is prescribed, such as velocity (all components) or velocity.x; empty: a natural condition"),
+    STRING(natural, "\"\"", "Natural: the equation's own condition by name, such as outflow; empty: an essential one"),
+    REAL(value, "0", -1e12, 1e12, "field", "Prescribed: value * profile, and with an action: value + gain * profile * action"),
+    REAL(gain, "1", -1e12, 1e12, "field", "What an action of 1 adds where the profile is 1"),
+    ENUM(profile, "constant", WORDS("constant", "parabolic"), "Form along the boundary: constant, or 4 s (1 - s), 0 at its ends and 1 in the middle"),
+    STRING(action, "\"\"", "Name of the action that drives it; empty: none does"),
+    {0}};
+#undef OWNER
+#define OWNER tr_load
+static const tr_row load_rows[] = {
+    STRING(action, "\?\?\?", "Name of the action that drives the load"),
+    STRING(field, "\"\"", "The component that it acts on, such as velocity.y; empty: the first"),
+    STRING(boundary, "\"\"", "The boundary on which it acts, by name; empty: a square of the domain"),
+    REAL2(at, "[0, 0]", -1e6, 1e6, "length", "Centre of the square"),
+    REAL_ABOVE(half_width, "0.1", 0, 1e6, "length", "Half the width of the square"),
+    REAL(power, "1", -1e12, 1e12, "field/time", "Rate of the field at full power, of the square's area or the boundary's length"),
+    {0}};
+#undef OWNER
+#define OWNER tr_field_start
+static const tr_row start_rows[] = {
+    STRING(field, "\?\?\?", "The field that starts so, such as activator, velocity (each component by itself) or velocity.x"),
+    RANGE(mean, "[0, 0]", -1e12, 1e12, "field", "Range of the mean"),
+    RANGE(deviation, "[0, 0]", 0, 1e12, "field", "Range of the standard deviation of a Gaussian random field around it"),
+    RANGE(correlation_length, "[0.1, 0.25]", 1e-6, 1e6, "length", "Range of the random field's correlation length"),
+    INT_RANGE(blobs, "[0, 0]", 0, 64, "blobs", "Range of the number of blobs, exp(-r^2 / (2 radius^2)), anywhere in the mesh's box"),
+    RANGE(blob_value, "[0, 0]", -1e12, 1e12, "field", "Range of what a blob adds at its centre"),
+    RANGE(blob_radius, "[0.05, 0.1]", 1e-6, 1e6, "length", "Range of a blob's radius"),
+    {0}};
+#undef OWNER
+#define OWNER tr_config
+
 const tr_block tr_config_blocks[] = {
     {"simulate", "What `fwm simulate` generates: a fine finite-element truth, a cheap coarse simulation of it, frames"},
     {"data", "The dataset and how it is read"},
@@ -136,17 +184,27 @@ const tr_row tr_config_rows[] = {
     INT(simulate.test, "32", 0, MANY, "trajectories", "Test split"),
     INT(simulate.test_ood, "32", 0, MANY, "trajectories", "Test split with actions outside the training range (ood_power, ood_ambient)"),
     INT(simulate.steps, "41", 2, 100000, "frames", "Length of a trajectory, the start included"),
+    INT(simulate.warmup, "0", 0, 1000000, "frames", "Frames that the truth runs, with the first frame's actions, before a trajectory begins"),
     REAL_ABOVE(simulate.dt, "5.0e-4", 0, 1e6, "time", "Time between frames"),
-    INT(simulate.substeps, "4", 1, 10000, "steps", "Implicit steps of the truth between two frames; the cheap simulation takes one"),
+    INT(simulate.substeps, "4", 1, 64, "steps", "Implicit steps of the truth between two frames"),
+    INT(simulate.nominal_substeps, "1", 1, 64, "steps", "Those of the cheap simulation"),
     ENUM(simulate.cell, "triangle", WORDS("triangle", "quadrilateral"), "Cells of both meshes"),
     ENUM(simulate.space, "P1", WORDS("P1", "P2", "Q1", "Q2"), "Finite-element space: P on triangles, Q on quadrilaterals"),
     INT2(simulate.cells, "[64, 64]", 1, 4096, "cells", "Cells of the truth's mesh along x and y (a square of triangles is two)"),
     REAL2_ABOVE(simulate.size, "[1, 1]", 0, 1e6, "length", "Extent of the plate along x and y"),
     INT2(simulate.coarse_cells, "[16, 16]", 1, 4096, "cells", "Cells of the cheap simulation's mesh"),
+    STRINGS(simulate.periodic, "[]", 0, 2, WORDS("x", "y"), "Axes along which the box is closed upon itself"),
     INT2(simulate.frame, "[64, 64]", 8, 4096, "pixels", "Height and width of a frame"),
     ENUM(simulate.equation, "heat", EQUATIONS, "The governing equation of the truth"),
-    MAP(simulate.truth, "{}", PARAMETERS, 0, 1e9, "", "Parameters of the true law by the equation's names; absent: 0 where it may be, the term is not in the law"),
-    MAP(simulate.nominal, "{}", PARAMETERS, 0, 1e9, "", "Parameters of the cheap simulation's law; absent: likewise"),
+    ENUM(simulate.nominal_equation, "same", cheap_equations, "The equation of the cheap simulation, of the same fields; same: the truth's"),
+    ENUM(simulate.scheme, "backward_euler", schemes, "Time scheme of truth and cheap simulation; newmark: average acceleration, which midpoint is for displacement and velocity"),
+    REAL(simulate.spectral_radius, "0.8", 0, 1, "-", "Damping of generalised_alpha: spectral radius at infinite frequency"),
+    REAL_ABOVE(simulate.tolerance, "1.0e-10", 0, 1e-2, "of the state", "Newton's last update in the truth and the cheap simulation"),
+    MAP(simulate.truth, "{}", PARAMETERS, -MOST, MOST, "", "Parameters of the true law by the equation's names; absent: 0 where it may be, the term is not in the law"),
+    MAP(simulate.nominal, "{}", PARAMETERS, -MOST, MOST, "", "Parameters of the cheap simulation's law; absent: likewise"),
+    RECORDS(simulate.conditions, "[]", condition_rows, tr_condition, 32, "Conditions on named boundaries, of truth, cheap simulation and law; a boundary without one lets no flux through"),
+    RECORDS(simulate.loads, "[]", load_rows, tr_load, 16, "Loads driven by actions, in the domain or on a boundary; their actions follow those of the sources"),
+    RECORDS(simulate.start, "[]", start_rows, tr_field_start, 8, "How fields start; none: the first by correlation_length, deviation and offset. A field without one starts at 0"),
     MATRIX(simulate.inclusions, "[]", 4, 0, 1e9, "-, length", "Discs of the truth where a parameter has another value: [value, x, y, radius]"),
     STRING(simulate.inclusion_of, "\"\"", "The parameter that the inclusions change; empty: the equation's first that may vary in space"),
     MATRIX(simulate.sources, "[]", 2, 0, 1e6, "length", "Centres of square sources (heaters, spots): [x, y]; each is one action"),
@@ -163,6 +221,7 @@ const tr_row tr_config_rows[] = {
     RANGE(simulate.correlation_length, "[0.10, 0.25]", 1e-6, 1e6, "length", "Range of the initial field's correlation length"),
     RANGE(simulate.deviation, "[0.4, 0.8]", 0, 1e6, "field", "Range of the initial field's standard deviation"),
     RANGE(simulate.offset, "[-0.2, 0.2]", -1e6, 1e6, "field", "Range of the initial field's mean, above a constant ambient"),
+    STRING(simulate.frame_field, "\"\"", "What frames show: a field or component by name, of a vector field its magnitude; empty: the first component"),
     RANGE(simulate.frame_range, "[-2, 4]", -1e6, 1e6, "field", "Values at the two ends of the colour map"),
     REAL(simulate.vignetting, "0.7", 0, 1, "-", "Darkening of the frame's corners: brightness is 1 - vignetting r^2"),
     REAL(simulate.noise, "0.02", 0, 1, "-", "Standard deviation of the camera's noise, of full brightness"),
@@ -193,10 +252,12 @@ const tr_row tr_config_rows[] = {
     REAL(data.state_noise, "0", 0, 10, "deviations", "Noise added to the states of the training split, in units of their deviation"),
 
     ENUM(physics.equation, "heat", model_equations, "The governing equation; none: no physics in the model"),
-    MAP(physics.parameters, "{}", PARAMETERS, 0, 1e9, "", "Starting values of the law's parameters as the model knows them; absent: 0, the term is not in the law"),
+    MAP(physics.parameters, "{}", PARAMETERS, -MOST, MOST, "", "Starting values of the law's parameters as the model knows them; absent: 0, the term is not in the law"),
     STRINGS(physics.learn, "[]", 0, 16, PARAMETERS, "Parameters that are fitted to the data"),
     STRINGS(physics.field, "[]", 0, 16, PARAMETERS, "Learned parameters that have a value for each cell"),
-    INT(physics.substeps, "1", 1, 1000, "steps", "Implicit steps of the prior between two frames"),
+    INT(physics.substeps, "1", 1, 64, "steps", "Implicit steps of the prior between two frames"),
+    ENUM(physics.scheme, "backward_euler", schemes, "Time scheme of the prior; newmark is midpoint"),
+    REAL(physics.tolerance, "0", 0, 1e-2, "of the state", "Newton's last update in the prior; 0: the number type's own"),
     INT(physics.identification.steps, "300", 0, MANY, "steps", "Optimisation steps; 0: none"),
     INT(physics.identification.batch, "16", 1, 4096, "transitions", "Transitions a step"),
     REAL_ABOVE(physics.identification.lr, "0.08", 0, 10, "-", "Learning rate of Adam, on logarithms of the parameters"),
@@ -360,7 +421,9 @@ void tr_row_expected(const tr_row *row, char *buf, size_t capacity)
     char inner[200] = "";
     const bool whole = row->type == TR_TYPE_INT || row->type == TR_TYPE_INTS;
     const bool single = row->type == TR_TYPE_INT || row->type == TR_TYPE_REAL ? row->count == 1 : false;
-    if (row->choices != NULL)
+    if (row->type == TR_TYPE_RECORDS)
+        inner[0] = '\0';
+    else if (row->choices != NULL)
         choice_list(row->choices, inner, sizeof inner);
     else if (row->type == TR_TYPE_STRINGS)
         (void)snprintf(inner, sizeof inner, "up to %lld strings", (long long)row->count);
@@ -406,5 +469,11 @@ void tr_row_expected(const tr_row *row, char *buf, size_t capacity)
         else
             (void)snprintf(buf, capacity, "a mapping from names to %s", inner);
         break;
+    case TR_TYPE_RECORDS: {
+        size_t n = (size_t)snprintf(buf, capacity, "a list of up to %lld mappings of", (long long)row->count);
+        for (const tr_row *m = row->members; m->path != NULL && n < capacity; m++)
+            n += (size_t)snprintf(buf + n, capacity - n, "%s %s", m == row->members ? "" : ",", m->path);
+        break;
+    }
     }
 }

@@ -117,7 +117,7 @@ const char *tr_real_format(double value, char buf[TR_REAL_CAPACITY])
 
 /* ---- one node, one value ---- */
 typedef struct reading {
-    tr_config *config;
+    void *base;
     fwm_arena *arena;
     tr_errors *errors;
     const tr_row *row;
@@ -189,9 +189,9 @@ static void read_numbers(reading *r, const tr_node *node, const char *part, doub
     }
 }
 
-static void *place_in(tr_config *config, const tr_row *row)
+static void *place_in(void *base, const tr_row *row)
 {
-    return (char *)config + row->offset;
+    return (char *)base + row->offset;
 }
 
 static void store_bool(reading *r, const tr_node *node)
@@ -200,7 +200,7 @@ static void store_bool(reading *r, const tr_node *node)
     if (!yes && !tr_node_plain(node, "false"))
         refuse_whole(r, node);
     else
-        *(bool *)place_in(r->config, r->row) = yes;
+        *(bool *)place_in(r->base, r->row) = yes;
 }
 
 static void store_string(reading *r, const tr_node *node)
@@ -214,7 +214,7 @@ static void store_string(reading *r, const tr_node *node)
     if (copy == NULL)
         r->no_memory = r->failed = true;
     else
-        *(const char **)place_in(r->config, r->row) = copy;
+        *(const char **)place_in(r->base, r->row) = copy;
 }
 
 static const char *suggestion(const tr_row *row, const tr_node *node, char *buf, size_t capacity)
@@ -290,9 +290,9 @@ static void store_fixed(reading *r, const tr_node *node)
     }
     for (int64_t i = 0; i < row->count && !r->failed; i++) {
         if (row->type == TR_TYPE_INT)
-            ((int64_t *)place_in(r->config, row))[i] = (int64_t)values[i];
+            ((int64_t *)place_in(r->base, row))[i] = (int64_t)values[i];
         else
-            ((double *)place_in(r->config, row))[i] = values[i];
+            ((double *)place_in(r->base, row))[i] = values[i];
     }
 }
 
@@ -315,14 +315,14 @@ static void store_numbers(reading *r, const tr_node *node)
     if (r->failed)
         return;
     if (r->row->type == TR_TYPE_REALS) {
-        *(tr_reals *)place_in(r->config, r->row) = (tr_reals){node->count, values};
+        *(tr_reals *)place_in(r->base, r->row) = (tr_reals){node->count, values};
         return;
     }
     int64_t *items = take(r, node->count, sizeof *items);
     for (int64_t i = 0; i < node->count && items != NULL; i++)
         items[i] = (int64_t)values[i];
     if (items != NULL)
-        *(tr_ints *)place_in(r->config, r->row) = (tr_ints){node->count, items};
+        *(tr_ints *)place_in(r->base, r->row) = (tr_ints){node->count, items};
 }
 
 static void store_strings(reading *r, const tr_node *node)
@@ -337,7 +337,7 @@ static void store_strings(reading *r, const tr_node *node)
         items[i] = read_text(r, child, at);
     }
     if (!r->failed)
-        *(tr_strings *)place_in(r->config, r->row) = (tr_strings){node->count, items};
+        *(tr_strings *)place_in(r->base, r->row) = (tr_strings){node->count, items};
 }
 
 static void store_matrix(reading *r, const tr_node *node)
@@ -359,7 +359,7 @@ static void store_matrix(reading *r, const tr_node *node)
             read_numbers(r, row, at, items + i * columns);
     }
     if (!r->failed)
-        *(tr_matrix *)place_in(r->config, r->row) = (tr_matrix){node->count, columns, items};
+        *(tr_matrix *)place_in(r->base, r->row) = (tr_matrix){node->count, columns, items};
 }
 
 /* A map is laid over the one that is there. */
@@ -369,7 +369,7 @@ static void store_map(reading *r, const tr_node *node)
         refuse_whole(r, node);
         return;
     }
-    const tr_map *before = place_in(r->config, r->row);
+    const tr_map *before = place_in(r->base, r->row);
     const int64_t most = before->count + node->count;
     struct tr_named_real *items = take(r, most, sizeof *items);
     if (items == NULL)
@@ -402,13 +402,12 @@ static void store_map(reading *r, const tr_node *node)
         count += i == count;
     }
     if (!r->failed)
-        *(tr_map *)place_in(r->config, r->row) = (tr_map){count, items};
+        *(tr_map *)place_in(r->base, r->row) = (tr_map){count, items};
 }
 
-fwm_status tr_value_store(tr_config *config, fwm_arena *arena, tr_errors *errors, const tr_row *row,
-                          const tr_node *node)
+fwm_status tr_value_store(void *base, fwm_arena *arena, tr_errors *errors, const tr_row *row, const tr_node *node)
 {
-    reading r = {.config = config, .arena = arena, .errors = errors, .row = row};
+    reading r = {.base = base, .arena = arena, .errors = errors, .row = row};
     if (node->bad)
         return FWM_OK; /* its error is recorded */
     switch (row->type) {
@@ -421,7 +420,7 @@ fwm_status tr_value_store(tr_config *config, fwm_arena *arena, tr_errors *errors
     case TR_TYPE_ENUM: {
         const int choice = read_choice(&r, node, "");
         if (choice >= 0)
-            *(int *)place_in(config, row) = choice;
+            *(int *)place_in(base, row) = choice;
         break;
     }
     case TR_TYPE_INT:
@@ -441,6 +440,8 @@ fwm_status tr_value_store(tr_config *config, fwm_arena *arena, tr_errors *errors
     case TR_TYPE_MAP:
         store_map(&r, node);
         break;
+    case TR_TYPE_RECORDS:
+        return tr_records_store(place_in(base, row), arena, errors, row, node);
     }
     FWM_CHECK(!r.no_memory, FWM_MEMORY, "%s: no memory for the value", row->path);
     return FWM_OK;
@@ -463,7 +464,7 @@ static bool copy_text(fwm_arena *arena, const tr_row *row, const char **text)
     return *text != NULL;
 }
 
-fwm_status tr_value_copy(tr_config *to, fwm_arena *arena, const tr_config *from, const tr_row *row)
+fwm_status tr_value_copy(void *to, fwm_arena *arena, const void *from, const tr_row *row)
 {
     const char *source = (const char *)from + row->offset;
     void *target = place_in(to, row);
@@ -524,6 +525,8 @@ fwm_status tr_value_copy(tr_config *to, fwm_arena *arena, const tr_config *from,
         }
         break;
     }
+    case TR_TYPE_RECORDS:
+        return tr_records_copy(target, arena, (const tr_records *)(const void *)source, row);
     }
     FWM_CHECK(good, FWM_MEMORY, "%s: no memory for a copy of the value", row->path);
     return FWM_OK;

@@ -343,7 +343,7 @@ static fwm_status evaluate(scene *s, const float *flat, ds_sequence **sequence)
             s->w->model.state.count == fem_equation_components(s->equation, tr_law_mesh(s->w->law)->dim) &&
             s->w->model.nodes == tr_law_mesh(s->w->law)->n_nodes;
     if (o->residual)
-        FWM_TRY(tr_true_law_create(&s->truth, s->w->law, s->w->config, s->w->ds, s->w->model.state.std[0], &s->known));
+        FWM_TRY(tr_true_law_create(&s->truth, s->w->law, s->w->config, s->w->ds, s->w->model.state.std, &s->known));
     FWM_TRY(allocate(s, batch));
     for (int k = 0; o->residual && tr_law_equation(s->w->law) && k < tr_law_equation(s->w->law)->n_parameters; k++)
         if (tr_law_is_learned(s->w->law, k))

@@ -2,6 +2,7 @@
 
 #include "model/base/arena.h"
 #include "train/mesh_data.h"
+#include "train/scene.h"
 
 #include <math.h>
 #include <string.h>
@@ -32,6 +33,7 @@ struct tr_law {
     bool learned[FEM_MAX_PARAMETERS], field[FEM_MAX_PARAMETERS];
     int64_t nodes;
     double *mass; /* [nodes] */
+    double *free; /* [n,c] 0 where essential conditions hold the state, else 1; NULL where all is free */
     cached_operator cache[MAX_OPERATORS];
     int n_cached;
     wm_physics physics;
@@ -211,7 +213,7 @@ static ad_value log_parameter(const tr_law *law, const nn_builder *b, int k)
 {
     char path[96];
     parameter_path(law, k, path);
-    nn_init init = {.kind = NN_INIT_CONSTANT, .value = log(law->start[k]), .no_decay = true};
+    nn_init init = {.kind = NN_INIT_CONSTANT, .value = log(fabs(law->start[k])), .no_decay = true};
     return nn_parameter(b, path, ad_shape_make(1, tr_law_count(law, k)), init);
 }
 
@@ -219,9 +221,12 @@ static int theta_values(tr_law *law, ad_graph *g, ad_value *theta)
 {
     nn_builder b = {.g = g, .store = law->store};
     int n = law->equation->n_parameters;
-    for (int k = 0; k < n; k++)
+    for (int k = 0; k < n; k++) {
         theta[k] =
             law->learned[k] ? ad_exp(g, log_parameter(law, &b, k)) : ad_fill(g, ad_shape_make(1, 1), law->start[k]);
+        if (law->learned[k] && law->start[k] < 0)
+            theta[k] = ad_affine(g, theta[k], -1, 0);
+    }
     return n;
 }
 
@@ -296,9 +301,9 @@ void tr_law_values(const tr_law *law, const nn_store *store, ad_dtype dtype, con
         if (!slot)
             values[i] = law->start[k];
         else if (dtype == AD_F64)
-            values[i] = exp(((const double *)flat)[slot->offset + i]);
+            values[i] = copysign(exp(((const double *)flat)[slot->offset + i]), law->start[k]);
         else
-            values[i] = exp((double)((const float *)flat)[slot->offset + i]);
+            values[i] = copysign(exp((double)((const float *)flat)[slot->offset + i]), law->start[k]);
     }
 }
 
@@ -330,8 +335,8 @@ static fwm_status read_parameters(tr_law *law, const tr_config *c)
         int k;
         if (fem_parameter_find(eq, c->physics.learn.items[i], &k) != FWM_OK)
             return fwm_fail_within(FWM_CONFIG, "physics.learn");
-        FWM_CHECK(law->start[k] > 0, FWM_CONFIG,
-                  "physics.learn: '%s' is learned through its logarithm: expected a starting value above 0 in "
+        FWM_CHECK(law->start[k] != 0, FWM_CONFIG,
+                  "physics.learn: '%s' keeps its sign: expected a starting value other than 0 in "
                   "physics.parameters, found %g",
                   c->physics.learn.items[i], law->start[k]);
         law->learned[k] = true;
@@ -349,37 +354,66 @@ static fwm_status read_parameters(tr_law *law, const tr_config *c)
     return FWM_OK;
 }
 
-static fwm_status new_problem(const tr_law *law, const tr_config *c, double dt, double scale, fem_norm norm,
-                              int substeps, fem_problem **problem)
+/* The norm's unit of a field: the root mean square of its components' deviations. */
+static void field_scales(const fem_equation *eq, int dim, const double *std, double *scale)
 {
-    fem_source source[FEM_MAX_ACTIONS];
-    int64_t n = c->simulate.sources.rows;
-    FWM_CHECK(n + law->equation->n_ambient <= FEM_MAX_ACTIONS, FWM_CONFIG,
-              "simulate.sources: expected at most %d, found %lld", FEM_MAX_ACTIONS - law->equation->n_ambient,
-              (long long)n);
-    for (int64_t i = 0; i < n; i++)
-        source[i] = (fem_source){.x = c->simulate.sources.items[2 * i],
-                                 .y = c->simulate.sources.items[2 * i + 1],
-                                 .half_width = c->simulate.source_half_width,
-                                 .power = c->simulate.source_power};
-    fem_problem_spec spec = {.equation = law->equation->name,
-                             .mesh = law->mesh,
-                             .dt = dt,
-                             .substeps = substeps,
-                             .n_sources = (int)n,
-                             .source = source,
-                             .norm = norm,
-                             .scale = scale};
-    return fem_problem_create(problem, &spec);
+    for (int f = 0, at = 0; f < eq->n_fields; f++) {
+        const int width = eq->field_kind[f] & FEM_FIELD_VECTOR ? dim : 1;
+        double sum = 0;
+        for (int k = 0; k < width; k++, at++)
+            sum += std[at] * std[at];
+        scale[f] = sqrt(sum / width);
+    }
 }
 
-fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const ds_dataset *ds, double scale,
+static fwm_status new_problem(const tr_law *law, const tr_config *c, double dt, const double *std, fem_problem_spec own,
+                              fem_problem **problem)
+{
+    tr_scene scene;
+    fem_span span[FEM_MAX_CONDITIONS];
+    FWM_TRY(tr_scene_fill(&scene, c, law->equation));
+    FWM_TRY(fem_conditions_shape(scene.condition, span, scene.parabolic, scene.n_conditions, law->mesh));
+    own.equation = law->equation->name;
+    own.mesh = law->mesh;
+    own.dt = dt;
+    own.spectral_radius = c->simulate.spectral_radius;
+    own.n_sources = scene.n_sources;
+    own.source = scene.source;
+    own.n_conditions = scene.n_conditions;
+    own.condition = scene.condition;
+    field_scales(law->equation, law->mesh->dim, std, own.field_scale);
+    return fem_problem_create(problem, &own);
+}
+
+/* Which entries of a state no essential condition holds. */
+static fwm_status mark_free(tr_law *law, const tr_config *c)
+{
+    tr_scene scene;
+    const int64_t size = law->mesh->n_nodes * fem_equation_components(law->equation, law->mesh->dim);
+    FWM_TRY(tr_scene_fill(&scene, c, law->equation));
+    if (scene.n_conditions == 0)
+        return FWM_OK;
+    law->free = fwm_calloc((size_t)size, sizeof *law->free);
+    FWM_CHECK(law->free, FWM_MEMORY, "law: out of memory");
+    for (int k = 0; k < scene.n_conditions; k++) {
+        scene.condition[k].constant = 1;
+        scene.condition[k].gain = 0;
+        scene.condition[k].driven = false;
+    }
+    FWM_TRY(fem_conditions_lay(law->free, scene.condition, scene.n_conditions, law->equation, law->mesh, NULL, 0));
+    for (int64_t i = 0; i < size; i++)
+        law->free[i] = 1 - law->free[i];
+    return FWM_OK;
+}
+
+fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const ds_dataset *ds, const double *std,
                                fem_problem **problem)
 {
-    return new_problem(law, config, ds_get_info(ds)->dt, scale, FEM_NORM_DUAL, 1, problem);
+    /* The judge's norm is that of one backward Euler step a frame, whatever scheme made the data. */
+    return new_problem(law, config, ds_get_info(ds)->dt, std, (fem_problem_spec){.norm = FEM_NORM_DUAL}, problem);
 }
 
-static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset *ds, double scale)
+static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset *ds, const double *std)
 {
     const ds_info *info = ds_get_info(ds);
     const char *name = tr_config_word("physics.equation", c->physics.equation);
@@ -390,21 +424,33 @@ static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset
         ds_path(ds), name, info->equation);
     FWM_TRY(fem_equation_find(name, &law->equation));
     FWM_TRY(read_parameters(law, c));
-    int64_t n_sources = c->simulate.sources.rows;
-    FWM_CHECK(n_sources + law->equation->n_ambient == info->fields[DS_ACTIONS].channels, FWM_CONFIG,
-              "simulate.sources: %lld sources and %d ambient value(s) make %lld actions, but %s has %lld",
-              (long long)n_sources, law->equation->n_ambient, (long long)(n_sources + law->equation->n_ambient),
-              ds_path(ds), (long long)info->fields[DS_ACTIONS].channels);
+    tr_scene scene;
+    FWM_TRY(tr_scene_fill(&scene, c, law->equation));
+    const int actions = scene.n_sources + law->equation->n_ambient + scene.n_driven;
+    FWM_CHECK(actions == info->fields[DS_ACTIONS].channels, FWM_CONFIG,
+              "simulate: %d sources and loads, %d ambient value(s) and %d driven condition(s) make %d actions, but %s "
+              "has %lld",
+              scene.n_sources, law->equation->n_ambient, scene.n_driven, actions, ds_path(ds),
+              (long long)info->fields[DS_ACTIONS].channels);
+    const int components = fem_equation_components(law->equation, law->mesh->dim);
+    FWM_CHECK(info->fields[DS_STATE].channels == components, FWM_DATA,
+              "%s: /state: expected %d channels (the fields of %s), found %lld", ds_path(ds), components, name,
+              (long long)info->fields[DS_STATE].channels);
     FWM_CHECK(info->fields[DS_STATE].points == law->mesh->n_nodes, FWM_DATA,
               "%s: /state: expected %lld nodes (those of /mesh), found %lld", ds_path(ds),
               (long long)law->mesh->n_nodes, (long long)info->fields[DS_STATE].points);
     fem_norm norm = c->physics.residual.norm == TR_NORM_DUAL     ? FEM_NORM_DUAL
                     : c->physics.residual.norm == TR_NORM_LUMPED ? FEM_NORM_LUMPED
                                                                  : FEM_NORM_STEP;
-    return new_problem(law, c, info->dt, scale, norm, (int)c->physics.substeps, &law->problem);
+    const fem_problem_spec own = {.norm = norm,
+                                  .substeps = (int)c->physics.substeps,
+                                  .scheme = tr_scheme_of(c->physics.scheme),
+                                  .tolerance = c->physics.tolerance};
+    FWM_TRY(mark_free(law, c));
+    return new_problem(law, c, info->dt, std, own, &law->problem);
 }
 
-fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds, double scale)
+fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds, const double *std)
 {
     const ds_info *info = ds_get_info(ds);
     tr_law *law = fwm_calloc(1, sizeof *law);
@@ -416,7 +462,7 @@ fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds,
     if (status == FWM_OK && info->coarse_mesh)
         status = tr_mesh_from_data(&law->coarse, info->coarse_mesh, ds_path(ds), "/coarse_mesh");
     if (status == FWM_OK && c->physics.equation != TR_EQUATION_NONE)
-        status = make_problem(law, c, ds, scale);
+        status = make_problem(law, c, ds, std);
     if (status == FWM_OK) {
         law->nodes = law->mesh ? law->mesh->n_nodes : 1;
         law->mass = fwm_malloc((size_t)law->nodes, sizeof *law->mass);
@@ -444,6 +490,7 @@ void tr_law_destroy(tr_law **out)
     fem_mesh_destroy(&law->coarse);
     fem_mesh_destroy(&law->mesh);
     fwm_free(law->mass);
+    fwm_free(law->free);
     fwm_free(law);
     *out = NULL;
 }
@@ -463,6 +510,7 @@ const wm_physics *tr_law_physics(tr_law *law, nn_store *store)
         .loss = known ? build_loss : NULL,
         .describe = known ? build_description : NULL,
         .mass = law->mass,
+        .free = law->free,
     };
     return &law->physics;
 }

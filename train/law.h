@@ -1,9 +1,9 @@
 /* The law that a model knows: meshes of a dataset, the equation with its parameters, and the builders (wm_physics)
  * through which the model's graph reaches them. This is where physics/ meets model/.
  *
- * Parameters that are learned are positive and live in the parameter store as logarithms, "law/<name>": one value, or
- * one a cell for those in `physics.field`. The others are constants. All graphs of a model share one law; it must
- * outlive their plans.
+ * Parameters that are learned keep their sign and live in the parameter store as logarithms of their size,
+ * "law/<name>": one value, or one a cell for those in `physics.field`. The others are constants. All graphs of a model
+ * share one law; it must outlive their plans.
  *
  * A dataset without a mesh whose state has one point (joints of a robot) is a state without a place: a picture of it
  * has its value everywhere, and reading a picture takes its mean. It has no equation. */
@@ -19,10 +19,11 @@
 
 typedef struct tr_law tr_law;
 
-/* Builds meshes from the dataset, the equation from the config (sources from its simulate block). `scale` is the
- * state's deviation [unit of u], for the physics loss. Errors: FWM_CONFIG (unknown parameter or one that cannot be
- * learned, actions of the data that do not fit the equation), FWM_DATA (no mesh; a dataset of another equation). */
-fwm_status tr_law_create(tr_law **law, const tr_config *config, const ds_dataset *ds, double scale) FWM_MUST_USE;
+/* Builds meshes from the dataset, the equation from the config (sources, loads and conditions from its simulate
+ * block). `std` [c] is the state's deviation [unit of u], for the physics loss. Errors: FWM_CONFIG (unknown parameter
+ * or one that cannot be learned, actions of the data that do not fit the equation), FWM_DATA (no mesh; a dataset of
+ * another equation). */
+fwm_status tr_law_create(tr_law **law, const tr_config *config, const ds_dataset *ds, const double *std) FWM_MUST_USE;
 void tr_law_destroy(tr_law **law);
 
 /* The builders; parameters are made through `store`. */
@@ -45,7 +46,7 @@ fwm_status tr_law_render(tr_law *law, int64_t kh, int64_t kw, const ad_sparse **
 fwm_status tr_law_prolong(tr_law *law, const ad_sparse **operator) FWM_MUST_USE;
 
 /* A second problem on the same mesh in the dual norm, for judging with the true parameters. The caller destroys it. */
-fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const ds_dataset *ds, double scale,
+fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const ds_dataset *ds, const double *std,
                                fem_problem **problem) FWM_MUST_USE;
 
 /* sum over edges between cells of length |log k_i - log k_j| (unit of length): total variation of a learned field, as

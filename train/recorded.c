@@ -6,6 +6,7 @@
 #include "physics/fem.h"
 #include "train/cheap.h"
 #include "train/mesh_data.h"
+#include "train/scene.h"
 
 #include <math.h>
 #include <string.h>
@@ -195,15 +196,19 @@ static fwm_status complete_actions(completion *p)
     const tr_config *c = p->config;
     if (!p->equation || p->info->fields[DS_ACTIONS].channels > 0)
         return FWM_OK;
-    const int64_t sources = c->simulate.sources.rows, count = sources + p->equation->n_ambient;
+    tr_scene scene;
+    FWM_TRY(tr_scene_fill(&scene, c, p->equation));
+    const int64_t sources = scene.n_sources, count = sources + p->equation->n_ambient + scene.n_driven;
     if (count == 0)
         return FWM_OK;
     const char **names = room(p, count, sizeof *names), **units = room(p, count, sizeof *units);
     if (!names || !units)
         return out_of_memory(p);
     for (int64_t i = 0; i < count; i++) {
-        names[i] = i < sources ? "source" : p->equation->ambient[i - sources];
-        units[i] = i < sources ? "-" : p->equation->ambient_unit[i - sources];
+        const int64_t ambient = i - sources;
+        const bool is_ambient = ambient >= 0 && ambient < p->equation->n_ambient;
+        names[i] = is_ambient ? p->equation->ambient[ambient] : "none";
+        units[i] = is_ambient ? p->equation->ambient_unit[ambient] : "-";
     }
     p->spec.zero_actions = count;
     p->spec.action_names = names;

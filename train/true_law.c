@@ -24,8 +24,8 @@ static bool has_truth(const ds_info *info, const char *name)
     return false;
 }
 
-fwm_status tr_true_law_create(tr_true_law *t, const tr_law *law, const tr_config *config, ds_dataset *ds, double scale,
-                              bool *known)
+fwm_status tr_true_law_create(tr_true_law *t, const tr_law *law, const tr_config *config, ds_dataset *ds,
+                              const double *std, bool *known)
 {
     const fem_equation *eq = tr_law_equation(law);
     *t = (tr_true_law){0};
@@ -48,7 +48,7 @@ fwm_status tr_true_law_create(tr_true_law *t, const tr_law *law, const tr_config
         t->theta.value[k] = t->value[k];
         t->theta.count[k] = count;
     }
-    FWM_TRY(tr_law_true_problem(law, config, ds, scale, &t->problem));
+    FWM_TRY(tr_law_true_problem(law, config, ds, std, &t->problem));
     *known = true;
     return FWM_OK;
 }
@@ -96,7 +96,12 @@ fwm_status tr_data_residual(ds_dataset *ds, int64_t most, double *mean)
         info->fields[DS_ACTIONS].channels == 0)
         return FWM_OK;
     FWM_TRY(ds_ensure_stats(ds));
-    const double scale = fmax(info->fields[DS_STATE].stats.std[0], TR_STD_FLOOR);
+    double std[FEM_MAX_COMPONENTS];
+    FWM_CHECK(info->fields[DS_STATE].channels <= FEM_MAX_COMPONENTS, FWM_UNSUPPORTED,
+              "%s: /state: expected at most %d channels, found %lld", ds_path(ds), FEM_MAX_COMPONENTS,
+              (long long)info->fields[DS_STATE].channels);
+    for (int64_t k = 0; k < info->fields[DS_STATE].channels; k++)
+        std[k] = fmax(info->fields[DS_STATE].stats.std[k], TR_STD_FLOOR);
     /* A dataset may keep the simulate block alone; what else the configuration asks for does not bear on the residual.
      */
     const fem_equation *eq;
@@ -108,8 +113,8 @@ fwm_status tr_data_residual(ds_dataset *ds, int64_t most, double *mean)
                    eq->parameter[0].preset);
     const char *sets[] = {"experiment=dataset", "data.file=dataset", equation, parameter};
     FWM_TRY_GOTO(status, tr_config_parse(&config, info->config, strlen(info->config), ds_path(ds), sets, 4));
-    FWM_TRY_GOTO(status, tr_law_create(&law, config, ds, scale));
-    FWM_TRY_GOTO(status, tr_true_law_create(&truth, law, config, ds, scale, &known));
+    FWM_TRY_GOTO(status, tr_law_create(&law, config, ds, std));
+    FWM_TRY_GOTO(status, tr_true_law_create(&truth, law, config, ds, std, &known));
     if (known)
         FWM_TRY_GOTO(status, sum_residuals(&truth, ds, most, mean));
 done:

@@ -11,10 +11,10 @@ typedef struct tr_true_law {
     fem_theta theta; /* points into value */
 } tr_true_law;
 
-/* *known is false, and *truth empty, where there is no equation or a parameter is missing from the data. `scale` is the
- * state's deviation [unit of u]. *truth is to be destroyed also after an error. Errors: FWM_DATA, FWM_MEMORY. */
+/* *known is false, and *truth empty, where there is no equation or a parameter is missing from the data. `std` [c] is
+ * the state's deviation [unit of u]. *truth is to be destroyed also after an error. Errors: FWM_DATA, FWM_MEMORY. */
 fwm_status tr_true_law_create(tr_true_law *truth, const tr_law *law, const tr_config *config, ds_dataset *ds,
-                              double scale, bool *known) FWM_MUST_USE;
+                              const double *std, bool *known) FWM_MUST_USE;
 void tr_true_law_destroy(tr_true_law *truth);
 
 /* The data's own residual: mean over the transitions of at most `most` trajectories, spread over the whole, of the dual

@@ -81,8 +81,10 @@ static fwm_status fill_model(tr_world *w)
     FWM_TRY(copy_stats(w, DS_STATE, WM_MAX_CHANNELS, m->state.mean, m->state.std));
     FWM_TRY(copy_stats(w, DS_S_PHY, WM_MAX_CHANNELS, m->s_phy.mean, m->s_phy.std));
     FWM_TRY(copy_stats(w, DS_ACTIONS, WM_MAX_ACTIONS, m->action_mean, m->action_std));
-    double change = state->stats.delta_std ? fmax(state->stats.delta_std[0], TR_STD_FLOOR) : m->state.std[0];
-    m->rate_scale = change / (w->info->dt > 0 ? w->info->dt : 1.0);
+    for (int64_t k = 0; k < state->channels; k++) {
+        const double change = state->stats.delta_std ? fmax(state->stats.delta_std[k], TR_STD_FLOOR) : m->state.std[k];
+        m->rate_scale[k] = change / (w->info->dt > 0 ? w->info->dt : 1.0);
+    }
     fill_parts(c, m);
     return FWM_OK;
 }
@@ -97,7 +99,7 @@ static fwm_status fill_points(tr_world *w)
               "%s: /state: expected points (N,1,1,d) or pairs (N,2,1,d) and data.clip %lld, found %lld steps of %lld "
               "nodes",
               ds_path(w->ds), (long long)w->info->steps, (long long)w->info->steps, (long long)state->points);
-    *m = (wm_config){.nodes = 1, .rate_scale = 1};
+    *m = (wm_config){.nodes = 1, .rate_scale = {1}};
     m->state.count = state->channels;
     return copy_stats(w, DS_STATE, WM_MAX_CHANNELS, m->state.mean, m->state.std);
 }
@@ -121,7 +123,7 @@ static void stat_rows(tr_world *w, stat_row row[STAT_ROWS])
     row[3] = (stat_row){"s_phy_std", m->s_phy.count, m->s_phy.std};
     row[4] = (stat_row){"action_mean", m->actions, m->action_mean};
     row[5] = (stat_row){"action_std", m->actions, m->action_std};
-    row[6] = (stat_row){"rate_scale", 1, &m->rate_scale};
+    row[6] = (stat_row){"rate_scale", m->state.count, m->rate_scale};
     row[7] = (stat_row){"correction_scale", m->state.count, w->correction_scale};
 }
 
@@ -235,7 +237,7 @@ static fwm_status open_world(tr_world *w, const char *data, const tr_checkpoint 
     if (checkpoint)
         FWM_TRY(read_normalisation(w, checkpoint));
     FWM_TRY(nn_store_create(&w->store));
-    return points ? FWM_OK : tr_law_create(&w->law, c, w->ds, w->model.state.std[0]);
+    return points ? FWM_OK : tr_law_create(&w->law, c, w->ds, w->model.state.std);
 }
 
 fwm_status tr_world_open(tr_world **world, const tr_config *config, const char *data, const tr_checkpoint *checkpoint)

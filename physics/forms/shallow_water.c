@@ -130,6 +130,14 @@ static void riesz(int dim, const double *theta, double dt, double *mass, double 
     }
 }
 
+/* Water of depth 1 at rest: no depth, no matrix. */
+static void rest(int dim, const double *theta, double *u)
+{
+    (void)dim;
+    (void)theta;
+    u[0] = 1;
+}
+
 extern const fem_equation fem_equation_shallow_water;
 const fem_equation fem_equation_shallow_water = {
     .name = "shallow_water",
@@ -154,5 +162,6 @@ const fem_equation fem_equation_shallow_water = {
     .natural = {"open"},
     .natural_about = {"lets water through as it comes"},
     .riesz = riesz,
+    .rest = rest,
 };
 #endif

@@ -165,11 +165,13 @@ FEM_INLINE vec lane_scalars(const double *s)
     return v;
 }
 
+/* A lane times 0 is 0, whatever it held: what has failed there stays there. */
 static void scale(void *y, const void *x, const double *s, int64_t n)
 {
-    vec factor = lane_scalars(s);
+    const vec factor = lane_scalars(s);
+    const vec_mask none = factor == 0;
     for (int64_t i = 0; i < n; i++)
-        ((vec *)y)[i] = ((const vec *)x)[i] * factor;
+        ((vec *)y)[i] = vec_select(none, vec_zero(), ((const vec *)x)[i] * factor);
 }
 
 static void divide(void *y, const void *x, const double *s, const double *m, int64_t nodes, int fields)

@@ -49,7 +49,7 @@ Test(config, unknown_key)
             "weight_decay?");
     /* not in its block, but elsewhere */
     refuses(MINIMAL "warmup: 3\n",
-            "t.yaml:4:1: warmup: expected a key of the top level, found \"warmup\"; did you mean schedule.warmup?");
+            "t.yaml:4:1: warmup: expected a key of the top level, found \"warmup\"; did you mean simulate.warmup?");
     refuses(MINIMAL "xyzzyx: 3\n", "t.yaml:4:1: xyzzyx: expected a key of the top level, found \"xyzzyx\"");
 }
 
@@ -76,7 +76,7 @@ Test(config, wrong_type)
     refuses(MINIMAL "simulate: {sources: [[1, 0.5], [1, 0.5, 0.5]]}\n",
             "t.yaml:4:32: simulate.sources[1]: expected a row of 2 numbers, found a list of 3");
     refuses(MINIMAL "simulate: {truth: [1]}\n", "t.yaml:4:19: simulate.truth: expected a mapping from names to numbers "
-                                                "from 0 to 1e+09, found a list of 1");
+                                                "from -1e+12 to 1e+12, found a list of 1");
     refuses("experiment: ~\ndata: {file: [a]}\nphysics: {parameters: {conductivity: 1}}\n",
             "t.yaml:1:13: experiment: expected a string, found \"~\"\n"
             "t.yaml:2:14: data.file: expected a string, found a list of 1");
@@ -503,7 +503,7 @@ Test(config, help)
 }
 
 /* ---- what is in the table is in the structures, and apart ---- */
-Test(config, rows_do_not_overlap)
+static void mark_row(const tr_row *row, unsigned char *used)
 {
     static const size_t sizes[] = {[TR_TYPE_BOOL] = sizeof(bool),
                                    [TR_TYPE_INT] = 8,
@@ -514,14 +514,27 @@ Test(config, rows_do_not_overlap)
                                    [TR_TYPE_REALS] = sizeof(tr_reals),
                                    [TR_TYPE_STRINGS] = sizeof(tr_strings),
                                    [TR_TYPE_MATRIX] = sizeof(tr_matrix),
-                                   [TR_TYPE_MAP] = sizeof(tr_map)};
+                                   [TR_TYPE_MAP] = sizeof(tr_map),
+                                   [TR_TYPE_RECORDS] = sizeof(tr_records)};
+    const bool fixed = row->type == TR_TYPE_INT || row->type == TR_TYPE_REAL;
+    const size_t size = sizes[row->type] * (fixed ? (size_t)row->count : 1);
+    for (size_t k = row->offset; k < row->offset + size; k++)
+        cr_assert_eq(used[k]++, 0, "%s", row->path);
+}
+
+Test(config, rows_do_not_overlap)
+{
     unsigned char used[sizeof(tr_config)] = {0};
     for (int i = 0; i < tr_config_row_count; i++) {
         const tr_row *row = &tr_config_rows[i];
-        const bool fixed = row->type == TR_TYPE_INT || row->type == TR_TYPE_REAL;
-        const size_t size = sizes[row->type] * (fixed ? (size_t)row->count : 1);
-        for (size_t k = row->offset; k < row->offset + size; k++)
-            cr_assert_eq(used[k]++, 0, "%s", row->path);
+        mark_row(row, used);
+        unsigned char record[1024] = {0};
+        memset(record, 1, sizeof(tr_place)); /* where it was given comes first */
+        cr_assert_leq(row->size, sizeof record);
+        for (const tr_row *m = row->members; m != NULL && m->path != NULL; m++)
+            mark_row(m, record);
+        for (size_t k = row->size; row->members != NULL && k < sizeof record; k++)
+            cr_assert_eq(record[k], 0, "%s: a member beyond the record", row->path);
     }
 }
 
@@ -533,16 +546,22 @@ Test(config, mutations, .timeout = 60)
     enum { ROUNDS = 6000, CAPACITY = 1 << 15 };
     static const char pieces[][8] = {"[", "]", "{", "}",      ": ", "- ", "\n", "\"", "'",   "&a ",  "*a",  "!!",
                                      "|", ">", "#", "\?\?\?", "<<", "%",  "@",  "\t", "1e9", "\xC3", "---", "..."};
-    char *base = NULL, *text = malloc(CAPACITY);
+    static const char *const names[] = {"configs/heat_plate.yaml", "configs/gray_scott.yaml"}; /* the latter: records */
+    char *bases[2], *text = malloc(CAPACITY);
+    size_t sizes[2];
     tr_config *c = NULL;
-    FILE *file = fopen("configs/heat_plate.yaml", "r");
-    base = calloc(1, CAPACITY);
-    const size_t size = fread(base, 1, CAPACITY / 2, file);
-    (void)fclose(file);
+    for (int k = 0; k < 2; k++) {
+        FILE *file = fopen(names[k], "r");
+        bases[k] = calloc(1, CAPACITY);
+        sizes[k] = fread(bases[k], 1, CAPACITY / 2, file);
+        (void)fclose(file);
+    }
     const fwm_key key = {2024, 7};
     int accepted = 0;
     const double start = fwm_seconds();
     for (uint64_t round = 0; round < ROUNDS; round++) {
+        const char *base = bases[round % 2];
+        const size_t size = sizes[round % 2];
         uint32_t w[4];
         size_t n = size;
         memcpy(text, base, size);
@@ -591,7 +610,8 @@ Test(config, mutations, .timeout = 60)
     }
     cr_log_info("%d of %d accepted, %.2f s", accepted, ROUNDS, fwm_seconds() - start);
     cr_assert(accepted > ROUNDS / 20 && accepted < ROUNDS); /* the mutations reach both sides */
-    free(base);
+    free(bases[0]);
+    free(bases[1]);
     free(text);
 }
 

@@ -226,7 +226,7 @@ Test(evaluate, residuals_under_the_true_operator, .timeout = 60)
     tr_true_law truth;
     bool known;
     double sum[HORIZON] = {0}, one[HORIZON];
-    cr_assert_eq(tr_true_law_create(&truth, s.world->law, s.config, s.world->ds, s.world->model.state.std[0], &known),
+    cr_assert_eq(tr_true_law_create(&truth, s.world->law, s.config, s.world->ds, s.world->model.state.std, &known),
                  FWM_OK);
     cr_assert(known);
     for (int64_t k = 0; k < e->trajectories; k++) {

@@ -164,7 +164,8 @@ static void expect_refused(const char *set, const char *other, fwm_status code, 
 
 Test(law, refusals, .timeout = 60)
 {
-    expect_refused("simulate.sources=[]", NULL, FWM_CONFIG, "0 sources and 1 ambient value(s) make 1 actions");
+    expect_refused("simulate.sources=[]", NULL, FWM_CONFIG,
+                   "0 sources and loads, 1 ambient value(s) and 0 driven condition(s) make 1 actions");
     expect_refused("physics.learn=[loss, conductivity]", "physics.field=[loss]", FWM_CONFIG,
                    "'loss' cannot vary from cell to cell");
     expect_refused("data.file=/nowhere.h5", NULL, FWM_IO, "/nowhere.h5");

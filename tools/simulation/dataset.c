@@ -35,6 +35,32 @@ static void name_components(component_names *c, const fem_equation *eq, int dim)
     }
 }
 
+typedef struct action_names {
+    char name[FEM_MAX_ACTIONS][32];
+    const char *names[FEM_MAX_ACTIONS], *units[FEM_MAX_ACTIONS];
+    int count;
+} action_names;
+
+/* Sources and loads, ambient values, what drives conditions. */
+static void name_actions(action_names *a, const fem_simulate_spec *spec, const fem_equation *eq)
+{
+    a->count = 0;
+    for (int k = 0; k < spec->n_sources; k++) {
+        (void)snprintf(a->name[k], sizeof a->name[k], "%.20s%d", eq->source ? eq->source : "source", k);
+        a->names[a->count] = spec->source_name[k] ? spec->source_name[k] : a->name[k];
+        a->units[a->count++] = "full power";
+    }
+    for (int k = 0; k < eq->n_ambient; k++) {
+        a->names[a->count] = eq->ambient[k];
+        a->units[a->count++] = eq->ambient_unit[k];
+    }
+    for (int k = 0; k < spec->n_conditions; k++)
+        if (spec->condition[k].driven) {
+            a->names[a->count] = spec->condition_name[k];
+            a->units[a->count++] = "gain";
+        }
+}
+
 fwm_status fwm_simulated_begin(fwm_simulated_file *file, const tr_config *c, const fem_simulate_spec *spec,
                                const fem_simulation *sim, const char *path, const char *text)
 {
@@ -55,18 +81,9 @@ fwm_status fwm_simulated_begin(fwm_simulated_file *file, const tr_config *c, con
     }
     for (int k = 0; k < FEM_SPLIT_COUNT; k++)
         memset(splits + file->first[k], k, (size_t)spec->count[k]);
-    const char *names[FEM_MAX_ACTIONS], *units[FEM_MAX_ACTIONS], *rgb[] = {"red", "green", "blue"},
-                                                                 *none[] = {"", "", ""};
-    char source[FEM_MAX_ACTIONS][32];
-    for (int k = 0; k < spec->n_sources; k++) {
-        (void)snprintf(source[k], sizeof source[k], "%.20s%d", eq->source ? eq->source : "source", k);
-        names[k] = source[k];
-        units[k] = "full power";
-    }
-    for (int k = 0; k < eq->n_ambient; k++) {
-        names[spec->n_sources + k] = eq->ambient[k];
-        units[spec->n_sources + k] = eq->ambient_unit[k];
-    }
+    action_names action;
+    name_actions(&action, spec, eq);
+    const char *rgb[] = {"red", "green", "blue"}, *none[] = {"", "", ""};
     file->frames = spec->frames;
     file->basin = eq->basin ? fwm_malloc((size_t)(n * spec->frames), sizeof *file->basin) : NULL;
     fwm_status status = FWM_OK;
@@ -95,7 +112,7 @@ fwm_status fwm_simulated_begin(fwm_simulated_file *file, const tr_config *c, con
         info.fields[DS_FRAMES] =
             (ds_field_info){.points = spec->height * spec->width, .channels = 3, .names = rgb, .units = none};
         info.fields[DS_ACTIONS] =
-            (ds_field_info){.points = 1, .channels = spec->n_sources + eq->n_ambient, .names = names, .units = units};
+            (ds_field_info){.points = 1, .channels = action.count, .names = action.names, .units = action.units};
         info.fields[DS_STATE] =
             (ds_field_info){.points = fine.n, .channels = field.count, .names = field.names, .units = field.units};
         info.fields[DS_S_PHY] =

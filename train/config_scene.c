@@ -1,0 +1,168 @@
+/* Rules of a simulated scene: conditions, loads and starts fit the equation and the mesh. Each is reported where it
+ * stands. */
+#include "physics/fem.h"
+#include "physics/scheme.h"
+#include "train/config_internal.h"
+#include "train/scene.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PLANE = 2 };
+static const char *const sides[] = {"left", "right", "bottom", "top"}; /* of boxes: two for each axis */
+
+/* A field or component of the equation; after an error count is 0. */
+static void find_field(tr_errors *errors, tr_place place, const char *path, const fem_equation *e, const char *name,
+                       int *first, int *count)
+{
+    if (fem_equation_component(e, PLANE, name, first, count) == FWM_OK)
+        return;
+    tr_errors_add(errors, place, path, "%s", fwm_error_message());
+    *count = 0;
+}
+
+static void hold_boundary(const tr_config *c, tr_errors *errors, tr_place place, const char *path, const char *name)
+{
+    int side = 0;
+    while (side < 4 && strcmp(name, sides[side]) != 0)
+        side++;
+    if (side == 4)
+        tr_errors_add(errors, place, path, "expected a boundary of the box (left, right, bottom, top), found \"%.60s\"",
+                      name);
+    for (int64_t k = 0; side < 4 && k < c->simulate.periodic.count; k++)
+        if (c->simulate.periodic.items[k][0] - 'x' == side / 2)
+            tr_errors_add(errors, place, path,
+                          "expected a boundary that is there: the box is periodic along %s, so it "
+                          "has no %s",
+                          c->simulate.periodic.items[k], name);
+}
+
+static bool knows_natural(const fem_equation *e, const char *name)
+{
+    for (int k = 0; k < e->n_natural; k++)
+        if (strcmp(e->natural[k], name) == 0)
+            return true;
+    return false;
+}
+
+static void hold_natural(tr_errors *errors, const tr_condition *q, const char *path, const fem_equation *e)
+{
+    char names[200] = "none";
+    size_t n = 0;
+    for (int k = 0; k < e->n_natural && n < sizeof names; k++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", k > 0 ? ", " : "", e->natural[k]);
+    if (!knows_natural(e, q->natural))
+        tr_errors_add(errors, q->place, path, "expected a natural condition of %s (%s), found \"%.60s\"", e->name,
+                      names, q->natural);
+    if (q->action[0] != '\0')
+        tr_errors_add(errors, q->place, path, "expected no action: a natural condition is not driven by one");
+}
+
+static void hold_conditions(const tr_config *c, tr_errors *errors, const fem_equation *e)
+{
+    const tr_condition *all = c->simulate.conditions.items;
+    for (int64_t k = 0; k < c->simulate.conditions.count; k++) {
+        const tr_condition *q = &all[k];
+        char path[64];
+        int first = 0, count = 0;
+        (void)snprintf(path, sizeof path, "simulate.conditions[%lld]", (long long)k);
+        hold_boundary(c, errors, q->place, path, q->boundary);
+        if ((q->field[0] != '\0') == (q->natural[0] != '\0')) {
+            tr_errors_add(errors, q->place, path, "expected either a field or a natural condition, found %s",
+                          q->field[0] != '\0' ? "both" : "neither");
+            continue;
+        }
+        if (q->natural[0] != '\0') {
+            hold_natural(errors, q, path, e);
+            continue;
+        }
+        find_field(errors, q->place, path, e, q->field, &first, &count);
+        for (int64_t j = 0; j < k; j++) {
+            int from, width;
+            if (all[j].field[0] == '\0' || strcmp(all[j].boundary, q->boundary) != 0 ||
+                fem_equation_component(e, PLANE, all[j].field, &from, &width) != FWM_OK)
+                continue;
+            if (from < first + count && first < from + width)
+                tr_errors_add(errors, q->place, path,
+                              "expected one condition for each field at %s, found %s again (first at %d:%d)",
+                              q->boundary, q->field, all[j].place.line, all[j].place.column);
+        }
+    }
+}
+
+static void hold_loads(const tr_config *c, tr_errors *errors, const fem_equation *e)
+{
+    const tr_load *all = c->simulate.loads.items;
+    for (int64_t k = 0; k < c->simulate.loads.count; k++) {
+        char path[64];
+        int first, count = 1;
+        (void)snprintf(path, sizeof path, "simulate.loads[%lld]", (long long)k);
+        if (all[k].field[0] != '\0')
+            find_field(errors, all[k].place, path, e, all[k].field, &first, &count);
+        if (count > 1)
+            tr_errors_add(errors, all[k].place, path, "expected one component, as in %s.x, found all of %s",
+                          all[k].field, all[k].field);
+        if (all[k].boundary[0] != '\0')
+            hold_boundary(c, errors, all[k].place, path, all[k].boundary);
+    }
+}
+
+static void hold_starts(const tr_config *c, tr_errors *errors, const fem_equation *e)
+{
+    const tr_field_start *all = c->simulate.start.items;
+    bool taken[FEM_MAX_COMPONENTS] = {false};
+    for (int64_t k = 0; k < c->simulate.start.count; k++) {
+        char path[64];
+        int first, count;
+        (void)snprintf(path, sizeof path, "simulate.start[%lld]", (long long)k);
+        find_field(errors, all[k].place, path, e, all[k].field, &first, &count);
+        for (int i = first; i < first + count; i++) {
+            if (taken[i])
+                tr_errors_add(errors, all[k].place, path, "expected each component once, found %s again", all[k].field);
+            taken[i] = true;
+        }
+    }
+}
+
+static tr_place place_of(const tr_config *c, const char *path)
+{
+    const tr_place place = c->own->places[tr_row_find(path) - tr_config_rows];
+    return place.file != NULL ? place : (tr_place){c->own->file, 1, 1};
+}
+
+static void hold_cheap(const tr_config *c, tr_errors *errors, const fem_equation *e)
+{
+    if (c->simulate.nominal_equation == 0)
+        return;
+    const fem_equation *cheap = fem_equation_at(c->simulate.nominal_equation - 1);
+    bool same = e->n_fields == cheap->n_fields && e->n_ambient == cheap->n_ambient;
+    for (int k = 0; k < e->n_fields && same; k++)
+        same = strcmp(e->field[k], cheap->field[k]) == 0;
+    if (!same)
+        tr_errors_add(errors, place_of(c, "simulate.nominal_equation"), "simulate.nominal_equation",
+                      "expected an equation of the same fields as %s, found %s", e->name, cheap->name);
+}
+
+void tr_config_hold_scene(const tr_config *c, tr_errors *errors)
+{
+    const fem_equation *e = fem_equation_at(c->simulate.equation);
+    int first, count;
+    hold_conditions(c, errors, e);
+    hold_loads(c, errors, e);
+    hold_starts(c, errors, e);
+    hold_cheap(c, errors, e);
+    if (c->simulate.frame_field[0] != '\0')
+        find_field(errors, place_of(c, "simulate.frame_field"), "simulate.frame_field", e, c->simulate.frame_field,
+                   &first, &count);
+    const int least = fem_scheme_substeps(tr_scheme_of(c->simulate.scheme));
+    if (c->simulate.substeps < least || c->simulate.nominal_substeps < least)
+        tr_errors_add(errors, place_of(c, "simulate.scheme"), "simulate.scheme",
+                      "expected simulate.substeps and nominal_substeps of at least %d for %s, found %lld and %lld",
+                      least, fem_scheme_name(tr_scheme_of(c->simulate.scheme)), (long long)c->simulate.substeps,
+                      (long long)c->simulate.nominal_substeps);
+    const int steps = fem_scheme_substeps(tr_scheme_of(c->physics.scheme));
+    if (c->physics.equation != TR_EQUATION_NONE && c->physics.substeps < steps)
+        tr_errors_add(errors, place_of(c, "physics.scheme"), "physics.scheme",
+                      "expected physics.substeps of at least %d for %s, found %lld", steps,
+                      fem_scheme_name(tr_scheme_of(c->physics.scheme)), (long long)c->physics.substeps);
+}
