@@ -110,12 +110,14 @@ static fwm_status make_key(const ds_dataset *ds, const tr_config *config, char *
     return FWM_OK;
 }
 
+/* A folder that nobody may write is left alone by the superuser too. */
 static bool folder_is_writable(const char *file)
 {
+    struct stat st;
     char folder[PATH_BYTES];
     const char *slash = strrchr(file, '/');
     (void)snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - file) + 1 : 1, slash ? file : ".");
-    return access(folder, W_OK) == 0;
+    return access(folder, W_OK) == 0 && stat(folder, &st) == 0 && (st.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) != 0;
 }
 
 static fwm_status make_folder(const char *path)

@@ -156,6 +156,7 @@ static const tr_row start_rows[] = {
 const tr_block tr_config_blocks[] = {
     {"simulate", "What `fwm simulate` generates: a fine finite-element truth, a cheap coarse simulation of it, frames"},
     {"data", "The dataset and how it is read"},
+    {"data.augment", "What is done to training clips as they are drawn"},
     {"physics", "The law that the model knows: its parameters, which of them are learned, and the physics loss"},
     {"physics.identification", "Fitting the learned parameters to the training split, before the network is trained"},
     {"physics.residual", "The physics loss: the law's residual on the predicted states"},
@@ -250,6 +251,11 @@ const tr_row tr_config_rows[] = {
     INT(data.trajectories, "0", 0, MANY, "trajectories", "Use the first N of the training split; 0: all"),
     REAL_ABOVE(data.key_state_weight, "1", 0, 1e6, "-", "How much more often training clips with a key state are drawn; the loss weighs them less, so that it estimates the same mean"),
     REAL(data.state_noise, "0", 0, 10, "deviations", "Noise added to the states of the training split, in units of their deviation"),
+
+    STRINGS(data.augment.symmetries, "[]", 0, 3, WORDS("mirror_x", "mirror_y", "rotate"), "Turned copies of clips, with all that they make together: mirrors that swap the ends of x or of y, quarter turns; frames, states, vectors, actions turn together; refused where law or mesh has no such symmetry"),
+    REAL(data.augment.brightness, "0", 0, 1, "-", "Largest shift of a clip's frames, of full brightness"),
+    REAL(data.augment.contrast, "0", 0, 1, "-", "Largest change of a clip's contrast"),
+    REAL(data.augment.frame_noise, "0", 0, 1, "-", "Deviation of noise on frames, of full brightness"),
 
     ENUM(physics.equation, "heat", model_equations, "The governing equation; none: no physics in the model"),
     MAP(physics.parameters, "{}", PARAMETERS, -MOST, MOST, "", "Starting values of the law's parameters as the model knows them; absent: 0, the term is not in the law"),

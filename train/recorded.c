@@ -318,22 +318,25 @@ static fwm_status complete(completion *p)
     return complete_frames(p);
 }
 
-fwm_status tr_recorded(ds_dataset **out, ds_dataset *file, const tr_config *config)
+fwm_status tr_recorded_state(ds_dataset **out, ds_dataset *file, const tr_config *config)
 {
     completion p = {.config = config, .file = file, .info = ds_get_info(file)};
     *out = NULL;
     p.spec.arena = fwm_arena_create();
     fwm_status status = p.spec.arena ? complete(&p) : out_of_memory(&p);
     fem_mesh_destroy(&p.mesh);
-    if (status == FWM_OK && p.needed) {
-        FWM_TRY(ds_view_create(&file, file, &p.spec));
-    } else {
-        fwm_arena_destroy(p.spec.arena);
-    }
-    if (status == FWM_OK && p.equation)
-        return tr_cheap(out, file, config);
+    if (status == FWM_OK && p.needed)
+        return ds_view_create(out, file, &p.spec);
+    fwm_arena_destroy(p.spec.arena);
     if (status != FWM_OK)
         ds_close(&file);
     *out = file;
     return status;
+}
+
+fwm_status tr_recorded(ds_dataset **out, ds_dataset *file, const tr_config *config)
+{
+    FWM_TRY(tr_recorded_state(out, file, config));
+    const bool simulates = config->model.kind == TR_MODEL_WORLD && config->physics.equation != TR_EQUATION_NONE;
+    return simulates ? tr_cheap(out, *out, config) : FWM_OK;
 }

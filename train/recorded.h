@@ -20,4 +20,7 @@
  * or physics.* contradict the dataset, naming the key), FWM_DATA, and those of reading it and of simulating. */
 fwm_status tr_recorded(ds_dataset **out, ds_dataset *file, const tr_config *config) FWM_MUST_USE;
 
+/* The same without s_phy. */
+fwm_status tr_recorded_state(ds_dataset **out, ds_dataset *file, const tr_config *config) FWM_MUST_USE;
+
 #endif
