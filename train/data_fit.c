@@ -1,8 +1,8 @@
 #include "train/data_fit.h"
 
 #include "model/base/arena.h"
-#include "train/metrics.h"
 #include "train/law.h"
+#include "train/metrics.h"
 #include "train/recorded.h"
 #include "train/world.h"
 

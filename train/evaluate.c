@@ -313,6 +313,7 @@ static fwm_status allocate(scene *s, int64_t batch)
     for (int k = 0; k < TR_METHOD_COUNT; k++) {
         FWM_TRY(tr_metrics_create(&s->e->table[k], s->e->trajectories, (int)s->o->horizon, (int)s->c,
                                   s->w->info->fields[DS_STATE].names));
+        tr_metrics_set_deviation(s->e->table[k], c->state.std);
         if (s->known) {
             s->e->residual[k] = fwm_calloc(H, sizeof(double));
             FWM_CHECK(s->e->residual[k], FWM_MEMORY, "evaluation: out of memory");
