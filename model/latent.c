@@ -1,4 +1,5 @@
-/* Z: diagonal Gaussian prior Z(s, a, phi) and the posterior that training uses, with balanced KL and free bits. */
+/* Z: diagonal Gaussian prior Z(s, a, phi) and the posterior that training uses, with balanced KL and free bits; with
+ * the gate, the class of the sheet that the next state is on beside it. */
 #include "model/base/arena.h"
 #include "model/base/random.h"
 #include "model/world_model.h"
@@ -34,7 +35,7 @@ static wm_gaussian head(const wm_model *m, int n, const ad_value *part)
     const nn_builder *b = &m->nn;
     int64_t d = m->config->latent.size;
     ad_value y = nn_mlp(b, "head", ad_concat(b->g, n, part, 1), HIDDEN, 2 * d, 0.1);
-    return (wm_gaussian){ad_slice(b->g, y, 1, 0, d), bounded_log_std(m, ad_slice(b->g, y, 1, d, d))};
+    return (wm_gaussian){ad_slice(b->g, y, 1, 0, d), bounded_log_std(m, ad_slice(b->g, y, 1, d, d)), AD_NONE};
 }
 
 wm_gaussian wm_latent_prior(const wm_model *m, ad_value s, ad_value a)
@@ -47,6 +48,8 @@ wm_gaussian wm_latent_prior(const wm_model *m, ad_value s, ad_value a)
     if (phi != AD_NONE)
         part[n++] = ad_broadcast_to(g, phi, ad_shape_make(2, ad_dim(g, s, 0), ad_dim(g, phi, -1)));
     wm_gaussian p = head(m, n, part);
+    if (m->config->latent.classes > 0)
+        p.logits = nn_mlp(&m->nn, "gate", ad_concat(g, n, part, 1), HIDDEN, m->config->latent.classes, 0.1);
     ad_scope_pop(g);
     return p;
 }
@@ -71,6 +74,33 @@ ad_value wm_latent_sample(const wm_model *m, const wm_gaussian *p)
     return ad_add(g, p->mean, ad_mul(g, ad_exp(g, p->log_std), noise));
 }
 
+ad_value wm_latent_class(const wm_model *m, const wm_gaussian *prior, ad_value noise)
+{
+    ad_graph *g = m->nn.g;
+    if (ad_graph_status(g) != FWM_OK)
+        return AD_NONE;
+    if (noise == AD_NONE)
+        noise = ad_random_normal(g, *ad_shape_of(g, prior->logits));
+    ad_value u = ad_affine(g, ad_erf(g, ad_affine(g, noise, sqrt(0.5), 0.0)), 0.5, 0.5); /* uniform: its distribution */
+    u = ad_clamp(g, u, 1e-6, 1 - 1e-6);
+    ad_value gumbel = ad_neg(g, ad_log(g, ad_neg(g, ad_log(g, u))));
+    return ad_stop_gradient(g, ad_max_one_hot(g, ad_add(g, prior->logits, gumbel)));
+}
+
+ad_value wm_latent_class_loss(const wm_model *m, const wm_gaussian *prior, ad_value class_of)
+{
+    ad_graph *g = m->nn.g;
+    int axis = 1;
+    ad_value likely = ad_sum(g, ad_mul(g, class_of, ad_log_softmax(g, prior->logits)), 1, &axis, false);
+    return ad_neg(g, ad_mean_all(g, wm_weigh_clips(m, likely)));
+}
+
+ad_value wm_latent_joined(const wm_model *m, ad_value z, ad_value class_of)
+{
+    ad_value both[2] = {z, class_of};
+    return class_of == AD_NONE ? z : ad_concat(m->nn.g, 2, both, 1);
+}
+
 /* KL(q || p) summed over dimensions: [B]. */
 static ad_value kl_divergence(ad_graph *g, wm_gaussian q, wm_gaussian p)
 {
@@ -84,7 +114,7 @@ static ad_value kl_divergence(ad_graph *g, wm_gaussian q, wm_gaussian p)
 
 static wm_gaussian stopped(ad_graph *g, const wm_gaussian *p)
 {
-    return (wm_gaussian){ad_stop_gradient(g, p->mean), ad_stop_gradient(g, p->log_std)};
+    return (wm_gaussian){ad_stop_gradient(g, p->mean), ad_stop_gradient(g, p->log_std), AD_NONE};
 }
 
 ad_value wm_latent_kl(const wm_model *m, const wm_gaussian *q, const wm_gaussian *p, ad_value *raw)

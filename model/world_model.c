@@ -76,10 +76,14 @@ fwm_status wm_build_step(const wm_model *m, int64_t batch, wm_step_io *io)
         io->s_phy = ad_input(g, "s_phy", ad_shape_make(3, batch, c->coarse_nodes, c->s_phy.count));
     if (c->actions > 0)
         io->a = ad_input(g, "a", ad_shape_make(2, batch, c->actions));
-    io->noise = ad_input(g, "noise", ad_shape_make(2, batch, c->latent.size));
+    int64_t d = c->latent.size, K = c->latent.classes;
+    io->noise = ad_input(g, "noise", ad_shape_make(2, batch, d + K));
     wm_features h = wm_pf_enc(m, batch, io->x, io->s_phy, io->a);
     wm_gaussian p = wm_latent_prior(m, io->s, io->a);
-    ad_value z = ad_add(g, p.mean, ad_mul(g, ad_exp(g, p.log_std), io->noise));
+    ad_value draw = K > 0 ? ad_slice(g, io->noise, 1, 0, d) : io->noise, class_of = AD_NONE;
+    if (K > 0)
+        class_of = wm_latent_class(m, &p, ad_slice(g, io->noise, 1, d, K));
+    ad_value z = wm_latent_joined(m, ad_add(g, p.mean, ad_mul(g, ad_exp(g, p.log_std), draw)), class_of);
     io->next_s = wm_df_pred(m, &h, io->s, z, io->a, NULL);
     if (c->colors > 0)
         io->next_x = wm_decode(m, io->next_s, &h, z);

@@ -12,7 +12,7 @@
  *
  * Units: s and s_phy are in physical units at every boundary of a part; inside, they are normalised by the training
  * split's statistics. Shapes: B batch, H W C frame, n nodes with c fields, m nodes of the coarse mesh with c' fields, A
- * actions, d_z latent size.
+ * actions, d_z latent size, K classes of the gate.
  *
  * What the data lack is left out: C = 0 (no frames: no frame tower, no decoder), c' = 0 (no cheap simulation: no
  * physics tower, the estimator starts from the mean state), A = 0. Their values are AD_NONE wherever a part takes or
@@ -76,7 +76,7 @@ typedef struct wm_config {
         bool position_bias;
     } predictor;
     struct {
-        int64_t size;
+        int64_t size, classes; /* classes of the transport gate, 0: none */
         double min_log_std, max_log_std, free_nats, balance_prior, balance_posterior;
     } latent;
     struct {
@@ -120,12 +120,21 @@ wm_features wm_pf_enc(const wm_model *m, int64_t batch, ad_value x, ad_value s_p
 
 typedef struct wm_gaussian {
     ad_value mean, log_std; /* [B,d_z] */
+    ad_value logits;        /* [B,K]: which sheet s(t+1) is on; of a prior with a gate, else AD_NONE */
 } wm_gaussian;
 wm_gaussian wm_latent_prior(const wm_model *m, ad_value s, ad_value a);
 wm_gaussian wm_latent_posterior(const wm_model *m, const wm_features *h0, const wm_features *h1, ad_value s0,
                                 ad_value s1, ad_value a);
 /* mean + exp(log_std) noise, with counter-based noise of this graph. */
 ad_value wm_latent_sample(const wm_model *m, const wm_gaussian *p);
+/* The gate (model/transport/gate.h): the sheet of s(t+1) as a categorical part of z. One-hot [B,K], by Gumbel's trick
+ * from normal noise [B,K] (Maddison et al. 2017; noise of zeros: the likeliest class) or, with AD_NONE, noise of this
+ * graph; no gradient. */
+ad_value wm_latent_class(const wm_model *m, const wm_gaussian *prior, ad_value noise);
+/* -log p(class), weighed over the batch [1]: the KL of a posterior that is certain. */
+ad_value wm_latent_class_loss(const wm_model *m, const wm_gaussian *prior, ad_value class_of);
+/* z with its class, [B,d_z+K]; z itself where class_of is AD_NONE. */
+ad_value wm_latent_joined(const wm_model *m, ad_value z, ad_value class_of);
 /* Balanced KL with free bits (Hafner et al. 2023, eq. 5): [1], mean over the batch of
  * b_prior max(F, KL(sg q || p)) + b_posterior max(F, KL(q || sg p)). `raw` gets the mean KL without clip and balance.
  */
@@ -154,9 +163,10 @@ void wm_transport_sizes(const wm_config *config, int64_t *code, int64_t *context
 
 /* ---- one step of imagination, as evaluation and export use it ---- */
 typedef struct wm_step_io {
-    ad_value x, s, s_phy, a, noise; /* inputs (AD_NONE: x, s_phy, a that the data lack); noise [B,d_z] multiplies the
-                                       prior's deviation (zeros: its mean) */
-    ad_value next_s, next_x;        /* outputs */
+    /* Inputs (AD_NONE: x, s_phy, a that the data lack). noise [B,d_z+K], normal: d_z multiply the prior's deviation, K
+     * draw its class; zeros give its mean and likeliest class. */
+    ad_value x, s, s_phy, a, noise;
+    ad_value next_s, next_x; /* outputs */
 } wm_step_io;
 fwm_status wm_build_step(const wm_model *m, int64_t batch, wm_step_io *io) FWM_MUST_USE;
 

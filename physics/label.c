@@ -29,8 +29,8 @@ static double movement(const double *x, const double *y, int64_t n)
     return most;
 }
 
-/* Relaxes the `count` frames listed in s->open, all actions off, until each has a basin. */
-static fwm_status relax(fem_simulation *s, int64_t count)
+/* Relaxes the `count` frames listed in s->open under one law, all actions off, until each has a basin. */
+static fwm_status relax(fem_simulation *s, const fem_theta *theta, int64_t count)
 {
     const int64_t size = s->mesh->n_nodes * s->components;
     for (int64_t k = 0; k < count; k++)
@@ -38,7 +38,7 @@ static fwm_status relax(fem_simulation *s, int64_t count)
             s->u[k * size + i] = (double)s->state[s->open[k] * size + i];
     memset(s->a, 0, (size_t)(s->room * s->n_actions) * sizeof *s->a);
     for (int step = 0; count > 0 && step < FEM_RELAX_FRAMES; step++) {
-        FWM_TRY(fem_step(s->relax, AD_F64, s->u_next, s->u, s->a, &s->truth_theta, count));
+        FWM_TRY(fem_step(s->relax, AD_F64, s->u_next, s->u, s->a, theta, count));
         int64_t left = 0;
         for (int64_t k = 0; k < count; k++) {
             const int basin = s->equation->basin(s->mesh, s->u_next + k * size);
@@ -64,8 +64,10 @@ static fwm_status label_basins(fem_simulation *s, int64_t batch)
         s->basin[f] = (int8_t)s->equation->basin(s->mesh, s->u);
         if (s->basin[f] == FEM_BASIN_OPEN)
             s->open[waiting++] = f;
-        if (waiting == s->room || (f == batch * frames - 1 && waiting > 0)) {
-            FWM_TRY(relax(s, waiting));
+        const bool own = s->spec.n_random > 0, last = f == batch * frames - 1 || (own && (f + 1) % frames == 0);
+        if (waiting == s->room || (last && waiting > 0)) {
+            const fem_theta theta = own ? fem_drawn_theta(s, f / frames) : s->truth_theta;
+            FWM_TRY(relax(s, &theta, waiting));
             waiting = 0;
         }
     }

@@ -3,7 +3,9 @@
 
 #include "model/base/arena.h"
 #include "model/base/threads.h"
+#include "physics/gmsh.h"
 #include "physics/kernel.h"
+#include "physics/refine.h"
 #include "physics/scheme.h"
 
 #include <math.h>
@@ -14,16 +16,48 @@ enum { CHANNELS = 3 };
 
 /* ---- set-up ---- */
 
-static void fill_varying(fem_simulation *s)
+/* The values of a parameter cell by cell, made where they are asked for first. */
+static fwm_status vary(fem_simulation *s, int parameter)
 {
-    for (int64_t c = 0; c < s->mesh->n_cells; c++) {
-        s->varying[c] = s->spec.truth[s->spec.inclusion_of];
+    if (s->varying[parameter])
+        return FWM_OK;
+    double *values = fwm_malloc((size_t)s->mesh->n_cells, sizeof *values);
+    FWM_CHECK(values, FWM_MEMORY, "out of memory for %lld cells", (long long)s->mesh->n_cells);
+    for (int64_t c = 0; c < s->mesh->n_cells; c++)
+        values[c] = s->spec.truth[parameter];
+    s->varying[parameter] = values;
+    s->truth_theta.value[parameter] = values;
+    s->truth_theta.count[parameter] = s->mesh->n_cells;
+    return FWM_OK;
+}
+
+static fwm_status fill_regions(fem_simulation *s)
+{
+    for (int k = 0; k < s->spec.n_region_values; k++) {
+        const fem_region_value *r = &s->spec.region_value[k];
+        int region;
+        FWM_TRY(fem_mesh_region(s->mesh, r->region, &region));
+        FWM_TRY(vary(s, r->parameter));
+        for (int64_t c = 0; c < s->mesh->n_cells; c++)
+            if (s->mesh->cell_region[c] == region)
+                s->varying[r->parameter][c] = r->value;
+    }
+    return FWM_OK;
+}
+
+static fwm_status fill_inclusions(fem_simulation *s)
+{
+    const int parameter = s->spec.inclusion_of;
+    if (s->spec.n_inclusions == 0)
+        return FWM_OK;
+    FWM_TRY(vary(s, parameter));
+    for (int64_t c = 0; c < s->mesh->n_cells; c++)
         for (int k = 0; k < s->spec.n_inclusions; k++) {
             const fem_inclusion *i = &s->spec.inclusion[k];
             if (hypot(s->mesh->centroid[2 * c] - i->x, s->mesh->centroid[2 * c + 1] - i->y) < i->radius)
-                s->varying[c] = i->value;
+                s->varying[parameter][c] = i->value;
         }
-    }
+    return FWM_OK;
 }
 
 static fwm_status make_parameters(fem_simulation *s)
@@ -37,14 +71,8 @@ static fwm_status make_parameters(fem_simulation *s)
         s->cheap_theta.value[k] = &spec->nominal[k];
         s->cheap_theta.count[k] = 1;
     }
-    if (spec->n_inclusions > 0) {
-        s->varying = fwm_malloc((size_t)s->mesh->n_cells, sizeof *s->varying);
-        FWM_CHECK(s->varying, FWM_MEMORY, "out of memory for %lld cells", (long long)s->mesh->n_cells);
-        fill_varying(s);
-        s->truth_theta.value[spec->inclusion_of] = s->varying;
-        s->truth_theta.count[spec->inclusion_of] = s->mesh->n_cells;
-    }
-    return FWM_OK;
+    FWM_TRY(fill_regions(s));
+    return fill_inclusions(s);
 }
 
 static fwm_status make_laws(fem_simulation *s)
@@ -68,7 +96,7 @@ static fwm_status make_laws(fem_simulation *s)
     FWM_TRY(make_parameters(s));
     memcpy(condition, spec->condition, sizeof spec->condition);
     FWM_TRY(fem_conditions_shape(condition, s->span, spec->parabolic, spec->n_conditions, s->mesh));
-    FWM_TRY(fem_problem_create(&s->truth, &p));
+    FWM_TRY(fem_ladders_create(s, &p));
     if (s->equation->basin) {
         p.substeps = least > 2 ? least : 2;
         p.tolerance = 1e-6;
@@ -88,7 +116,8 @@ static fwm_status make_laws(fem_simulation *s)
 static fwm_status make_room(fem_simulation *s)
 {
     const int64_t c = s->components, n = s->mesh->n_nodes * c, m = s->coarse->n_nodes * c, frames = s->spec.frames;
-    s->room = (int64_t)fem_lane_kernels_find(AD_F64)->lanes * fwm_threads_count();
+    for (int k = 0, parameter; k < s->spec.n_random; k++)
+        s->drawn_size += fem_simulation_drawn(s, k, &parameter);
     size_t room = (size_t)s->room, all = (size_t)(s->room * frames);
     s->u = fwm_malloc(room * (size_t)n, sizeof *s->u);
     s->u_next = fwm_malloc(room * (size_t)n, sizeof *s->u_next);
@@ -102,9 +131,33 @@ static fwm_status make_room(fem_simulation *s)
     s->key_state = fwm_malloc(all, sizeof *s->key_state);
     s->basin = fwm_malloc(all, sizeof *s->basin);
     s->open = fwm_malloc(room, sizeof *s->open);
+    s->drawn = fwm_malloc(room * (size_t)s->drawn_size, sizeof *s->drawn);
     FWM_CHECK(s->u && s->u_next && s->v && s->v_next && s->a && s->state && s->cheap_state && s->actions && s->frame &&
-                  s->key_state && s->basin && s->open,
+                  s->key_state && s->basin && s->open && s->drawn,
               FWM_MEMORY, "out of memory for %lld trajectories of %lld frames", (long long)s->room, (long long)frames);
+    return FWM_OK;
+}
+
+/* Boxes, or a file's mesh and its refinement. */
+static fwm_status make_meshes(fem_simulation *s)
+{
+    const fem_simulate_spec *spec = &s->spec;
+    if (!spec->mesh_file) {
+        FWM_TRY(fem_mesh_create(&s->mesh, &spec->mesh));
+        return fem_mesh_create(&s->coarse, &spec->coarse);
+    }
+    const fem_element e = spec->mesh.element;
+    FWM_TRY(fem_mesh_from_gmsh(&s->coarse, spec->mesh_file, fem_element_space(e)[1] - '0'));
+    FWM_CHECK(s->coarse->element == e, FWM_INVALID,
+              "%s: expected %s cells (simulate.cell, simulate.space %s), found %s", spec->mesh_file,
+              fem_element_cell(e), fem_element_space(e), fem_element_cell(s->coarse->element));
+    const fem_mesh *from = s->coarse;
+    for (int k = 0; k < spec->refine; k++) {
+        fem_mesh *fine;
+        FWM_TRY(fem_mesh_refine(&fine, from));
+        fem_mesh_destroy(&s->mesh);
+        from = s->mesh = fine;
+    }
     return FWM_OK;
 }
 
@@ -148,10 +201,10 @@ fwm_status fem_simulation_create(fem_simulation **simulation, const fem_simulate
     s->components = fem_equation_components(equation, fem_element_dim(spec->mesh.element));
     s->n_actions = fem_simulate_actions(spec, equation);
     fwm_status status;
-    FWM_TRY_GOTO(status, fem_mesh_create(&s->mesh, &spec->mesh));
-    FWM_TRY_GOTO(status, fem_mesh_create(&s->coarse, &spec->coarse));
+    FWM_TRY_GOTO(status, make_meshes(s));
     FWM_TRY_GOTO(status, check_fields(s));
     FWM_TRY_GOTO(status, find_components(s));
+    s->room = (int64_t)fem_lane_kernels_find(AD_F64)->lanes * fwm_threads_count();
     FWM_TRY_GOTO(status, make_laws(s));
     FWM_TRY_GOTO(status, fem_prolong(&s->restriction, s->mesh, s->coarse));
     FWM_TRY_GOTO(status, fem_camera_create(s));
@@ -169,15 +222,17 @@ void fem_simulation_destroy(fem_simulation **simulation)
     if (!s)
         return;
     *simulation = NULL;
-    fem_problem_destroy(&s->truth);
+    fem_ladders_destroy(s);
     fem_problem_destroy(&s->cheap);
     fem_problem_destroy(&s->relax);
     fem_csr_destroy(&s->render);
     fem_csr_destroy(&s->restriction);
     fem_mesh_destroy(&s->mesh);
     fem_mesh_destroy(&s->coarse);
-    void *arrays[] = {s->varying, s->mask,        s->light,   s->u,     s->u_next,    s->v,     s->v_next, s->a,
-                      s->state,   s->cheap_state, s->actions, s->frame, s->key_state, s->basin, s->open};
+    for (int k = 0; k < FEM_MAX_PARAMETERS; k++)
+        fwm_free(s->varying[k]);
+    void *arrays[] = {s->mask,        s->light,   s->u,     s->u_next,    s->v,     s->v_next, s->a,    s->state,
+                      s->cheap_state, s->actions, s->frame, s->key_state, s->basin, s->open,   s->drawn};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
         fwm_free(arrays[k]);
     fwm_free(s);
@@ -220,37 +275,6 @@ fwm_status fem_simulation_picture(const fem_simulation *s, const float *state, u
 
 /* ---- running ---- */
 
-static void keep(float *out, const double *u, int64_t batch, int64_t n, int64_t t, int64_t frames)
-{
-#pragma omp parallel for schedule(static)
-    for (int64_t b = 0; b < batch; b++)
-        for (int64_t i = 0; i < n; i++)
-            out[(b * frames + t) * n + i] = (float)u[b * n + i];
-}
-
-/* The truth's state at the coarse nodes. */
-static void restrict_state(const fem_simulation *s, const double *u, double *v)
-{
-    const fem_csr *m = s->restriction;
-    const int64_t c = s->components;
-    for (int64_t i = 0; i < m->rows; i++)
-        for (int64_t k = 0; k < c; k++) {
-            double sum = 0;
-            for (int64_t e = m->row_start[i]; e < m->row_start[i + 1]; e++)
-                sum += m->weight[e] * u[m->column[e] * c + k];
-            v[i * c + k] = sum;
-        }
-}
-
-/* Actions of frame t into s->a. */
-static void take_actions(fem_simulation *s, int64_t batch, int64_t t)
-{
-    const int64_t frames = s->spec.frames, actions = s->n_actions;
-    for (int64_t b = 0; b < batch; b++)
-        for (int64_t k = 0; k < actions; k++)
-            s->a[b * actions + k] = (double)s->actions[(b * frames + t) * actions + k];
-}
-
 static fwm_status draw_batch(fem_simulation *s, fem_split split, int64_t first, int64_t batch)
 {
     const int64_t n = s->mesh->n_nodes * s->components;
@@ -260,40 +284,12 @@ static fwm_status draw_batch(fem_simulation *s, fem_split split, int64_t first, 
         fem_draw_start(s, split, first + b, s->u + b * n, ambient);
         fem_draw_actions(s, split, first + b, ambient, s->actions + b * s->spec.frames * s->n_actions);
     }
-    take_actions(s, batch, 0);
+    for (int64_t b = 0; b < batch && s->spec.n_random > 0; b++)
+        fem_draw_law(s, split, first + b, b);
+    fem_take_actions(s, s->a, 0, batch, 0);
     for (int64_t b = 0; b < batch; b++)
         FWM_TRY(fem_conditions_lay(s->u + b * n, s->condition, s->spec.n_conditions, s->equation, s->mesh,
                                    s->a + b * s->n_actions, (int)s->n_actions));
-    return FWM_OK;
-}
-
-static void swap(double **a, double **b)
-{
-    double *keep_a = *a;
-    *a = *b;
-    *b = keep_a;
-}
-
-static fwm_status march(fem_simulation *s, int64_t batch)
-{
-    const int64_t c = s->components, n = s->mesh->n_nodes * c, m = s->coarse->n_nodes * c, frames = s->spec.frames;
-    for (int64_t t = 0; t < s->spec.warmup; t++) {
-        FWM_TRY(fem_step(s->truth, AD_F64, s->u_next, s->u, s->a, &s->truth_theta, batch));
-        swap(&s->u, &s->u_next);
-    }
-    for (int64_t b = 0; b < batch; b++)
-        restrict_state(s, s->u + b * n, s->v + b * m);
-    for (int64_t t = 0; t < frames; t++) {
-        keep(s->state, s->u, batch, n, t, frames);
-        keep(s->cheap_state, s->v, batch, m, t, frames);
-        if (t == frames - 1)
-            break;
-        take_actions(s, batch, t);
-        FWM_TRY(fem_step(s->truth, AD_F64, s->u_next, s->u, s->a, &s->truth_theta, batch));
-        FWM_TRY(fem_step(s->cheap, AD_F64, s->v_next, s->v, s->a, &s->cheap_theta, batch));
-        swap(&s->u, &s->u_next);
-        swap(&s->v, &s->v_next);
-    }
     return FWM_OK;
 }
 
@@ -350,7 +346,7 @@ fwm_status fem_simulate_some(fem_simulation *s, fem_split split, int64_t first, 
         int64_t batch = end - first < s->room ? end - first : s->room;
         fwm_status status = draw_batch(s, split, first, batch);
         if (status == FWM_OK)
-            status = march(s, batch);
+            status = fem_march(s, batch);
         if (status != FWM_OK)
             return fwm_fail_within(status, "simulate: %s trajectories from %lld", fem_split_name((int)split),
                                    (long long)first);

@@ -6,6 +6,17 @@
 #include "physics/simulate.h"
 #include "physics/span.h"
 
+enum { FEM_LADDER = 7 }; /* 1, 2, ... 64 substeps */
+
+/* The truth in ever more substeps, one problem each, and what choosing among them takes; one level where steps do not
+ * adapt. */
+typedef struct fem_ladder {
+    int count;
+    fem_problem *level[FEM_LADDER];
+    double *coarse, *from, *to, *a; /* [room,n,c] and [room,A] */
+    int64_t *active;                /* [room] */
+} fem_ladder;
+
 struct fem_simulation {
     fem_simulate_spec spec;
     const fem_equation *equation, *cheap_equation;
@@ -13,9 +24,13 @@ struct fem_simulation {
     fem_condition condition[FEM_MAX_CONDITIONS]; /* of the truth, with profiles on its mesh */
     fem_span span[FEM_MAX_CONDITIONS];
     fem_mesh *mesh, *coarse;
-    fem_problem *truth, *cheap;
-    fem_problem *relax; /* the truth with long steps, for basins; NULL where there are none */
-    double *varying;    /* [n_cells] the parameter with inclusions, NULL without */
+    fem_ladder *ladder; /* one, or one a thread where trajectories have laws of their own */
+    int n_ladders;
+    fem_problem *cheap;
+    double *drawn; /* [room,drawn_size] what is random of the batch's laws */
+    int64_t drawn_size;
+    fem_problem *relax;                  /* the truth with long steps, for basins; NULL where there are none */
+    double *varying[FEM_MAX_PARAMETERS]; /* [n_cells] of the truth; NULL where there is one value */
     fem_theta truth_theta, cheap_theta;
     fem_csr *render, *restriction; /* nodes -> pixels, nodes -> coarse nodes */
     double *mask;                  /* [H,W] */
@@ -40,7 +55,8 @@ enum fem_stream {
     FEM_STREAM_POWER,
     FEM_STREAM_NOISE,
     FEM_STREAM_AMBIENT,
-    FEM_STREAM_DRIVEN
+    FEM_STREAM_DRIVEN,
+    FEM_STREAM_LAW
 };
 
 static inline uint64_t fem_trajectory_key(int split, int64_t index)
@@ -63,6 +79,23 @@ int64_t fem_simulate_actions(const fem_simulate_spec *spec, const fem_equation *
 void fem_draw_start(const fem_simulation *s, int split, int64_t index, double *u, double *ambient);
 /* Powers, ambient actions and what drives conditions, [T,A]. */
 void fem_draw_actions(const fem_simulation *s, int split, int64_t index, const double *ambient, float *actions);
+
+/* ---- draw_law.c ---- */
+
+fwm_status fem_check_random(const fem_simulate_spec *spec, const fem_equation *equation) FWM_MUST_USE;
+/* The random parameters of a trajectory, as number b of the batch; the law that they make. */
+void fem_draw_law(fem_simulation *s, int split, int64_t index, int64_t b);
+fem_theta fem_drawn_theta(const fem_simulation *s, int64_t b);
+
+/* ---- march.c ---- */
+
+/* `truth` is what the first level solves. */
+fwm_status fem_ladders_create(fem_simulation *s, const fem_problem_spec *truth) FWM_MUST_USE;
+void fem_ladders_destroy(fem_simulation *s);
+/* Actions of frame t of trajectories first .. first + count - 1 of the batch into a [count,A]. */
+void fem_take_actions(const fem_simulation *s, double *a, int64_t first, int64_t count, int64_t t);
+/* Fills s->state and s->cheap_state of the batch from its starts in s->u. */
+fwm_status fem_march(fem_simulation *s, int64_t batch) FWM_MUST_USE;
 
 /* ---- label.c ---- */
 

@@ -11,16 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    BATCH = 16,
-    MAX_PARAMETERS = 512,
-    EXACT = 512,
-    MOST = 2048,
-    DIRECTIONS = 128,
-    LAG = 10,
-    REACH = 2,
-    ANCHORS = 48
-};
+enum { BATCH = 16, MAX_PARAMETERS = 512, EXACT = 512, MOST = 2048, DIRECTIONS = 128, LAG = 2, REACH = 2, ANCHORS = 48 };
 
 struct tr_codes {
     tr_world *w;
@@ -153,7 +144,21 @@ double tr_area_under_curve(int64_t n, const double *score, const unsigned char *
     return count[0] > 0 && count[1] > 0 ? (sum - count[1] * (count[1] + 1) / 2) / (count[0] * count[1]) : (double)NAN;
 }
 
-/* Rows (t, t + LAG) of trajectories of one parity: contexts, outcomes, and whether the basin changes near t. */
+/* Whether a trajectory goes from one basin to another within REACH steps of t. On the way it may be where the simulator
+ * cannot tell: the passage begins after the last state of one basin and ends at the first of the other. */
+static bool crosses(const double *basin, int64_t H, int64_t t)
+{
+    for (int64_t u = 0; u < H; u++) {
+        int64_t next = u + 1;
+        while (next < H && basin[next] < 0)
+            next++;
+        if (basin[u] >= 0 && next < H && basin[next] != basin[u] && t > u - REACH && t < next + REACH)
+            return true;
+    }
+    return false;
+}
+
+/* Rows (t, t + LAG) of trajectories of one parity: contexts, outcomes, and whether t is near a passage. */
 typedef struct pairs {
     int64_t n;
     float *context, *outcome;
@@ -170,12 +175,9 @@ static fwm_status collect(const tr_codes *c, int parity, pairs *p)
     FWM_CHECK(p->context && p->outcome && p->flag, FWM_MEMORY, "codes: out of memory");
     for (int64_t k = parity; k < c->trajectories; k += 2)
         for (int64_t t = 0; t < per; t++) {
-            const double *basin = c->basin + k * c->H;
             memcpy(p->context + (size_t)p->n * D, c->truth + (size_t)(k * c->H + t) * D, D * sizeof(float));
             memcpy(p->outcome + (size_t)p->n * D, c->truth + (size_t)(k * c->H + t + LAG) * D, D * sizeof(float));
-            for (int64_t u = t > REACH ? t - REACH : 0; u < t + REACH && u + 1 < c->H; u++)
-                p->flag[p->n] |= basin[u] >= 0 && basin[u + 1] >= 0 && basin[u] != basin[u + 1];
-            p->n++;
+            p->flag[p->n++] = crosses(c->basin + k * c->H, c->H, t);
         }
     return FWM_OK;
 }

@@ -70,6 +70,7 @@ enum tr_equation { /* as in physics/forms, after none */
 #undef X
 };
 enum tr_scheme { TR_BACKWARD_EULER, TR_MIDPOINT, TR_NEWMARK, TR_BDF2, TR_GENERALISED_ALPHA };
+enum tr_spread { TR_SPREAD_UNIFORM, TR_SPREAD_LOGARITHMIC };
 enum tr_profile { TR_PROFILE_CONSTANT, TR_PROFILE_PARABOLIC };
 enum tr_control { TR_CONTROL_CONSTANT, TR_CONTROL_HELD, TR_CONTROL_SMOOTH };
 enum tr_norm { TR_NORM_DUAL, TR_NORM_LUMPED, TR_NORM_STEP };
@@ -110,6 +111,20 @@ typedef struct tr_field_start { /* of one field: mean + Gaussian random field + 
     double blob_value[2], blob_radius[2];
 } tr_field_start;
 
+typedef struct tr_region { /* a parameter of the truth in a named region of the mesh */
+    tr_place place;
+    const char *region, *parameter;
+    double value;
+} tr_region;
+typedef struct tr_random { /* a parameter of the truth, drawn for each trajectory */
+    tr_place place;
+    const char *parameter;
+    double range[2], ood_range[2]; /* ood [0, 0]: the same */
+    int spread;                    /* TR_SPREAD_* */
+    int64_t discs[2];
+    double radius[2];
+} tr_random;
+
 typedef struct tr_config {
     const char *experiment; /* a file name */
     int64_t seed;
@@ -121,13 +136,16 @@ typedef struct tr_config {
         int cell, space;
         int64_t cells[2]; /* x, y */
         double size[2];
-        tr_strings periodic;               /* x, y */
+        tr_strings periodic;          /* x, y */
+        const char *mesh, *mesh_hash; /* a gmsh file; "": a box. XXH64 of the file, "": any */
+        int64_t refine;
         int64_t coarse_cells[2], frame[2]; /* frame: height, width */
         int equation;                      /* position in physics/forms */
         int nominal_equation;              /* 0: the same, else 1 + its position */
         int scheme;
-        double spectral_radius, tolerance;
+        double spectral_radius, tolerance, adaptive;
         tr_map truth, nominal;
+        tr_records regions, random;          /* tr_region, tr_random */
         tr_records conditions, loads, start; /* tr_condition, tr_load, tr_field_start */
         const char *frame_field;             /* "": the first component */
         tr_matrix inclusions;                /* value, x, y, radius */

@@ -124,7 +124,7 @@ static void hold_simulate(rules *r)
                tr_config_word("simulate.space", c->simulate.space));
     for (int64_t i = 0; i < c->simulate.sources.rows; i++) {
         const double *x = c->simulate.sources.items + 2 * i;
-        if (x[0] > c->simulate.size[0] || x[1] > c->simulate.size[1])
+        if (c->simulate.mesh[0] == '\0' && (x[0] > c->simulate.size[0] || x[1] > c->simulate.size[1]))
             broken(r, "simulate.sources", "simulate.size",
                    "expected sources within simulate.size, found row %lld outside", (long long)i);
     }
@@ -210,8 +210,11 @@ static void hold_points(rules *r)
 {
     const tr_config *c = r->config;
     if (c->model.kind != TR_MODEL_POINTS) {
-        if (c->model.latent.gate != TR_GATE_NONE)
-            broken(r, "model.latent.gate", "model.kind", "expected none where model.kind is world");
+        if (c->model.latent.gate == TR_GATE_NONE)
+            return;
+        if (c->transport.code != TR_CODE_STATE)
+            broken(r, "model.latent.gate", "transport.code",
+                   "expected state: sheets keep their meaning only where the ruler of codes does not move");
         return;
     }
     if (c->data.augment.symmetries.count > 0)

@@ -151,6 +151,23 @@ static const tr_row start_rows[] = {
     RANGE(blob_radius, "[0.05, 0.1]", 1e-6, 1e6, "length", "Range of a blob's radius"),
     {0}};
 #undef OWNER
+#define OWNER tr_region
+static const tr_row region_rows[] = {
+    STRING(region, "\?\?\?", "A region of the mesh by name"),
+    STRING(parameter, "\?\?\?", "A parameter of the truth that may vary in space"),
+    REAL(value, "\?\?\?", -MOST, MOST, "", "Its value there"),
+    {0}};
+#undef OWNER
+#define OWNER tr_random
+static const tr_row random_rows[] = {
+    STRING(parameter, "\?\?\?", "A parameter of the truth by the equation's name"),
+    RANGE(range, "\?\?\?", -MOST, MOST, "", "Range of its values"),
+    RANGE(ood_range, "[0, 0]", -MOST, MOST, "", "The same in test_ood; [0, 0]: no other"),
+    ENUM(spread, "uniform", WORDS("uniform", "logarithmic"), "How values are spread over the range"),
+    INT_RANGE(discs, "[0, 0]", 0, 64, "discs", "Range of the number of discs that have such values, the rest being simulate.truth's; [0, 0]: one value for the whole"),
+    RANGE(radius, "[0.1, 0.2]", 1e-6, 1e6, "length", "Range of the discs' radii"),
+    {0}};
+#undef OWNER
 #define OWNER tr_config
 
 const tr_block tr_config_blocks[] = {
@@ -194,6 +211,9 @@ const tr_row tr_config_rows[] = {
     INT2(simulate.cells, "[64, 64]", 1, 4096, "cells", "Cells of the truth's mesh along x and y (a square of triangles is two)"),
     REAL2_ABOVE(simulate.size, "[1, 1]", 0, 1e6, "length", "Extent of the plate along x and y"),
     INT2(simulate.coarse_cells, "[16, 16]", 1, 4096, "cells", "Cells of the cheap simulation's mesh"),
+    STRING(simulate.mesh, "\"\"", "A gmsh file in place of a box: its mesh is the cheap simulation's, refined the truth's; names of boundaries and regions are the file's (`fwm inspect FILE.msh`)"),
+    STRING(simulate.mesh_hash, "\"\"", "XXH64 of that file in hex, which a dataset keeps; where given the file must have it"),
+    INT(simulate.refine, "1", 1, 4, "times", "How often the file's mesh is refined for the truth"),
     STRINGS(simulate.periodic, "[]", 0, 2, WORDS("x", "y"), "Axes along which the box is closed upon itself"),
     INT2(simulate.frame, "[64, 64]", 8, 4096, "pixels", "Height and width of a frame"),
     ENUM(simulate.equation, "heat", EQUATIONS, "The governing equation of the truth"),
@@ -201,8 +221,11 @@ const tr_row tr_config_rows[] = {
     ENUM(simulate.scheme, "backward_euler", schemes, "Time scheme of truth and cheap simulation; newmark: average acceleration, which midpoint is for displacement and velocity"),
     REAL(simulate.spectral_radius, "0.8", 0, 1, "-", "Damping of generalised_alpha: spectral radius at infinite frequency"),
     REAL_ABOVE(simulate.tolerance, "1.0e-10", 0, 1e-2, "of the state", "Newton's last update in the truth and the cheap simulation"),
+    REAL(simulate.adaptive, "0", 0, 0.5, "of the state", "Error control of the truth: substeps are doubled until a frame changes by less than this; 0: as many as simulate.substeps"),
     MAP(simulate.truth, "{}", PARAMETERS, -MOST, MOST, "", "Parameters of the true law by the equation's names; absent: 0 where it may be, the term is not in the law"),
     MAP(simulate.nominal, "{}", PARAMETERS, -MOST, MOST, "", "Parameters of the cheap simulation's law; absent: likewise"),
+    RECORDS(simulate.regions, "[]", region_rows, tr_region, 32, "Parameters of the truth in named regions of the mesh, under the inclusions"),
+    RECORDS(simulate.random, "[]", random_rows, tr_random, 16, "Parameters of the truth that are drawn anew for each trajectory"),
     RECORDS(simulate.conditions, "[]", condition_rows, tr_condition, 32, "Conditions on named boundaries, of truth, cheap simulation and law; a boundary without one lets no flux through"),
     RECORDS(simulate.loads, "[]", load_rows, tr_load, 16, "Loads driven by actions, in the domain or on a boundary; their actions follow those of the sources"),
     RECORDS(simulate.start, "[]", start_rows, tr_field_start, 8, "How fields start; none: the first by correlation_length, deviation and offset. A field without one starts at 0"),
@@ -288,7 +311,7 @@ const tr_row tr_config_rows[] = {
     REAL(model.latent.min_log_std, "-5", -20, 20, "-", "Lower bound of the log-deviation"),
     REAL(model.latent.max_log_std, "2", -20, 20, "-", "Upper bound of the log-deviation"),
     REAL(model.latent.free_nats, "1", 0, 1e3, "nats", "KL below this is not penalised"),
-    ENUM(model.latent.gate, "none", WORDS("none", "sheets"), "sheets: the sheet of the code is decided first, and given to the network (model.kind points)"),
+    ENUM(model.latent.gate, "none", WORDS("none", "sheets"), "sheets: the sheet of the next code is decided first, and given to the network (transport.code state)"),
     INT(model.latent.classes, "16", 2, 64, "-", "Most sheets that the gate tells apart"),
     INT(model.decoder.width, "32", 1, 4096, "channels", "Channels at full resolution"),
     INT(model.groups, "8", 1, 256, "groups", "Groups of the group normalisation; every width is a multiple of it"),

@@ -91,7 +91,8 @@ static fwm_status fit_parameter(tr_evaluation *e, const tr_world *w, const float
     FWM_CHECK(fitted, FWM_MEMORY, "evaluation: out of memory");
     tr_law_values(w->law, w->store, AD_F32, flat, k, fitted);
     fwm_status status = FWM_OK;
-    int regions = known && t->theta.count[k] == n && n > 1 ? distinct_values(t->value[k], n, region, MAX_REGIONS) : 0;
+    int regions =
+        known && !t->each[k] && t->count[k] == n && n > 1 ? distinct_values(t->value[k], n, region, MAX_REGIONS) : 0;
     if (regions > 0) {
         status = fit_regions(e, name, tr_law_initial(w->law, k), n, fitted, t->value[k], region, regions);
     } else if (e->n_fits < TR_MAX_FITS) {
@@ -100,7 +101,7 @@ static fwm_status fit_parameter(tr_evaluation *e, const tr_world *w, const float
                       .fitted = median(fitted, n),
                       .iou = (double)NAN,
                       .cells = n,
-                      .truth = known && t->theta.count[k] == 1 ? t->value[k][0] : (double)NAN};
+                      .truth = known && !t->each[k] && t->count[k] == 1 ? t->value[k][0] : (double)NAN};
         (void)snprintf(f->name, sizeof f->name, "%s", name);
     }
     fwm_free(fitted);
@@ -116,6 +117,7 @@ typedef struct scene {
     const tr_evaluate_options *o;
     tr_evaluation *e;
     tr_true_law truth;
+    fem_theta theta; /* the true parameters of the trajectory at hand */
     bool known;
     const ad_sparse *prolong;
     int64_t n, c, H, pixels;      /* nodes, fields, states a trajectory, values a frame */
@@ -180,7 +182,7 @@ static fwm_status add_states(const scene *s, int method, int64_t index, const fl
         add_key_states(s, method, x, y);
     if (!s->known)
         return FWM_OK;
-    FWM_TRY(fem_trajectory_residual(s->truth.problem, s->residual, x, actions, &s->truth.theta, s->H));
+    FWM_TRY(fem_trajectory_residual(s->truth.problem, s->residual, x, actions, &s->theta, s->H));
     for (int64_t h = 0; h < s->H - 1; h++)
         s->e->residual[method][h] += s->residual[h] / (double)s->e->trajectories;
     return FWM_OK;
@@ -209,9 +211,10 @@ static fwm_status score_trajectory(scene *s, const ds_batch *batch, int64_t b, i
     const float *truth = batch->clip.state + (b * T + t0) * size;
     const float *actions = s->w->model.actions > 0 ? batch->clip.actions + (b * T + t0) * s->w->model.actions : NULL;
     const float *states = s->states + b * s->H * size;
+    s->theta = tr_true_theta(&s->truth, batch->trajectory[b]);
     FWM_TRY(add_states(s, TR_METHOD_MODEL, index, states, truth, actions));
     if (s->known) {
-        FWM_TRY(fem_trajectory_residual(s->truth.problem, s->residual, truth, actions, &s->truth.theta, s->H));
+        FWM_TRY(fem_trajectory_residual(s->truth.problem, s->residual, truth, actions, &s->theta, s->H));
         for (int64_t h = 0; h < s->H - 1; h++)
             s->e->truth_residual[h] += s->residual[h] / (double)s->e->trajectories;
     }

@@ -1,6 +1,7 @@
 #include "train/law.h"
 
 #include "model/base/arena.h"
+#include "physics/scheme.h"
 #include "train/mesh_data.h"
 #include "train/scene.h"
 
@@ -409,8 +410,11 @@ static fwm_status mark_free(tr_law *law, const tr_config *c)
 fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const ds_dataset *ds, const double *std,
                                fem_problem **problem)
 {
-    /* The judge's norm is that of one backward Euler step a frame, whatever scheme made the data. */
-    return new_problem(law, config, ds_get_info(ds)->dt, std, (fem_problem_spec){.norm = FEM_NORM_DUAL}, problem);
+    /* The residual is that of one step of the scheme which made the data, or of the midpoint rule where it remembers.
+     */
+    const fem_scheme scheme = tr_scheme_of(config->simulate.scheme);
+    const fem_problem_spec own = {.scheme = scheme, .substeps = fem_scheme_substeps(scheme)};
+    return new_problem(law, config, ds_get_info(ds)->dt, std, own, problem);
 }
 
 static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset *ds, const double *std)

@@ -71,6 +71,7 @@ static ad_value mass_square(const tr_objective *o, ad_value d)
 typedef struct unrolled {
     ad_value state[MAX_UNROLL], frame[MAX_UNROLL], kl[MAX_UNROLL], raw[MAX_UNROLL], physics[MAX_UNROLL];
     ad_value code[MAX_UNROLL], true_code[MAX_UNROLL], context[MAX_UNROLL];
+    ad_value class_of[MAX_UNROLL], true_class[MAX_UNROLL]; /* of the gate, of code and true_code */
     ad_value start;
 } unrolled;
 
@@ -91,7 +92,40 @@ static ad_value physics_term(const tr_objective *o, ad_value s1, ad_value s0, ad
     return ad_mean_all(o->g, wm_weigh_clips(&o->model, p->loss(p->self, o->g, s1, s0, a)));
 }
 
-static void unroll(const tr_objective *o, unrolled *u)
+static ad_value failed(const tr_objective *o, fwm_status status)
+{
+    char message[FWM_ERROR_CAPACITY];
+    fwm_error_get(message, sizeof message);
+    return ad_graph_fail(o->g, status, "transport: %s", message);
+}
+
+/* The sheet of step t's true code, one-hot; AD_NONE without a gate. */
+static ad_value true_class(tr_objective *o, int t, ad_value true_code)
+{
+    if (!o->spec.gate)
+        return AD_NONE;
+    fwm_status status = ot_gate_value_create(&o->gate[t], o->spec.gate, o->spec.batch, false);
+    return status == FWM_OK ? ot_gate_one_hot(o->g, o->gate[t], true_code) : failed(o, status);
+}
+
+/* Codes of step t: of the true next state, and of what the model makes with the posterior's latent or the prior's. */
+static void codes_of(tr_objective *o, unrolled *u, int t, const wm_gaussian *prior, const wm_features *h, ad_value s,
+                     ad_value s0, ad_value a, ad_value next)
+{
+    const wm_model *m = &o->model;
+    ad_value judged = next;
+    u->class_of[t] = u->true_class[t];
+    if (o->spec.config->transport.latent != TR_FROM_POSTERIOR) {
+        if (o->spec.gate)
+            u->class_of[t] = wm_latent_class(m, prior, AD_NONE);
+        ad_value z = wm_latent_joined(m, wm_latent_sample(m, prior), u->class_of[t]);
+        judged = wm_df_pred(m, h, s, z, a, NULL);
+    }
+    u->code[t] = wm_transport_code(m, judged, a);
+    u->context[t] = ad_stop_gradient(o->g, wm_transport_context(m, s0, a));
+}
+
+static void unroll(tr_objective *o, unrolled *u)
 {
     ad_graph *g = o->g;
     const wm_model *m = &o->model;
@@ -108,8 +142,16 @@ static void unroll(const tr_objective *o, unrolled *u)
         ad_value a = at_time(g, o->actions, t), s0 = at_time(g, o->state, t), s1 = at_time(g, o->state, t + 1);
         wm_features h0 = features_at(g, &truth, n, t), h1 = features_at(g, &truth, n, t + 1);
         wm_gaussian p = wm_latent_prior(m, s, a), q = wm_latent_posterior(m, &h0, &h1, s0, s1, a);
-        ad_value z = wm_latent_sample(m, &q);
+        if (o->spec.memory)
+            u->true_code[t] = ad_stop_gradient(g, wm_transport_code(m, s1, a));
+        u->true_class[t] = true_class(o, t, u->true_code[t]);
+        ad_value z = wm_latent_joined(m, wm_latent_sample(m, &q), u->true_class[t]);
         u->kl[t] = wm_latent_kl(m, &q, &p, &u->raw[t]);
+        if (o->spec.gate) {
+            ad_value surprise = wm_latent_class_loss(m, &p, u->true_class[t]);
+            u->kl[t] = ad_add(g, u->kl[t], surprise);
+            u->raw[t] = ad_add(g, u->raw[t], surprise);
+        }
         ad_value next = wm_df_pred(m, &h, s, z, a, NULL);
         ad_value picture = m->config->colors > 0 ? wm_decode(m, next, &h, z) : AD_NONE;
         u->state[t] = mass_square(o, ad_div(g, ad_sub(g, next, s1), m->correction_scale));
@@ -118,14 +160,8 @@ static void unroll(const tr_objective *o, unrolled *u)
                 ad_mean_all(g, wm_weigh_clips(m, ad_square(g, ad_sub(g, picture, at_time(g, o->frames, t + 1)))));
         if (c->objective.physics > 0)
             u->physics[t] = physics_term(o, next, s, a);
-        if (o->spec.memory) {
-            ad_value judged = c->transport.latent == TR_FROM_POSTERIOR
-                                  ? next
-                                  : wm_df_pred(m, &h, s, wm_latent_sample(m, &p), a, NULL);
-            u->code[t] = wm_transport_code(m, judged, a);
-            u->true_code[t] = ad_stop_gradient(g, wm_transport_code(m, s1, a));
-            u->context[t] = ad_stop_gradient(g, wm_transport_context(m, s0, a));
-        }
+        if (o->spec.memory)
+            codes_of(o, u, t, &p, &h, s, s0, a, next);
         s = next;
         if (t + 1 < k)
             h = wm_pf_enc(m, o->spec.batch, picture, at_time(g, o->s_phy, t + 1), at_time(g, o->actions, t + 1));
@@ -148,13 +184,6 @@ ad_value tr_objective_joined(const tr_objective *o, ad_value code, ad_value cont
     if (bound != AD_NONE)
         part[n++] = ad_affine(g, bound, o->spec.config->transport.bind, 0.0);
     return n == 1 ? part[0] : ad_concat(g, n, part, 1);
-}
-
-static ad_value failed(const tr_objective *o, fwm_status status)
-{
-    char message[FWM_ERROR_CAPACITY];
-    fwm_error_get(message, sizeof message);
-    return ad_graph_fail(o->g, status, "transport: %s", message);
 }
 
 void tr_objective_transport(tr_objective *o, ad_value x, ad_value y, ad_value weights, ad_value weights_y,
@@ -196,8 +225,12 @@ static void transport_terms(tr_objective *o, const unrolled *u, ad_value row[TR_
         ad_value w = all_steps(o, each);
         o->importance = ad_div(o->g, w, ad_mean_all(o->g, w));
     }
-    tr_objective_transport(o, tr_objective_joined(o, o->code, o->context, AD_NONE),
-                           tr_objective_joined(o, o->true_code, o->context, AD_NONE), o->importance, o->importance,
+    if (o->spec.config->transport.weight <= 0)
+        return; /* the memory is the gate's alone */
+    ad_value bound = o->spec.gate ? all_steps(o, u->class_of) : AD_NONE,
+             true_bound = o->spec.gate ? all_steps(o, u->true_class) : AD_NONE;
+    tr_objective_transport(o, tr_objective_joined(o, o->code, o->context, bound),
+                           tr_objective_joined(o, o->true_code, o->context, true_bound), o->importance, o->importance,
                            &row[TR_TERM_TRANSPORT], &row[TR_TERM_EDGE]);
 }
 
@@ -253,7 +286,8 @@ static fwm_status differentiate(tr_objective *o, ad_value total)
 static bool weighs_clips(const tr_objective_spec *spec)
 {
     return spec->config->data.key_state_weight != 1.0 ||
-           (spec->config->transport.emphasis > 0 && spec->memory && spec->config->model.kind == TR_MODEL_WORLD);
+           (spec->config->transport.emphasis > 0 && spec->config->transport.weight > 0 && spec->memory &&
+            spec->config->model.kind == TR_MODEL_WORLD);
 }
 
 static fwm_status begin_world(tr_objective *o)
@@ -333,7 +367,7 @@ void tr_objective_destroy(tr_objective **o)
     ot_sinkhorn_destroy(&(*o)->sinkhorn);
     ot_edge_term_destroy(&(*o)->edge);
     ot_emphasis_destroy(&(*o)->emphasis);
-    for (int k = 0; k < 2; k++)
+    for (int k = 0; k < MAX_UNROLL; k++)
         ot_gate_value_destroy(&(*o)->gate[k]);
     fwm_free(*o);
     *o = NULL;

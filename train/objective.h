@@ -5,7 +5,7 @@
  *     L_state  mean over batch, steps, fields of sum_i mass_i |s^ - s|^2 / scale^2, scale the correction's own
  *              deviation [-]
  *     L_frame  mean |x^ - x|^2 [-]
- *     L_kl     balanced KL with free bits (latent.c) [nat]
+ *     L_kl     balanced KL with free bits, and with the gate -log p of the true sheet (latent.c) [nat]
  *     L_phys   |R(s^(t+1), s^(t), a; theta)|^2 in the configured norm (physics/fem.h) [-]
  *     L_ot     Sinkhorn divergence between the codes of predicted and of true next states, contexts joined to both,
  *              over the codes' variance [-]
@@ -41,7 +41,7 @@ typedef struct tr_objective_spec {
     const wm_config *model;
     tr_law *law;
     nn_store *store;
-    ot_memory *memory; /* of the graph's type, outlives the objective; NULL where transport.weight is 0 */
+    ot_memory *memory; /* of the graph's type, outlives the objective; NULL: no transport terms, no gate */
     ot_gate *gate;     /* likewise; NULL where model.latent.gate is none */
     ad_dtype dtype;
     int64_t batch, clip; /* clip: frames that the loader gives; at least unroll + 1 */

@@ -20,7 +20,7 @@ struct tr_objective {
     ad_value code, true_code;                   /* of all steps: what the memory is given */
     ad_value context, true_context, importance; /* of the predictions, of the true codes; weights or AD_NONE */
     ot_emphasis *emphasis;
-    ot_gate_value *gate[2]; /* classes of true codes, of noise */
+    ot_gate_value *gate[MAX_UNROLL]; /* classes of each step's true codes; of points: of true codes, of noise */
     ad_value parameter[MAX_PARAMETERS], gradient[MAX_PARAMETERS];
     int n_parameters;
 };

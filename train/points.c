@@ -96,7 +96,7 @@ fwm_status tr_memory_create(ot_memory **memory, ot_gate **gate, const tr_config 
                            .share = c->transport.share,
                            .seed = (uint64_t)c->seed};
     *memory = NULL, *gate = NULL;
-    if (c->transport.weight <= 0)
+    if (c->transport.weight <= 0 && c->model.latent.gate == TR_GATE_NONE)
         return FWM_OK;
     if (c->model.kind == TR_MODEL_POINTS)
         o.d = model->state.count, o.dc = c->data.clip > 1 ? o.d : 0;

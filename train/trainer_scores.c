@@ -12,7 +12,8 @@
 
 fwm_status tr_run_open_scores(tr_run *run)
 {
-    if (!run->memory || run->config->transport.emphasis <= 0 || run->config->model.kind != TR_MODEL_WORLD)
+    if (!run->memory || run->config->transport.weight <= 0 || run->config->transport.emphasis <= 0 ||
+        run->config->model.kind != TR_MODEL_WORLD)
         return FWM_OK;
     int64_t n = ds_loader_clips(run->clips), trajectories = run->world->info->trajectories;
     run->score = fwm_malloc((size_t)n, sizeof *run->score);

@@ -24,6 +24,38 @@ static bool has_truth(const ds_info *info, const char *name)
     return false;
 }
 
+/* /truth/NAME, or where each trajectory has its own, /truth/NAME.each. */
+static fwm_status read_parameter(tr_true_law *t, ds_dataset *ds, const fem_equation *eq, int k, int64_t cells)
+{
+    const double *values;
+    char name[80];
+    int64_t total;
+    (void)snprintf(name, sizeof name, "%.60s.each", eq->parameter[k].name);
+    t->each[k] = has_truth(ds_get_info(ds), name);
+    if (!t->each[k])
+        (void)snprintf(name, sizeof name, "%.60s", eq->parameter[k].name);
+    FWM_TRY(ds_truth(ds, name, &total, &values));
+    const int64_t of = t->each[k] ? ds_get_info(ds)->trajectories : 1;
+    FWM_CHECK(of > 0 && (total == of || total == of * cells), FWM_DATA,
+              "%s: /truth/%s: expected %lld or %lld values, found %lld", ds_path(ds), name, (long long)of,
+              (long long)(of * cells), (long long)total);
+    t->count[k] = total / of;
+    t->value[k] = fwm_malloc((size_t)total, sizeof(double));
+    FWM_CHECK(t->value[k], FWM_MEMORY, "%s: no memory for its true parameters", ds_path(ds));
+    memcpy(t->value[k], values, (size_t)total * sizeof(double));
+    return FWM_OK;
+}
+
+fem_theta tr_true_theta(const tr_true_law *t, int64_t trajectory)
+{
+    fem_theta theta = {{0}, {0}};
+    for (int k = 0; k < FEM_MAX_PARAMETERS; k++) {
+        theta.value[k] = t->value[k] ? t->value[k] + (t->each[k] ? trajectory * t->count[k] : 0) : NULL;
+        theta.count[k] = t->count[k];
+    }
+    return theta;
+}
+
 fwm_status tr_true_law_create(tr_true_law *t, const tr_law *law, const tr_config *config, ds_dataset *ds,
                               const double *std, bool *known)
 {
@@ -36,18 +68,8 @@ fwm_status tr_true_law_create(tr_true_law *t, const tr_law *law, const tr_config
     if (!eq)
         return FWM_OK;
     const int64_t cells = tr_law_mesh(law)->n_cells;
-    for (int k = 0; k < eq->n_parameters; k++) {
-        const double *values;
-        int64_t count;
-        FWM_TRY(ds_truth(ds, eq->parameter[k].name, &count, &values));
-        FWM_CHECK(count == 1 || count == cells, FWM_DATA, "%s: /truth/%s: expected 1 or %lld values, found %lld",
-                  ds_path(ds), eq->parameter[k].name, (long long)cells, (long long)count);
-        t->value[k] = fwm_malloc((size_t)count, sizeof(double));
-        FWM_CHECK(t->value[k], FWM_MEMORY, "%s: no memory for its true parameters", ds_path(ds));
-        memcpy(t->value[k], values, (size_t)count * sizeof(double));
-        t->theta.value[k] = t->value[k];
-        t->theta.count[k] = count;
-    }
+    for (int k = 0; k < eq->n_parameters; k++)
+        FWM_TRY(read_parameter(t, ds, eq, k, cells));
     FWM_TRY(tr_law_true_problem(law, config, ds, std, &t->problem));
     *known = true;
     return FWM_OK;
@@ -71,8 +93,9 @@ static fwm_status sum_residuals(const tr_true_law *t, ds_dataset *ds, int64_t mo
     for (int64_t i = 0; i < count && status == FWM_OK; i++) {
         const int64_t trajectory = i * info->trajectories / count, frames = info->lengths[trajectory];
         status = ds_read(ds, trajectory, 0, frames, &clip);
+        const fem_theta theta = tr_true_theta(t, trajectory);
         if (status == FWM_OK && frames > 1)
-            status = fem_trajectory_residual(t->problem, residual, clip.state, clip.actions, &t->theta, frames);
+            status = fem_trajectory_residual(t->problem, residual, clip.state, clip.actions, &theta, frames);
         for (int64_t h = 0; h < frames - 1 && status == FWM_OK; h++, transitions++)
             sum += residual[h];
     }

@@ -8,8 +8,12 @@
 typedef struct tr_true_law {
     fem_problem *problem;
     double *value[FEM_MAX_PARAMETERS];
-    fem_theta theta; /* points into value */
+    int64_t count[FEM_MAX_PARAMETERS]; /* of a trajectory */
+    bool each[FEM_MAX_PARAMETERS];     /* every trajectory has its own: value is [N,count] */
 } tr_true_law;
+
+/* The parameters of one trajectory. */
+fem_theta tr_true_theta(const tr_true_law *truth, int64_t trajectory);
 
 /* *known is false, and *truth empty, where there is no equation or a parameter is missing from the data. `std` [c] is
  * the state's deviation [unit of u]. *truth is to be destroyed also after an error. Errors: FWM_DATA, FWM_MEMORY. */

@@ -44,6 +44,7 @@ static void fill_parts(const tr_config *c, wm_config *m)
         m->predictor.width[k] = c->model.predictor.widths.items[k];
     m->predictor.position_bias = c->model.predictor.position_bias;
     m->latent.size = c->model.latent.size;
+    m->latent.classes = c->model.latent.gate == TR_GATE_SHEETS ? c->model.latent.classes : 0;
     m->latent.min_log_std = c->model.latent.min_log_std;
     m->latent.max_log_std = c->model.latent.max_log_std;
     m->latent.free_nats = c->model.latent.free_nats;

@@ -4,6 +4,8 @@
 
 #include "physics/simulate.h"
 
+#include <unistd.h>
+
 TestSuite(simulate, .fini = fem_finalize);
 
 typedef struct copy {
@@ -544,4 +546,202 @@ Test(simulate, equations_of_other_fields_are_no_cheap_simulation)
     spec.condition[1].boundary = "inlet";
     cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
     cr_assert(strstr(fwm_error_message(), "inlet"));
+}
+
+/* ---- laws of their own ---- */
+
+static fem_simulate_spec random_plate(void)
+{
+    fem_simulate_spec spec = small();
+    spec.n_inclusions = 0;
+    spec.n_random = 2;
+    spec.random[0] = (fem_random){.parameter = 0, /* conductivity */
+                                  .range = {0.2, 5},
+                                  .range_ood = {6, 7},
+                                  .logarithmic = true,
+                                  .discs_lo = 1,
+                                  .discs_hi = 3,
+                                  .radius = {0.15, 0.25}};
+    spec.random[1] = (fem_random){.parameter = 1, .range = {5, 15}, .range_ood = {5, 15}}; /* loss */
+    return spec;
+}
+
+/* Each trajectory obeys the law that was drawn for it, not another's, and is the same alone and on any thread. */
+Test(simulate, every_trajectory_has_the_law_that_was_drawn_for_it)
+{
+    static shelf all, one;
+    fem_simulate_spec spec = random_plate();
+    fem_simulation *s;
+    spec.substeps = 1;
+    MUST(fwm_threads_init(2));
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 0, 3, collect, &all));
+    MUST(fwm_threads_init(1));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 2, 1, collect, &one));
+    same(&all.item[2], &one.item[0]);
+    const fem_mesh *mesh = fem_simulation_mesh(s);
+    int parameter;
+    cr_assert_eq(fem_simulation_drawn(s, 0, &parameter), mesh->n_cells);
+    cr_assert(parameter == 0 && fem_simulation_drawn(s, 1, &parameter) == 1 && parameter == 1);
+    fem_problem *p;
+    MUST(fem_problem_create(
+        &p,
+        &(fem_problem_spec){.equation = "heat", .mesh = mesh, .dt = spec.dt, .n_sources = 4, .source = spec.source}));
+    double *field = malloc((size_t)mesh->n_cells * sizeof *field), loss, residual[12], before = 0;
+    for (int k = 0; k < 3; k++) {
+        fem_theta theta = *fem_simulation_theta(s);
+        int64_t discs = 0;
+        fem_simulation_draw(s, FEM_TRAIN, k, 0, field);
+        fem_simulation_draw(s, FEM_TRAIN, k, 1, &loss);
+        theta.value[0] = field;
+        theta.count[0] = mesh->n_cells;
+        theta.value[1] = &loss;
+        for (int64_t c = 0; c < mesh->n_cells; c++) {
+            cr_assert(field[c] >= 0.2 && field[c] <= 5);
+            discs += field[c] != 1;
+        }
+        cr_assert(discs > 0 && discs < mesh->n_cells);
+        cr_assert(loss >= 5 && loss <= 15 && loss != before);
+        before = loss;
+        for (int other = 0; other < 3; other++) {
+            MUST(fem_trajectory_residual(p, residual, all.item[other].state, all.item[other].action, &theta, 13));
+            for (int t = 0; t < 12; t++)
+                cr_expect(other == k ? residual[t] < 1e-10 : residual[t] > 1e-8, "law %d, trajectory %d, frame %d: %g",
+                          k, other, t, residual[t]);
+        }
+    }
+    fem_simulation_draw(s, FEM_TEST_OOD, 0, 0, field);
+    for (int64_t c = 0; c < mesh->n_cells; c++)
+        cr_assert(field[c] == 1 || (field[c] >= 6 && field[c] <= 7));
+    free(field);
+    fem_problem_destroy(&p);
+    empty(&all);
+    empty(&one);
+    fem_simulation_destroy(&s);
+    spec.random[1].parameter = 0;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "drawn twice"));
+    spec = random_plate();
+    spec.random[0].range.lo = -1;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "conductivity"));
+    spec = random_plate();
+    spec.random[1].discs_hi = 1; /* the loss does not vary in space */
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "loss"));
+}
+
+/* ---- error control ---- */
+
+static double apart(const copy *a, const copy *b)
+{
+    double miss = 0, size = 0;
+    for (int64_t i = 0; i < a->frames * a->nodes; i++) {
+        miss += pow((double)a->state[i] - (double)b->state[i], 2);
+        size += pow((double)b->state[i], 2);
+    }
+    return sqrt(miss / size);
+}
+
+/* Against 64 substeps: what adapts keeps to its tolerance (a frame's error, which the plate forgets within a few
+ * frames) where one substep does not; bytes do not depend on the batch, also where some samples need more than others.
+ */
+Test(simulate, substeps_adapt_to_the_error)
+{
+    static shelf fine, coarse, adapted, one;
+    fem_simulate_spec spec = small();
+    fem_simulation *s;
+    spec.n_inclusions = 0;
+    MUST(fwm_threads_init(2));
+    spec.substeps = 64;
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 0, 4, collect, &fine));
+    fem_simulation_destroy(&s);
+    spec.substeps = 1;
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 0, 4, collect, &coarse));
+    fem_simulation_destroy(&s);
+    spec.adaptive = 2e-3;
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 0, 4, collect, &adapted));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 3, 1, collect, &one));
+    same(&adapted.item[3], &one.item[0]);
+    for (int k = 0; k < 4; k++) {
+        const double before = apart(&coarse.item[k], &fine.item[k]), after = apart(&adapted.item[k], &fine.item[k]);
+        cr_expect(after < 3 * spec.adaptive && before > 2 * after, "trajectory %d: %g, and %g with one substep", k,
+                  after, before);
+    }
+    fem_simulation_destroy(&s);
+    spec.adaptive = 1e-9; /* out of reach */
+    MUST(fem_simulation_create(&s, &spec));
+    cr_assert_eq(fem_simulate_some(s, FEM_TRAIN, 0, 1, collect, &one), FWM_NUMERIC);
+    cr_assert(strstr(fwm_error_message(), "adaptive") && strstr(fwm_error_message(), "substeps"), "%s",
+              fwm_error_message());
+    fem_simulation_destroy(&s);
+    empty(&fine);
+    empty(&coarse);
+    empty(&adapted);
+    empty(&one);
+}
+
+/* ---- meshes of files ---- */
+
+/* Two triangles, "soft" and "hard", with a named side. */
+static const char two_regions[] =
+    "$MeshFormat\n2.2 0 8\n$EndMeshFormat\n$PhysicalNames\n4\n1 1 \"clamp\"\n1 2 \"rest\"\n"
+    "2 3 \"soft\"\n2 4 \"hard\"\n$EndPhysicalNames\n$Nodes\n4\n1 0 0 0\n2 1 0 0\n3 1 1 0\n"
+    "4 0 1 0\n$EndNodes\n$Elements\n6\n1 1 2 1 1 1 4\n2 1 2 2 2 1 2\n3 1 2 2 2 2 3\n"
+    "4 1 2 2 2 3 4\n5 2 2 3 3 1 2 3\n6 2 2 4 4 1 3 4\n$EndElements\n";
+
+Test(simulate, a_mesh_from_a_file_has_regions_and_named_boundaries)
+{
+    static flow all;
+    char path[] = "/tmp/fwm-mesh-XXXXXX";
+    FILE *f = fdopen(mkstemp(path), "w");
+    fputs(two_regions, f);
+    cr_assert_eq(fclose(f), 0);
+    fem_simulate_spec spec = small();
+    fem_simulation *s = NULL;
+    spec.equation = "conduction";
+    const double parameters[] = {1, 1, 0, 0, 3};
+    memcpy(spec.truth, parameters, sizeof parameters);
+    memcpy(spec.nominal, parameters, sizeof parameters);
+    spec.n_inclusions = spec.n_sources = 0;
+    spec.mesh_file = path;
+    spec.refine = 2;
+    spec.dt = 0.05;
+    spec.frames = 3;
+    spec.n_conditions = 1;
+    spec.condition[0] = (fem_condition){.boundary = "clamp", .field = "temperature", .constant = 0.75};
+    spec.n_region_values = 1;
+    spec.region_value[0] = (fem_region_value){.parameter = 0, .region = "hard", .value = 4};
+    MUST(fwm_threads_init(2));
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 0, 1, collect_flow, &all));
+    const fem_mesh *mesh = fem_simulation_mesh(s);
+    cr_assert(mesh->n_cells == 32 && fem_simulation_coarse_mesh(s)->n_cells == 2);
+    const fem_theta *theta = fem_simulation_theta(s);
+    cr_assert_eq(theta->count[0], 32);
+    for (int64_t c = 0; c < 32; c++) {
+        const bool hard = mesh->centroid[2 * c + 1] > mesh->centroid[2 * c];
+        cr_assert_eq(((const double *)theta->value[0])[c], hard ? 4 : 1);
+    }
+    for (int64_t t = 0; t < 3; t++)
+        for (int64_t i = 0; i < mesh->n_nodes; i++)
+            if (mesh->nodes[2 * i] == 0)
+                cr_assert_float_eq(all.state[0][t * all.nodes + i], 0.75f, 1e-6f);
+    drop_flow(&all);
+    fem_simulation_destroy(&s);
+    spec.region_value[0].region = "stiff";
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "stiff") && strstr(fwm_error_message(), "hard"), "%s", fwm_error_message());
+    spec.region_value[0].region = "hard";
+    spec.condition[0].boundary = "left";
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "clamp"), "%s", fwm_error_message());
+    spec.condition[0].boundary = "clamp";
+    spec.mesh.element = FEM_Q1;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "quadrilateral"), "%s", fwm_error_message());
+    cr_assert_eq(unlink(path), 0);
 }

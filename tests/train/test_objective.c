@@ -14,6 +14,7 @@ typedef struct setting {
     tr_config *config;
     tr_world *world;
     ot_memory *memory;
+    ot_gate *gate;
     tr_objective *objective;
     double *flat, *grad;
     int64_t size;
@@ -24,18 +25,24 @@ typedef struct setting {
 /* A memory that has looked, at codes about as far apart as those of an untrained model are. */
 static void open_memory(setting *s)
 {
-    enum { CODES = 16, MOST = 64 };
+    enum { CODES = 64, MOST = 64 };
     double y[CODES * MOST], x[CODES * MOST];
     ot_memory_options o = {.codes = CODES, .predictions = 4, .every = 1000, .eta = 0.5, .seed = 1};
     wm_transport_sizes(&s->world->model, &o.d, &o.dc);
     cr_assert(o.d <= MOST && o.dc <= MOST);
     cr_assert_eq(ot_memory_create(&s->memory, AD_F64, &o), FWM_OK, "%s", fwm_error_message());
+    const bool gated = s->config->model.latent.gate == TR_GATE_SHEETS; /* then the codes fall into two sheets */
     for (int64_t i = 0; i < CODES * o.d; i++)
-        y[i] = 0.05 * fwm_random_normal((fwm_key){17, 1}, 0, (uint32_t)i);
+        y[i] = 0.05 * fwm_random_normal((fwm_key){17, 1}, 0, (uint32_t)i) + (gated && i / o.d % 2 ? 2.0 : 0.0);
     for (int64_t i = 0; i < CODES * o.dc; i++)
         x[i] = 0.05 * fwm_random_normal((fwm_key){17, 2}, 0, (uint32_t)i);
     cr_assert_eq(ot_memory_push(s->memory, 1, CODES, y, x, 4, y, x, NULL), FWM_OK, "%s", fwm_error_message());
     cr_assert(ot_memory_geometry(s->memory)->ready);
+    if (gated) {
+        cr_assert_eq(ot_gate_create(&s->gate, s->memory, 0, s->config->model.latent.classes), FWM_OK);
+        cr_assert_eq(ot_gate_update(s->gate), FWM_OK);
+        cr_assert_eq(ot_gate_classes(s->gate), 2);
+    }
 }
 
 static const char *extra_setting = "seed=1";
@@ -68,6 +75,7 @@ static void open_setting(setting *s, const char *code)
                               .law = s->world->law,
                               .store = s->world->store,
                               .memory = s->memory,
+                              .gate = s->gate,
                               .dtype = AD_F64,
                               .batch = 2,
                               .clip = s->config->data.clip,
@@ -96,6 +104,7 @@ static void close_setting(setting *s)
 {
     ds_loader_destroy(&s->loader);
     tr_objective_destroy(&s->objective);
+    ot_gate_destroy(&s->gate);
     ot_memory_destroy(&s->memory);
     tr_world_close(&s->world);
     tr_config_destroy(s->config);
@@ -113,6 +122,8 @@ static double loss_of(setting *s, const double weights[TR_TERM_COUNT], double te
 
 /* Directional derivative along a random direction by a central difference: its own error is O(h^2) = 1e-12 of the third
  * derivative, cancellation 1e-16 L / h = 1e-10 L; the bar is 1e-5. */
+static double halves = 2; /* of the KL that count twice in the loss */
+
 static void check(setting *s, const double weights[TR_TERM_COUNT], const char *prefix, const char *what)
 {
     double terms[TR_TERM_COUNT], *v = calloc((size_t)s->size, sizeof *v), *x = malloc((size_t)s->size * sizeof *x);
@@ -122,7 +133,7 @@ static void check(setting *s, const double weights[TR_TERM_COUNT], const char *p
      * is of. */
     double twice[TR_TERM_COUNT];
     memcpy(twice, weights, sizeof twice);
-    twice[TR_TERM_KL] *= 2;
+    twice[TR_TERM_KL] *= halves;
     (void)loss_of(s, twice, terms);
     double claimed = 0, norm = 0, h = 1e-6, at[2];
     for (int k = 0; k < nn_store_count(s->world->store); k++) {
@@ -196,6 +207,29 @@ Test(objective, transport_moves_states_and_not_the_ruler, .timeout = 120)
         cr_assert_gt(outside, 0, "%s: the predictor feels nothing", codes[c]);
         close_setting(&s);
     }
+}
+
+/* The gate: its class is an input of the predictor, its classifier learns the true codes' sheets. */
+Test(objective, gradient_with_the_gate, .timeout = 120)
+{
+    setting s = {.folder = ""};
+    extra_setting = "model.latent.gate=sheets";
+    open_setting(&s, "state");
+    /* Without the edge term, which knows no class: its hard targets jump where two sheets are far apart, and a
+     * difference over a jump says nothing. */
+    const double others[TR_TERM_COUNT] = {1, 1, 0, 100, 1, 0, 0.1}, kl[TR_TERM_COUNT] = {[TR_TERM_KL] = 1};
+    check(&s, others, "", "all parameters, gated");
+    halves = 1; /* the cross entropy is not one of two halves */
+    check(&s, kl, "prior/gate/", "the gate's classifier");
+    halves = 2;
+    double terms[TR_TERM_COUNT];
+    (void)loss_of(&s, others, terms);
+    for (int k = 0; k < nn_store_count(s.world->store); k++) {
+        const nn_slot *slot = nn_store_slot(s.world->store, k);
+        for (int64_t i = 0; i < slot->count && strncmp(slot->name, "prior/gate/", 11) == 0; i++)
+            cr_assert_eq(s.grad[slot->offset + i], 0, "only its own loss teaches the classifier");
+    }
+    close_setting(&s);
 }
 
 Test(objective, steps_do_not_allocate, .timeout = 120)

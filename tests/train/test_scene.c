@@ -136,3 +136,31 @@ Test(scene, rules_name_the_record)
             "t.yaml:5:40: simulate.frame_field: navier_stokes: expected a field among velocity (.x, .y), pressure, "
             "found 'speed'");
 }
+
+Test(scene, random_parameters_stay_within_the_equation)
+{
+    static const char plate[] = "experiment: x\ndata: {file: d.h5}\nphysics: {parameters: {conductivity: 1}}\n"
+                                "simulate: {truth: {conductivity: 1}, nominal: {conductivity: 1},\n";
+    char text[1024];
+    static const struct {
+        const char *record, *error;
+    } cases[] = {
+        {"{parameter: conductivty, range: [1, 2]}", "t.yaml:5:12: simulate.random[0]: heat: expected a parameter among "
+                                                    "conductivity, loss, radiation, temperature, "
+                                                    "found 'conductivty'"},
+        {"{parameter: conductivity, range: [-1, 2]}",
+         "t.yaml:5:12: simulate.random[0]: expected conductivity from 1e-08 to 1e+08 L^2/time, found -1 to 2"},
+        {"{parameter: loss, range: [0, 2], spread: logarithmic}",
+         "t.yaml:5:12: simulate.random[0]: expected loss from 0 to 1e+08 1/time, above 0, found 0 to 2"},
+        {"{parameter: loss, range: [1, 2], discs: [1, 2]}",
+         "t.yaml:5:12: simulate.random[0]: expected no discs: loss cannot vary in space"},
+        {"{parameter: loss, range: [1, 2]}, {parameter: loss, range: [1, 2]}",
+         "t.yaml:5:46: simulate.random[1]: expected each parameter once, found loss again (first at 5:12)"},
+        {"{parameter: loss}", "t.yaml:5:12: simulate.random[0].range: expected a value (Range of its values), found "
+                              "nothing"},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        (void)snprintf(text, sizeof text, "%s  random: [%s]}\n", plate, cases[k].record);
+        refuses(text, cases[k].error);
+    }
+}

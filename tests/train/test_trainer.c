@@ -101,6 +101,11 @@ Test(trainer, stopped_anywhere_goes_on_to_the_same_bits, .timeout = 120)
     cr_assert_eq(part.loss, whole.loss);
     expect_same(t.folder, "whole/last.ckpt", "part/last.ckpt");
     expect_same(t.folder, "whole/best.ckpt", "part/best.ckpt");
+    /* Each validation logs the adjoint solve's own check. */
+    const char *at_check = strstr(small_text(t.folder, "whole/metrics.jsonl"), "\"adjoint_error\": ");
+    cr_assert_not_null(at_check);
+    const double error = strtod(strchr(at_check, ':') + 1, NULL);
+    cr_expect(error > 0 && error < 1e-8, "adjoint solves are off by %g", error);
     end(&t);
 }
 
@@ -118,6 +123,24 @@ Test(trainer, emphasis_draws_by_scores_and_goes_on_too, .timeout = 120)
     end(&t);
     begin(&plain, more + 1);
     cr_expect_neq(train(&plain, "whole", 0).loss, whole.loss, "emphasis changes nothing");
+    end(&plain);
+}
+
+/* The gate's bank and classes are part of the run's state. */
+Test(trainer, the_gate_goes_on_too, .timeout = 120)
+{
+    static const char *const more[] = {"model.latent.gate=sheets", "transport.code=state", "transport.bank=16",
+                                       "transport.every=3", NULL};
+    tries t, plain;
+    begin(&t, more);
+    tr_train_result whole = train(&t, "whole", 0);
+    (void)train(&t, "part", 5);
+    (void)train(&t, "part", 6);
+    (void)train(&t, "part", 0);
+    expect_same(t.folder, "whole/last.ckpt", "part/last.ckpt");
+    end(&t);
+    begin(&plain, more + 1);
+    cr_expect_neq(train(&plain, "whole", 0).loss, whole.loss, "the gate changes nothing");
     end(&plain);
 }
 

@@ -6,12 +6,34 @@
 #include <stdio.h>
 #include <string.h>
 
-static fwm_status write_truths(ds_writer *w, const fem_simulation *sim, const fwm_simulated_file *file)
+/* What was drawn of a parameter, [N, values]: as /truth/NAME.each, beside the truth's own. */
+static fwm_status write_random(ds_writer *w, const fem_simulation *sim, const fem_simulate_spec *spec, int random,
+                               int64_t trajectories)
+{
+    char name[80];
+    int parameter;
+    const int64_t count = fem_simulation_drawn(sim, random, &parameter);
+    double *values = fwm_malloc((size_t)(trajectories * count), sizeof *values);
+    FWM_CHECK(values, FWM_MEMORY, "simulate: out of memory for the parameters of %lld trajectories",
+              (long long)trajectories);
+    for (int64_t k = 0, at = 0; k < FEM_SPLIT_COUNT; k++)
+        for (int64_t i = 0; i < spec->count[k]; i++, at++)
+            fem_simulation_draw(sim, (int)k, i, random, values + at * count);
+    (void)snprintf(name, sizeof name, "%.60s.each", fem_simulation_equation(sim)->parameter[parameter].name);
+    const fwm_status status = ds_writer_truth(w, name, trajectories * count, values);
+    fwm_free(values);
+    return status;
+}
+
+static fwm_status write_truths(ds_writer *w, const fem_simulation *sim, const fem_simulate_spec *spec,
+                               const fwm_simulated_file *file)
 {
     const fem_equation *eq = fem_simulation_equation(sim);
     const fem_theta *theta = fem_simulation_theta(sim);
     for (int k = 0; k < eq->n_parameters; k++)
         FWM_TRY(ds_writer_truth(w, eq->parameter[k].name, theta->count[k], theta->value[k]));
+    for (int k = 0; k < spec->n_random; k++)
+        FWM_TRY(write_random(w, sim, spec, k, file->done));
     return file->basin ? ds_writer_truth(w, "basin", file->done * file->frames, file->basin) : FWM_OK;
 }
 
@@ -137,9 +159,9 @@ fwm_status fwm_simulated_put(void *context, const fem_trajectory *t)
     return FWM_OK;
 }
 
-fwm_status fwm_simulated_finish(fwm_simulated_file *file, const fem_simulation *sim)
+fwm_status fwm_simulated_finish(fwm_simulated_file *file, const fem_simulate_spec *spec, const fem_simulation *sim)
 {
-    FWM_TRY(write_truths(file->writer, sim, file));
+    FWM_TRY(write_truths(file->writer, sim, spec, file));
     return ds_writer_finish(&file->writer);
 }
 

@@ -96,7 +96,7 @@ static fwm_status finish(run *r)
     FWM_CHECK(r->merged == fwm_parts_count(r->parts), FWM_IO,
               "simulate: part %lld was made by another rank and is not there: all ranks need the same folder",
               (long long)r->merged);
-    FWM_TRY(fwm_simulated_finish(&r->file, r->simulation));
+    FWM_TRY(fwm_simulated_finish(&r->file, &r->spec, r->simulation));
     fwm_parts_remove(r->parts);
     return FWM_OK;
 }

@@ -34,7 +34,8 @@ fwm_status fwm_simulated_begin(fwm_simulated_file *file, const tr_config *config
                                const fem_simulation *simulation, const char *path, const char *recipe) FWM_MUST_USE;
 /* A fem_sink; `file` is an fwm_simulated_file. */
 fwm_status fwm_simulated_put(void *file, const fem_trajectory *trajectory) FWM_MUST_USE;
-fwm_status fwm_simulated_finish(fwm_simulated_file *file, const fem_simulation *simulation) FWM_MUST_USE;
+fwm_status fwm_simulated_finish(fwm_simulated_file *file, const fem_simulate_spec *spec,
+                                const fem_simulation *simulation) FWM_MUST_USE;
 /* Drops what was not finished. */
 void fwm_simulated_abort(fwm_simulated_file *file);
 
