@@ -124,7 +124,7 @@ static void hold_simulate(rules *r)
                tr_config_word("simulate.space", c->simulate.space));
     for (int64_t i = 0; i < c->simulate.sources.rows; i++) {
         const double *x = c->simulate.sources.items + 2 * i;
-        if (x[0] > c->simulate.size[0] || x[1] > c->simulate.size[1])
+        if (c->simulate.mesh[0] == '\0' && (x[0] > c->simulate.size[0] || x[1] > c->simulate.size[1]))
             broken(r, "simulate.sources", "simulate.size",
                    "expected sources within simulate.size, found row %lld outside", (long long)i);
     }

@@ -151,6 +151,13 @@ static const tr_row start_rows[] = {
     RANGE(blob_radius, "[0.05, 0.1]", 1e-6, 1e6, "length", "Range of a blob's radius"),
     {0}};
 #undef OWNER
+#define OWNER tr_region
+static const tr_row region_rows[] = {
+    STRING(region, "\?\?\?", "A region of the mesh by name"),
+    STRING(parameter, "\?\?\?", "A parameter of the truth that may vary in space"),
+    REAL(value, "\?\?\?", -MOST, MOST, "", "Its value there"),
+    {0}};
+#undef OWNER
 #define OWNER tr_random
 static const tr_row random_rows[] = {
     STRING(parameter, "\?\?\?", "A parameter of the truth by the equation's name"),
@@ -203,6 +210,9 @@ const tr_row tr_config_rows[] = {
     INT2(simulate.cells, "[64, 64]", 1, 4096, "cells", "Cells of the truth's mesh along x and y (a square of triangles is two)"),
     REAL2_ABOVE(simulate.size, "[1, 1]", 0, 1e6, "length", "Extent of the plate along x and y"),
     INT2(simulate.coarse_cells, "[16, 16]", 1, 4096, "cells", "Cells of the cheap simulation's mesh"),
+    STRING(simulate.mesh, "\"\"", "A gmsh file in place of a box: its mesh is the cheap simulation's, refined the truth's; names of boundaries and regions are the file's (`fwm inspect FILE.msh`)"),
+    STRING(simulate.mesh_hash, "\"\"", "XXH64 of that file in hex, which a dataset keeps; where given the file must have it"),
+    INT(simulate.refine, "1", 1, 4, "times", "How often the file's mesh is refined for the truth"),
     STRINGS(simulate.periodic, "[]", 0, 2, WORDS("x", "y"), "Axes along which the box is closed upon itself"),
     INT2(simulate.frame, "[64, 64]", 8, 4096, "pixels", "Height and width of a frame"),
     ENUM(simulate.equation, "heat", EQUATIONS, "The governing equation of the truth"),
@@ -213,6 +223,7 @@ const tr_row tr_config_rows[] = {
     REAL(simulate.adaptive, "0", 0, 0.5, "of the state", "Error control of the truth: substeps are doubled until a frame changes by less than this; 0: as many as simulate.substeps"),
     MAP(simulate.truth, "{}", PARAMETERS, -MOST, MOST, "", "Parameters of the true law by the equation's names; absent: 0 where it may be, the term is not in the law"),
     MAP(simulate.nominal, "{}", PARAMETERS, -MOST, MOST, "", "Parameters of the cheap simulation's law; absent: likewise"),
+    RECORDS(simulate.regions, "[]", region_rows, tr_region, 32, "Parameters of the truth in named regions of the mesh, under the inclusions"),
     RECORDS(simulate.random, "[]", random_rows, tr_random, 16, "Parameters of the truth that are drawn anew for each trajectory"),
     RECORDS(simulate.conditions, "[]", condition_rows, tr_condition, 32, "Conditions on named boundaries, of truth, cheap simulation and law; a boundary without one lets no flux through"),
     RECORDS(simulate.loads, "[]", load_rows, tr_load, 16, "Loads driven by actions, in the domain or on a boundary; their actions follow those of the sources"),

@@ -73,6 +73,9 @@ enum { TR_SCORE_TENSORS = 2 };
 int tr_run_score_tensors(const tr_run *run, tr_tensor tensor[TR_SCORE_TENSORS]);
 fwm_status tr_run_load_scores(tr_run *run, const tr_checkpoint *checkpoint) FWM_MUST_USE;
 
+/* trainer_adjoint.c: NaN where there is no law, or no step of it from there. */
+fwm_status tr_run_adjoint_error(const tr_run *run, double *error) FWM_MUST_USE;
+
 /* trainer_plan.c */
 /* Around the making of plans, with trainer.plan: measure: reads the folder's kernels.txt; writes what is chosen. */
 fwm_status tr_run_open_choices(tr_run *run) FWM_MUST_USE;
