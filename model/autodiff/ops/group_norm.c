@@ -63,7 +63,8 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
     const char *op = need[0] ? "group_norm_grad" : "group_norm_sums";
     ad_value sums = ad_apply(g, ad_op_find(op), 4, in, &attr);
     if (need[0]) {
-        dx[0] = ad_reshape(g, ad_slice(g, sums, 0, 0, n), *ad_shape_of(g, x));
+        const ad_shape whole = *ad_shape_of(g, x); /* builders move the graph's nodes */
+        dx[0] = ad_reshape(g, ad_slice(g, sums, 0, 0, n), whole);
         sums = ad_reshape(g, ad_slice(g, sums, 0, n, B * width), ad_shape_make(2, B, width));
     }
     if (need[1])
