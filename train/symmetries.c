@@ -284,8 +284,9 @@ static fwm_status check_law(const maker *m, const turning *t)
         return FWM_OK;
     FWM_CHECK(m->scene.n_conditions == 0, FWM_CONFIG,
               "data.augment.symmetries: %s: the law has conditions on boundaries (simulate.conditions)", m->what);
-    FWM_CHECK(c->simulate.inclusions.rows == 0, FWM_CONFIG,
-              "data.augment.symmetries: %s: the truth has inclusions (simulate.inclusions)", m->what);
+    FWM_CHECK(
+        c->simulate.inclusions.rows == 0 && c->simulate.regions.count == 0 && c->simulate.random.count == 0, FWM_CONFIG,
+        "data.augment.symmetries: %s: the truth varies in space (simulate.inclusions, regions or random)", m->what);
     for (int k = 0; k < eq->n_parameters; k++) {
         const char *name = eq->parameter[k].name;
         const size_t n = strlen(name);
