@@ -109,6 +109,7 @@ bench: deps
 	@$(BUILD)/fwm bench $(BENCH)
 	@for python in $(BENCH_PYTHON); do $$python -c 'import torch' 2>/dev/null && $$python tests/bench/peers.py --fwm $(BUILD)/fwm \
 	  || echo "tests/bench/peers.py: no PyTorch for $$python, no comparison"; done
+	@$(MAKE) --no-print-directory $(BUILD)/tests/bench/program_fenics && OMP_NUM_THREADS=1 /usr/bin/python3 tests/bench/fenics.py --build $(BUILD)
 	@$(MAKE) --no-print-directory bench-reference
 
 # S and M against the best of PyTorch and JAX, of whatever interpreters BENCH_PYTHON names.

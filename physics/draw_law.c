@@ -29,9 +29,9 @@ void fem_simulation_draw(const fem_simulation *s, int split, int64_t index, int 
         values[0] = within(range, fwm_random_uniform(key, step, base + DRAW_VALUE), r->logarithmic);
         return;
     }
-    const bool varies = s->spec.n_inclusions > 0 && s->spec.inclusion_of == r->parameter;
+    const double *own = s->varying[r->parameter];
     for (int64_t c = 0; c < mesh->n_cells; c++)
-        values[c] = varies ? s->varying[c] : s->spec.truth[r->parameter];
+        values[c] = own ? own[c] : s->spec.truth[r->parameter];
     const double span = (double)(r->discs_hi - r->discs_lo + 1);
     const int64_t discs = r->discs_lo + (int64_t)(span * fwm_random_uniform(key, step, base + DRAW_DISCS));
     for (int64_t d = 0; d < discs; d++) {

@@ -109,7 +109,7 @@ struct fem_problem {
     double *step_theta64[FEM_MAX_PARAMETERS]; /* the same in double */
 
     double adjoint_error[2]; /* by ad_dtype: largest |A^T l - g| / |g| seen */
-    int64_t adjoint_calls;
+    int64_t adjoint_calls[2];
     fem_workspace work[2];
     struct fem_custom_node *customs;
 };

@@ -3,7 +3,9 @@
 
 #include "model/base/arena.h"
 #include "model/base/threads.h"
+#include "physics/gmsh.h"
 #include "physics/kernel.h"
+#include "physics/refine.h"
 #include "physics/scheme.h"
 
 #include <math.h>
@@ -14,16 +16,48 @@ enum { CHANNELS = 3 };
 
 /* ---- set-up ---- */
 
-static void fill_varying(fem_simulation *s)
+/* The values of a parameter cell by cell, made where they are asked for first. */
+static fwm_status vary(fem_simulation *s, int parameter)
 {
-    for (int64_t c = 0; c < s->mesh->n_cells; c++) {
-        s->varying[c] = s->spec.truth[s->spec.inclusion_of];
+    if (s->varying[parameter])
+        return FWM_OK;
+    double *values = fwm_malloc((size_t)s->mesh->n_cells, sizeof *values);
+    FWM_CHECK(values, FWM_MEMORY, "out of memory for %lld cells", (long long)s->mesh->n_cells);
+    for (int64_t c = 0; c < s->mesh->n_cells; c++)
+        values[c] = s->spec.truth[parameter];
+    s->varying[parameter] = values;
+    s->truth_theta.value[parameter] = values;
+    s->truth_theta.count[parameter] = s->mesh->n_cells;
+    return FWM_OK;
+}
+
+static fwm_status fill_regions(fem_simulation *s)
+{
+    for (int k = 0; k < s->spec.n_region_values; k++) {
+        const fem_region_value *r = &s->spec.region_value[k];
+        int region;
+        FWM_TRY(fem_mesh_region(s->mesh, r->region, &region));
+        FWM_TRY(vary(s, r->parameter));
+        for (int64_t c = 0; c < s->mesh->n_cells; c++)
+            if (s->mesh->cell_region[c] == region)
+                s->varying[r->parameter][c] = r->value;
+    }
+    return FWM_OK;
+}
+
+static fwm_status fill_inclusions(fem_simulation *s)
+{
+    const int parameter = s->spec.inclusion_of;
+    if (s->spec.n_inclusions == 0)
+        return FWM_OK;
+    FWM_TRY(vary(s, parameter));
+    for (int64_t c = 0; c < s->mesh->n_cells; c++)
         for (int k = 0; k < s->spec.n_inclusions; k++) {
             const fem_inclusion *i = &s->spec.inclusion[k];
             if (hypot(s->mesh->centroid[2 * c] - i->x, s->mesh->centroid[2 * c + 1] - i->y) < i->radius)
-                s->varying[c] = i->value;
+                s->varying[parameter][c] = i->value;
         }
-    }
+    return FWM_OK;
 }
 
 static fwm_status make_parameters(fem_simulation *s)
@@ -37,14 +71,8 @@ static fwm_status make_parameters(fem_simulation *s)
         s->cheap_theta.value[k] = &spec->nominal[k];
         s->cheap_theta.count[k] = 1;
     }
-    if (spec->n_inclusions > 0) {
-        s->varying = fwm_malloc((size_t)s->mesh->n_cells, sizeof *s->varying);
-        FWM_CHECK(s->varying, FWM_MEMORY, "out of memory for %lld cells", (long long)s->mesh->n_cells);
-        fill_varying(s);
-        s->truth_theta.value[spec->inclusion_of] = s->varying;
-        s->truth_theta.count[spec->inclusion_of] = s->mesh->n_cells;
-    }
-    return FWM_OK;
+    FWM_TRY(fill_regions(s));
+    return fill_inclusions(s);
 }
 
 static fwm_status make_laws(fem_simulation *s)
@@ -110,6 +138,29 @@ static fwm_status make_room(fem_simulation *s)
     return FWM_OK;
 }
 
+/* Boxes, or a file's mesh and its refinement. */
+static fwm_status make_meshes(fem_simulation *s)
+{
+    const fem_simulate_spec *spec = &s->spec;
+    if (!spec->mesh_file) {
+        FWM_TRY(fem_mesh_create(&s->mesh, &spec->mesh));
+        return fem_mesh_create(&s->coarse, &spec->coarse);
+    }
+    const fem_element e = spec->mesh.element;
+    FWM_TRY(fem_mesh_from_gmsh(&s->coarse, spec->mesh_file, fem_element_space(e)[1] - '0'));
+    FWM_CHECK(s->coarse->element == e, FWM_INVALID,
+              "%s: expected %s cells (simulate.cell, simulate.space %s), found %s", spec->mesh_file,
+              fem_element_cell(e), fem_element_space(e), fem_element_cell(s->coarse->element));
+    const fem_mesh *from = s->coarse;
+    for (int k = 0; k < spec->refine; k++) {
+        fem_mesh *fine;
+        FWM_TRY(fem_mesh_refine(&fine, from));
+        fem_mesh_destroy(&s->mesh);
+        from = s->mesh = fine;
+    }
+    return FWM_OK;
+}
+
 /* The components that starts fill and that frames show. */
 static fwm_status find_components(fem_simulation *s)
 {
@@ -150,8 +201,7 @@ fwm_status fem_simulation_create(fem_simulation **simulation, const fem_simulate
     s->components = fem_equation_components(equation, fem_element_dim(spec->mesh.element));
     s->n_actions = fem_simulate_actions(spec, equation);
     fwm_status status;
-    FWM_TRY_GOTO(status, fem_mesh_create(&s->mesh, &spec->mesh));
-    FWM_TRY_GOTO(status, fem_mesh_create(&s->coarse, &spec->coarse));
+    FWM_TRY_GOTO(status, make_meshes(s));
     FWM_TRY_GOTO(status, check_fields(s));
     FWM_TRY_GOTO(status, find_components(s));
     s->room = (int64_t)fem_lane_kernels_find(AD_F64)->lanes * fwm_threads_count();
@@ -179,8 +229,10 @@ void fem_simulation_destroy(fem_simulation **simulation)
     fem_csr_destroy(&s->restriction);
     fem_mesh_destroy(&s->mesh);
     fem_mesh_destroy(&s->coarse);
-    void *arrays[] = {s->varying, s->mask,        s->light,   s->u,     s->u_next,    s->v,     s->v_next, s->a,
-                      s->state,   s->cheap_state, s->actions, s->frame, s->key_state, s->basin, s->open,   s->drawn};
+    for (int k = 0; k < FEM_MAX_PARAMETERS; k++)
+        fwm_free(s->varying[k]);
+    void *arrays[] = {s->mask,        s->light,   s->u,     s->u_next,    s->v,     s->v_next, s->a,    s->state,
+                      s->cheap_state, s->actions, s->frame, s->key_state, s->basin, s->open,   s->drawn};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
         fwm_free(arrays[k]);
     fwm_free(s);

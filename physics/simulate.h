@@ -26,13 +26,20 @@
 
 #include "physics/fem.h"
 
-enum { FEM_MAX_INCLUSIONS = 16, FEM_MAX_STARTS = 8, FEM_RELAX_FRAMES = 80 };
+enum { FEM_MAX_INCLUSIONS = 16, FEM_MAX_REGION_VALUES = 32, FEM_MAX_STARTS = 8, FEM_RELAX_FRAMES = 80 };
 typedef enum fem_split { FEM_TRAIN, FEM_VALIDATION, FEM_TEST, FEM_TEST_OOD, FEM_SPLIT_COUNT } fem_split;
 const char *fem_split_name(int split); /* "train", "validation", "test", "test_ood" */
 
 typedef struct fem_inclusion {
     double value, x, y, radius;
 } fem_inclusion;
+
+/* A parameter of the truth in a named region of the mesh. */
+typedef struct fem_region_value {
+    int parameter;
+    const char *region;
+    double value;
+} fem_region_value;
 
 typedef struct fem_range {
     double lo, hi; /* a uniform draw between them */
@@ -66,6 +73,9 @@ typedef struct fem_simulate_spec {
     const char *equation;
     const char *cheap_equation; /* of the same fields; NULL: the same */
     fem_mesh_spec mesh, coarse;
+    const char *mesh_file; /* gmsh's: its mesh is the coarse one, refined `refine` times the truth's; of mesh and coarse
+                              the element alone counts then. NULL: boxes */
+    int refine;
     int64_t count[FEM_SPLIT_COUNT];    /* trajectories of each split */
     int64_t frames;                    /* T */
     int64_t height, width;             /* of a frame, in pixels */
@@ -77,7 +87,9 @@ typedef struct fem_simulate_spec {
                         state than this */
     int64_t warmup;  /* frames that the truth runs, with the first frame's actions, before the trajectory begins */
     double truth[FEM_MAX_PARAMETERS], nominal[FEM_MAX_PARAMETERS]; /* in the equation's order */
-    int inclusion_of;                                              /* the parameter that inclusions change */
+    int n_region_values;
+    fem_region_value region_value[FEM_MAX_REGION_VALUES];
+    int inclusion_of; /* the parameter that inclusions change */
     int n_inclusions;
     fem_inclusion inclusion[FEM_MAX_INCLUSIONS];
     int n_random;
@@ -131,7 +143,8 @@ const fem_mesh *fem_simulation_coarse_mesh(const fem_simulation *s);
 const fem_equation *fem_simulation_equation(const fem_simulation *s);
 /* Trajectories that fill lanes and threads: what is best asked for at once. */
 int64_t fem_simulation_room(const fem_simulation *s);
-/* True parameters in float64: one value, or one a cell where there are inclusions; without what is random. */
+/* True parameters in float64: one value, or one a cell where there are inclusions or regions; without what is random.
+ */
 const fem_theta *fem_simulation_theta(const fem_simulation *s);
 /* Of spec.random[k]: its parameter, and how many values a trajectory has of it, 1 or n_cells. */
 int64_t fem_simulation_drawn(const fem_simulation *s, int random, int *parameter);

@@ -29,8 +29,8 @@ struct fem_simulation {
     fem_problem *cheap;
     double *drawn; /* [room,drawn_size] what is random of the batch's laws */
     int64_t drawn_size;
-    fem_problem *relax; /* the truth with long steps, for basins; NULL where there are none */
-    double *varying;    /* [n_cells] the parameter with inclusions, NULL without */
+    fem_problem *relax;                  /* the truth with long steps, for basins; NULL where there are none */
+    double *varying[FEM_MAX_PARAMETERS]; /* [n_cells] of the truth; NULL where there is one value */
     fem_theta truth_theta, cheap_theta;
     fem_csr *render, *restriction; /* nodes -> pixels, nodes -> coarse nodes */
     double *mask;                  /* [H,W] */

@@ -125,6 +125,20 @@ fwm_status fem_simulate_check_law(const fem_simulate_spec *s, const fem_equation
     }
     FWM_TRY(check_parameters("truth", e, s->truth));
     FWM_TRY(check_parameters("nominal", cheap, s->nominal));
+    FWM_CHECK(!s->mesh_file || (s->refine >= 1 && s->refine <= 4), FWM_INVALID,
+              "simulate: refine: expected 1 to 4, found %d", s->refine);
+    FWM_CHECK(s->n_region_values >= 0 && s->n_region_values <= FEM_MAX_REGION_VALUES, FWM_INVALID,
+              "simulate: regions: expected at most %d values, found %d", FEM_MAX_REGION_VALUES, s->n_region_values);
+    for (int k = 0; k < s->n_region_values; k++) {
+        const fem_region_value *r = &s->region_value[k];
+        FWM_CHECK(r->parameter >= 0 && r->parameter < e->n_parameters && e->parameter[r->parameter].per_cell,
+                  FWM_INVALID, "simulate: regions: expected a parameter of %s that varies in space, found number %d",
+                  e->name, r->parameter);
+        const fem_parameter *p = &e->parameter[r->parameter];
+        FWM_CHECK(r->value >= p->lo && r->value <= p->hi, FWM_INVALID,
+                  "simulate: regions: %s: expected %s from %g to %g %s, found %g", r->region, p->name, p->lo, p->hi,
+                  p->unit, r->value);
+    }
     FWM_TRY(fem_check_random(s, e));
     return check_starts(s, e);
 }

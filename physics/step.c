@@ -8,7 +8,10 @@
  *
  * Adjoint of R(u1,u0,a;theta) = 0: J^T l = u1bar (the same iteration), then bars = -(dR/dx)^T l in one transposed
  * sweep. */
+#include "physics/adjoint.h"
 #include "physics/problem_impl.h"
+
+#include "model/base/arena.h"
 
 #include <math.h>
 #include <omp.h>
@@ -379,7 +382,8 @@ static bool pull_once(const fem_block *b, int64_t block, const fem_bars *bars, c
         fem_block_forget(b, s);
         fem_block_constrain_vjp(b, SLOT_G);
         solve_adjoint(b, &at, linear, failed);
-        if (block == 0 && p->adjoint_calls % CHECK_EVERY == 0 && memcmp(before, failed, (size_t)b->count) == 0)
+        if (block == 0 && p->adjoint_calls[b->dtype] % CHECK_EVERY == 0 &&
+            memcmp(before, failed, (size_t)b->count) == 0)
             fem_block_check_adjoint(b, &at);
         for (int l = 0; l < b->count; l++)
             minus[l] = failed[l] ? 0 : -1;
@@ -427,9 +431,29 @@ fwm_status fem_step_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars, co
         fem_block_load_actions(&b, a);
         pull_block(&b, k, bars, u1_bar, u1, u0, linear, failed + b.first);
     }
-    p->adjoint_calls++;
+    p->adjoint_calls[dtype]++;
     int64_t groups;
     FWM_TRY(fem_newton_adjoint(p, dtype, bars, theta, u1_bar, u1, u0, a, batch, &groups));
     fem_reduce_theta_bars(p, dtype, theta, blocks + groups, bars);
     return FWM_OK;
+}
+
+fwm_status fem_adjoint_check(fem_problem *p, double *error, const double *u0, const double *a, const fem_theta *theta)
+{
+    const double before = p->adjoint_error[AD_F64];
+    double *u1 = fwm_malloc(2 * (size_t)p->dof, sizeof *u1);
+    FWM_CHECK(u1, FWM_MEMORY, "out of memory to check the adjoint of a step");
+    fwm_status status = fem_step(p, AD_F64, u1, u0, a, theta, 1);
+    for (int64_t i = 0; i < p->dof; i++)
+        u1[p->dof + i] = u1[i] - u0[i] + 1;
+    p->adjoint_error[AD_F64] = 0;
+    p->adjoint_calls[AD_F64] = 0;
+    double *cotangent = u1 + p->dof;
+    const fem_bars bars = {.u0 = cotangent};
+    if (status == FWM_OK)
+        status = fem_step_vjp(p, AD_F64, &bars, cotangent, u1, u0, a, theta, 1);
+    *error = p->adjoint_error[AD_F64];
+    p->adjoint_error[AD_F64] = before > *error ? before : *error;
+    fwm_free(u1);
+    return status;
 }

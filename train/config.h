@@ -111,6 +111,11 @@ typedef struct tr_field_start { /* of one field: mean + Gaussian random field + 
     double blob_value[2], blob_radius[2];
 } tr_field_start;
 
+typedef struct tr_region { /* a parameter of the truth in a named region of the mesh */
+    tr_place place;
+    const char *region, *parameter;
+    double value;
+} tr_region;
 typedef struct tr_random { /* a parameter of the truth, drawn for each trajectory */
     tr_place place;
     const char *parameter;
@@ -131,14 +136,16 @@ typedef struct tr_config {
         int cell, space;
         int64_t cells[2]; /* x, y */
         double size[2];
-        tr_strings periodic;               /* x, y */
+        tr_strings periodic;          /* x, y */
+        const char *mesh, *mesh_hash; /* a gmsh file; "": a box. XXH64 of the file, "": any */
+        int64_t refine;
         int64_t coarse_cells[2], frame[2]; /* frame: height, width */
         int equation;                      /* position in physics/forms */
         int nominal_equation;              /* 0: the same, else 1 + its position */
         int scheme;
         double spectral_radius, tolerance, adaptive;
         tr_map truth, nominal;
-        tr_records random;                   /* tr_random */
+        tr_records regions, random;          /* tr_region, tr_random */
         tr_records conditions, loads, start; /* tr_condition, tr_load, tr_field_start */
         const char *frame_field;             /* "": the first component */
         tr_matrix inclusions;                /* value, x, y, radius */
@@ -161,6 +168,17 @@ typedef struct tr_config {
         const char *file;
         int layout;
         const char *frames, *state, *actions;
+        tr_strings fields; /* channels of the state */
+        int edges;
+        double dt;
+        const char *draw;
+        int64_t frame[2];
+        double frame_range[2];
+        int64_t coarsen;
+        struct {
+            tr_strings symmetries;
+            double brightness, contrast, frame_noise;
+        } augment;
         int64_t clip, batch, context, prefetch, trajectories;
         double state_noise, key_state_weight;
     } data;

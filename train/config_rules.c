@@ -124,7 +124,7 @@ static void hold_simulate(rules *r)
                tr_config_word("simulate.space", c->simulate.space));
     for (int64_t i = 0; i < c->simulate.sources.rows; i++) {
         const double *x = c->simulate.sources.items + 2 * i;
-        if (x[0] > c->simulate.size[0] || x[1] > c->simulate.size[1])
+        if (c->simulate.mesh[0] == '\0' && (x[0] > c->simulate.size[0] || x[1] > c->simulate.size[1]))
             broken(r, "simulate.sources", "simulate.size",
                    "expected sources within simulate.size, found row %lld outside", (long long)i);
     }
@@ -217,6 +217,10 @@ static void hold_points(rules *r)
                    "expected state: sheets keep their meaning only where the ruler of codes does not move");
         return;
     }
+    if (c->data.augment.symmetries.count > 0)
+        broken(r, "data.augment.symmetries", "model.kind", "expected [] where model.kind is points");
+    if (c->data.augment.brightness > 0 || c->data.augment.contrast > 0 || c->data.augment.frame_noise > 0)
+        broken(r, "data.augment.frame_noise", "model.kind", "expected no changes of frames where model.kind is points");
     if (c->transport.weight <= 0)
         broken(r, "transport.weight", "model.kind", "expected a weight above 0: points are trained by transport");
     if (c->physics.equation != TR_EQUATION_NONE)

@@ -22,9 +22,12 @@ static void find_field(tr_errors *errors, tr_place place, const char *path, cons
     *count = 0;
 }
 
+/* Boundaries of a box; those of a file are known when it is read. */
 static void hold_boundary(const tr_config *c, tr_errors *errors, tr_place place, const char *path, const char *name)
 {
     int side = 0;
+    if (c->simulate.mesh[0] != '\0')
+        return;
     while (side < 4 && strcmp(name, sides[side]) != 0)
         side++;
     if (side == 4)
@@ -125,6 +128,28 @@ static void hold_starts(const tr_config *c, tr_errors *errors, const fem_equatio
     }
 }
 
+static void hold_regions(const tr_config *c, tr_errors *errors, const fem_equation *e)
+{
+    const tr_region *all = c->simulate.regions.items;
+    for (int64_t k = 0; k < c->simulate.regions.count; k++) {
+        char path[64];
+        int index;
+        (void)snprintf(path, sizeof path, "simulate.regions[%lld]", (long long)k);
+        if (fem_parameter_find(e, all[k].parameter, &index) != FWM_OK) {
+            tr_errors_add(errors, all[k].place, path, "%s", fwm_error_message());
+            continue;
+        }
+        const fem_parameter *p = &e->parameter[index];
+        if (!p->per_cell)
+            tr_errors_add(errors, all[k].place, path, "expected a parameter that may vary in space, found %s", p->name);
+        if (all[k].value < p->lo || all[k].value > p->hi)
+            tr_errors_add(errors, all[k].place, path, "expected %s from %g to %g %s, found %g", p->name, p->lo, p->hi,
+                          p->unit, all[k].value);
+        if (c->simulate.mesh[0] == '\0')
+            tr_errors_add(errors, all[k].place, path, "expected none: a box has no regions; give simulate.mesh");
+    }
+}
+
 static void hold_random(const tr_config *c, tr_errors *errors, const fem_equation *e)
 {
     const tr_random *all = c->simulate.random.items;
@@ -179,11 +204,15 @@ void tr_config_hold_scene(const tr_config *c, tr_errors *errors)
     hold_conditions(c, errors, e);
     hold_loads(c, errors, e);
     hold_starts(c, errors, e);
+    hold_regions(c, errors, e);
     hold_random(c, errors, e);
     hold_cheap(c, errors, e);
     if (c->simulate.frame_field[0] != '\0')
         find_field(errors, place_of(c, "simulate.frame_field"), "simulate.frame_field", e, c->simulate.frame_field,
                    &first, &count);
+    if (c->simulate.mesh[0] != '\0' && c->simulate.periodic.count > 0)
+        tr_errors_add(errors, place_of(c, "simulate.periodic"), "simulate.periodic",
+                      "expected none: the mesh comes from a file");
     const int least = fem_scheme_substeps(tr_scheme_of(c->simulate.scheme));
     if (c->simulate.substeps < least || c->simulate.nominal_substeps < least)
         tr_errors_add(errors, place_of(c, "simulate.scheme"), "simulate.scheme",

@@ -151,6 +151,13 @@ static const tr_row start_rows[] = {
     RANGE(blob_radius, "[0.05, 0.1]", 1e-6, 1e6, "length", "Range of a blob's radius"),
     {0}};
 #undef OWNER
+#define OWNER tr_region
+static const tr_row region_rows[] = {
+    STRING(region, "\?\?\?", "A region of the mesh by name"),
+    STRING(parameter, "\?\?\?", "A parameter of the truth that may vary in space"),
+    REAL(value, "\?\?\?", -MOST, MOST, "", "Its value there"),
+    {0}};
+#undef OWNER
 #define OWNER tr_random
 static const tr_row random_rows[] = {
     STRING(parameter, "\?\?\?", "A parameter of the truth by the equation's name"),
@@ -166,6 +173,7 @@ static const tr_row random_rows[] = {
 const tr_block tr_config_blocks[] = {
     {"simulate", "What `fwm simulate` generates: a fine finite-element truth, a cheap coarse simulation of it, frames"},
     {"data", "The dataset and how it is read"},
+    {"data.augment", "What is done to training clips as they are drawn"},
     {"physics", "The law that the model knows: its parameters, which of them are learned, and the physics loss"},
     {"physics.identification", "Fitting the learned parameters to the training split, before the network is trained"},
     {"physics.residual", "The physics loss: the law's residual on the predicted states"},
@@ -203,6 +211,9 @@ const tr_row tr_config_rows[] = {
     INT2(simulate.cells, "[64, 64]", 1, 4096, "cells", "Cells of the truth's mesh along x and y (a square of triangles is two)"),
     REAL2_ABOVE(simulate.size, "[1, 1]", 0, 1e6, "length", "Extent of the plate along x and y"),
     INT2(simulate.coarse_cells, "[16, 16]", 1, 4096, "cells", "Cells of the cheap simulation's mesh"),
+    STRING(simulate.mesh, "\"\"", "A gmsh file in place of a box: its mesh is the cheap simulation's, refined the truth's; names of boundaries and regions are the file's (`fwm inspect FILE.msh`)"),
+    STRING(simulate.mesh_hash, "\"\"", "XXH64 of that file in hex, which a dataset keeps; where given the file must have it"),
+    INT(simulate.refine, "1", 1, 4, "times", "How often the file's mesh is refined for the truth"),
     STRINGS(simulate.periodic, "[]", 0, 2, WORDS("x", "y"), "Axes along which the box is closed upon itself"),
     INT2(simulate.frame, "[64, 64]", 8, 4096, "pixels", "Height and width of a frame"),
     ENUM(simulate.equation, "heat", EQUATIONS, "The governing equation of the truth"),
@@ -213,6 +224,7 @@ const tr_row tr_config_rows[] = {
     REAL(simulate.adaptive, "0", 0, 0.5, "of the state", "Error control of the truth: substeps are doubled until a frame changes by less than this; 0: as many as simulate.substeps"),
     MAP(simulate.truth, "{}", PARAMETERS, -MOST, MOST, "", "Parameters of the true law by the equation's names; absent: 0 where it may be, the term is not in the law"),
     MAP(simulate.nominal, "{}", PARAMETERS, -MOST, MOST, "", "Parameters of the cheap simulation's law; absent: likewise"),
+    RECORDS(simulate.regions, "[]", region_rows, tr_region, 32, "Parameters of the truth in named regions of the mesh, under the inclusions"),
     RECORDS(simulate.random, "[]", random_rows, tr_random, 16, "Parameters of the truth that are drawn anew for each trajectory"),
     RECORDS(simulate.conditions, "[]", condition_rows, tr_condition, 32, "Conditions on named boundaries, of truth, cheap simulation and law; a boundary without one lets no flux through"),
     RECORDS(simulate.loads, "[]", load_rows, tr_load, 16, "Loads driven by actions, in the domain or on a boundary; their actions follow those of the sources"),
@@ -248,6 +260,13 @@ const tr_row tr_config_rows[] = {
     STRING(data.frames, "auto", "What the frames are, where the layout leaves a choice (generic: PATH:AXES; robomimic: a key of obs); auto: its own choice"),
     STRING(data.state, "auto", "What the state is, where the layout leaves a choice (generic: PATH:AXES; robomimic: states, obs or a key of obs); auto: its own choice"),
     STRING(data.actions, "auto", "What the actions are, where the layout leaves a choice (generic: PATH:AXES); auto: its own choice"),
+    STRINGS(data.fields, "[]", 0, 64, NULL, "Channels of the state that are used, by name, in the order of the equation's fields; []: all"),
+    ENUM(data.edges, "open", WORDS("open", "wall", "periodic"), "What holds at the edges of a grid where the dataset does not say"),
+    REAL(data.dt, "0", 0, 1e9, "time", "Time between frames; 0: as the dataset says"),
+    STRING(data.draw, "auto", "Channel of the state that is drawn where the dataset has no frames; auto: the first; none: no frames"),
+    INT2(data.frame, "[0, 0]", 0, 1024, "pixels", "Height and width of drawn frames, multiples of 8 from 16 on; 0: about those of the grid"),
+    RANGE(data.frame_range, "[0, 0]", -1e9, 1e9, "field", "Values at the two ends of the colour map of drawn frames; both the same: three deviations around the mean"),
+    INT(data.coarsen, "2", 1, 64, "-", "Spacing of the cheap simulation's mesh in those of the grid, where it is computed from physics.equation"),
     INT(data.clip, "8", 1, 4096, "frames", "Frames of a training clip"),
     INT(data.batch, "8", 1, 4096, "clips", "Clips of a training step"),
     INT(data.context, "1", 1, 4096, "frames", "Observed frames before a prediction begins"),
@@ -255,6 +274,11 @@ const tr_row tr_config_rows[] = {
     INT(data.trajectories, "0", 0, MANY, "trajectories", "Use the first N of the training split; 0: all"),
     REAL_ABOVE(data.key_state_weight, "1", 0, 1e6, "-", "How much more often training clips with a key state are drawn; the loss weighs them less, so that it estimates the same mean"),
     REAL(data.state_noise, "0", 0, 10, "deviations", "Noise added to the states of the training split, in units of their deviation"),
+
+    STRINGS(data.augment.symmetries, "[]", 0, 3, WORDS("mirror_x", "mirror_y", "rotate"), "Turned copies of clips, with all that they make together: mirrors that swap the ends of x or of y, quarter turns; frames, states, vectors, actions turn together; refused where law or mesh has no such symmetry"),
+    REAL(data.augment.brightness, "0", 0, 1, "-", "Largest shift of a clip's frames, of full brightness"),
+    REAL(data.augment.contrast, "0", 0, 1, "-", "Largest change of a clip's contrast"),
+    REAL(data.augment.frame_noise, "0", 0, 1, "-", "Deviation of noise on frames, of full brightness"),
 
     ENUM(physics.equation, "heat", model_equations, "The governing equation; none: no physics in the model"),
     MAP(physics.parameters, "{}", PARAMETERS, -MOST, MOST, "", "Starting values of the law's parameters as the model knows them; absent: 0, the term is not in the law"),

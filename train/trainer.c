@@ -85,7 +85,7 @@ static fwm_status measure_scale(tr_run *run)
     const ds_stats *stats = &run->world->info->fields[DS_STATE].stats;
     int64_t c = run->world->model.state.count;
     for (int64_t k = 0; k < c; k++)
-        scale[k] = fmax(stats->delta_std[k], 1e-6);
+        scale[k] = fmax(fmax(stats->delta_std[k], fabs(stats->delta_mean[k])), 1e-6); /* clocks move evenly */
     if (!run->identify || !run->world->model.predictor.prior_fem)
         return FWM_OK;
     FWM_TRY(ds_loader_seek(run->pairs, run->config->physics.identification.steps));
@@ -279,12 +279,14 @@ static fwm_status checkpoint_best(tr_run *run)
 {
     if (run->config->model.kind == TR_MODEL_POINTS)
         return checkpoint_best_points(run);
-    double vrmse, one;
+    double vrmse, one, adjoint;
     FWM_TRY(validate(run, &vrmse, &one));
+    FWM_TRY(tr_run_adjoint_error(run, &adjoint));
     fwm_log(FWM_LOG_INFO, "step %lld: validation VRMSE %.4f at %lld steps, %.4f at one", (long long)run->step, vrmse,
             (long long)tr_run_horizon(run), one);
-    tr_scalar row[] = {{"phase", 1}, {"val_vrmse", vrmse}, {"val_vrmse_1", one}};
-    FWM_TRY(tr_events_write(run->events, run->step, row, 3));
+    const int logged = isfinite(adjoint) ? 4 : 3;
+    tr_scalar row[] = {{"phase", 1}, {"val_vrmse", vrmse}, {"val_vrmse_1", one}, {"adjoint_error", adjoint}};
+    FWM_TRY(tr_events_write(run->events, run->step, row, logged));
     if (!(vrmse < run->best))
         return FWM_OK;
     run->best = vrmse;

@@ -25,6 +25,7 @@ typedef struct tr_run {
     FILE *out;
     char folder[TR_PATH];
     tr_world *world;
+    fwm_arena *symmetries; /* of the loader of clips */
     tr_identify *identify;
     tr_objective *stage[TR_MAX_STAGES]; /* one for each unroll length */
     int n_stages, current;              /* current: the stage whose workspace is allocated, -1: none */
@@ -70,6 +71,9 @@ fwm_status tr_run_score(tr_run *run, const ds_batch *batch, bool looked) FWM_MUS
 enum { TR_SCORE_TENSORS = 2 };
 int tr_run_score_tensors(const tr_run *run, tr_tensor tensor[TR_SCORE_TENSORS]);
 fwm_status tr_run_load_scores(tr_run *run, const tr_checkpoint *checkpoint) FWM_MUST_USE;
+
+/* trainer_adjoint.c: NaN where there is no law, or no step of it from there. */
+fwm_status tr_run_adjoint_error(const tr_run *run, double *error) FWM_MUST_USE;
 
 /* trainer_plan.c */
 fwm_status tr_run_build(tr_run *run) FWM_MUST_USE;    /* graphs and plans; allocates no workspace */

@@ -113,7 +113,7 @@ static void print_step(const ad_plan *p, int32_t t, double total, const limits *
         return;
     }
     const ad_node *node = &p->g->node[s->value];
-    const char *how = node->op->implementation && s->state ? node->op->implementation(s->state) : "own";
+    const char *how = node->op->implementation ? node->op->implementation(s->state) : "own";
     fprintf(out, "%5d  %%%-5d %-18s %-26s", t, s->value, node->op->name, how);
     print_shapes(s, out);
     fprintf(out, " %9.3f MFLOP %9.3f MB", 1e-6 * step_flops(s), 1e-6 * step_bytes(p, s));

@@ -193,4 +193,18 @@ static inline bool random_result_equal(const random_result *a, const random_resu
     return true;
 }
 
+/* Equal up to roundings of sums: by `tolerance` of the largest number of each output. */
+static inline bool random_result_near(const random_result *a, const random_result *b, double tolerance)
+{
+    for (int k = 0; k < RANDOM_OUTPUTS; k++) {
+        double most = 0;
+        for (int64_t i = 0; i < b->n[k]; i++)
+            most = fmax(most, fabs(b->y[k][i]));
+        for (int64_t i = 0; i < a->n[k]; i++)
+            if (!(fabs(a->y[k][i] - b->y[k][i]) <= tolerance * most))
+                return false;
+    }
+    return true;
+}
+
 #endif

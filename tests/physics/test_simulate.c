@@ -4,6 +4,8 @@
 
 #include "physics/simulate.h"
 
+#include <unistd.h>
+
 TestSuite(simulate, .fini = fem_finalize);
 
 typedef struct copy {
@@ -680,4 +682,66 @@ Test(simulate, substeps_adapt_to_the_error)
     empty(&coarse);
     empty(&adapted);
     empty(&one);
+}
+
+/* ---- meshes of files ---- */
+
+/* Two triangles, "soft" and "hard", with a named side. */
+static const char two_regions[] =
+    "$MeshFormat\n2.2 0 8\n$EndMeshFormat\n$PhysicalNames\n4\n1 1 \"clamp\"\n1 2 \"rest\"\n"
+    "2 3 \"soft\"\n2 4 \"hard\"\n$EndPhysicalNames\n$Nodes\n4\n1 0 0 0\n2 1 0 0\n3 1 1 0\n"
+    "4 0 1 0\n$EndNodes\n$Elements\n6\n1 1 2 1 1 1 4\n2 1 2 2 2 1 2\n3 1 2 2 2 2 3\n"
+    "4 1 2 2 2 3 4\n5 2 2 3 3 1 2 3\n6 2 2 4 4 1 3 4\n$EndElements\n";
+
+Test(simulate, a_mesh_from_a_file_has_regions_and_named_boundaries)
+{
+    static flow all;
+    char path[] = "/tmp/fwm-mesh-XXXXXX";
+    FILE *f = fdopen(mkstemp(path), "w");
+    fputs(two_regions, f);
+    cr_assert_eq(fclose(f), 0);
+    fem_simulate_spec spec = small();
+    fem_simulation *s = NULL;
+    spec.equation = "conduction";
+    const double parameters[] = {1, 1, 0, 0, 3};
+    memcpy(spec.truth, parameters, sizeof parameters);
+    memcpy(spec.nominal, parameters, sizeof parameters);
+    spec.n_inclusions = spec.n_sources = 0;
+    spec.mesh_file = path;
+    spec.refine = 2;
+    spec.dt = 0.05;
+    spec.frames = 3;
+    spec.n_conditions = 1;
+    spec.condition[0] = (fem_condition){.boundary = "clamp", .field = "temperature", .constant = 0.75};
+    spec.n_region_values = 1;
+    spec.region_value[0] = (fem_region_value){.parameter = 0, .region = "hard", .value = 4};
+    MUST(fwm_threads_init(2));
+    MUST(fem_simulation_create(&s, &spec));
+    MUST(fem_simulate_some(s, FEM_TRAIN, 0, 1, collect_flow, &all));
+    const fem_mesh *mesh = fem_simulation_mesh(s);
+    cr_assert(mesh->n_cells == 32 && fem_simulation_coarse_mesh(s)->n_cells == 2);
+    const fem_theta *theta = fem_simulation_theta(s);
+    cr_assert_eq(theta->count[0], 32);
+    for (int64_t c = 0; c < 32; c++) {
+        const bool hard = mesh->centroid[2 * c + 1] > mesh->centroid[2 * c];
+        cr_assert_eq(((const double *)theta->value[0])[c], hard ? 4 : 1);
+    }
+    for (int64_t t = 0; t < 3; t++)
+        for (int64_t i = 0; i < mesh->n_nodes; i++)
+            if (mesh->nodes[2 * i] == 0)
+                cr_assert_float_eq(all.state[0][t * all.nodes + i], 0.75f, 1e-6f);
+    drop_flow(&all);
+    fem_simulation_destroy(&s);
+    spec.region_value[0].region = "stiff";
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "stiff") && strstr(fwm_error_message(), "hard"), "%s", fwm_error_message());
+    spec.region_value[0].region = "hard";
+    spec.condition[0].boundary = "left";
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "clamp"), "%s", fwm_error_message());
+    spec.condition[0].boundary = "clamp";
+    spec.mesh.element = FEM_Q1;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "quadrilateral"), "%s", fwm_error_message());
+    cr_assert_eq(unlink(path), 0);
 }

@@ -85,6 +85,20 @@ Test(bench, once)
     cr_expect_not_null(strstr(text, "no/such.yaml"), "%s", text);
 }
 
+/* Every call of the plan with time and fraction; what runs no plan, and no name at all, are refused. */
+Test(bench, profile)
+{
+    static char text[1 << 16];
+    json_t *none;
+    cr_assert_eq(run(&none, text, sizeof text, "gemm_16_512_512_nt --profile --seconds 0 --threads 1 2>&1"), 0);
+    cr_expect_not_null(strstr(text, "[16,512] [512,512] -> [16,512]"), "%s", text);
+    cr_expect_not_null(strstr(text, " GFLOP/s "), "%s", text);
+    cr_expect_not_null(strstr(text, "by operator"), "%s", text);
+    cr_assert_eq(run(&none, text, sizeof text, "adamw --profile 2>&1"), 1);
+    cr_expect_not_null(strstr(text, "adamw: it runs no plan"), "%s", text);
+    cr_assert_eq(run(&none, text, sizeof text, "--profile 2>&1"), 2);
+}
+
 Test(bench, unknown_name_lists_the_names)
 {
     static char text[1 << 16];

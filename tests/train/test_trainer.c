@@ -101,6 +101,11 @@ Test(trainer, stopped_anywhere_goes_on_to_the_same_bits, .timeout = 120)
     cr_assert_eq(part.loss, whole.loss);
     expect_same(t.folder, "whole/last.ckpt", "part/last.ckpt");
     expect_same(t.folder, "whole/best.ckpt", "part/best.ckpt");
+    /* Each validation logs the adjoint solve's own check. */
+    const char *at_check = strstr(small_text(t.folder, "whole/metrics.jsonl"), "\"adjoint_error\": ");
+    cr_assert_not_null(at_check);
+    const double error = strtod(strchr(at_check, ':') + 1, NULL);
+    cr_expect(error > 0 && error < 1e-8, "adjoint solves are off by %g", error);
     end(&t);
 }
 

@@ -11,7 +11,7 @@
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
 
-#include "model/base/status.h"
+#include "model/autodiff/plan.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -61,6 +61,7 @@ typedef struct bench_case {
     fwm_status (*run)(void *self);
     fwm_status (*limit_run)(void *self); /* with BENCH_OWN: takes the same items from the bare machine */
     void (*rest)(void *self);            /* called after a sample, untimed: lets threads come to rest; may be NULL */
+    ad_plan *(*plan)(void *self);        /* the plan that run() runs, for bench_profile; may be NULL */
     void (*close)(void *self);
 } bench_case;
 
@@ -96,6 +97,11 @@ fwm_status bench_run(bench_report *report, bench_result *results, const bench_ca
  * rest is not set. Errors: any failure. */
 fwm_status bench_once(bench_result *results, const bench_case *const *rows, int64_t n,
                       const bench_settings *settings) FWM_MUST_USE;
+
+/* Opens each of rows[n], runs it for about settings->seconds / n with every call of its plan measured, prints the plan
+ * (ad_plan_print), closes it. Errors: FWM_UNSUPPORTED for a row without a plan; any failure. */
+fwm_status bench_profile(const bench_case *const *rows, int64_t n, const bench_settings *settings,
+                         FILE *out) FWM_MUST_USE;
 
 /* ---- the machine's limits (limits.c) ---- */
 typedef struct bench_machine bench_machine;

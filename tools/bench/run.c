@@ -290,3 +290,31 @@ fwm_status bench_once(bench_result *results, const bench_case *const *rows, int6
     }
     return FWM_OK;
 }
+
+static fwm_status profile_case(bench_job *job, double seconds, FILE *out)
+{
+    const bench_case *row = job->row;
+    FWM_CHECK(row->plan, FWM_UNSUPPORTED, "it runs no plan of the engine whose calls could be measured");
+    FWM_TRY(row->open(job));
+    FWM_TRY(row->run(job->self)); /* touches memory */
+    ad_plan *plan = row->plan(job->self);
+    ad_plan_profile(plan, true);
+    const double end = fwm_seconds() + seconds;
+    do
+        FWM_TRY(row->run(job->self));
+    while (fwm_seconds() < end);
+    ad_plan_print(plan, out);
+    return FWM_OK;
+}
+
+fwm_status bench_profile(const bench_case *const *rows, int64_t n, const bench_settings *settings, FILE *out)
+{
+    for (int64_t i = 0; i < n; i++) {
+        bench_job job = {.row = rows[i], .settings = settings};
+        fwm_status status = profile_case(&job, settings->seconds / (double)n, out);
+        rows[i]->close(job.self);
+        if (status != FWM_OK)
+            return fwm_fail_within(status, "%s", rows[i]->name);
+    }
+    return FWM_OK;
+}

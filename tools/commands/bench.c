@@ -18,6 +18,8 @@ static const struct argp_option options[] = {
     {"config", 0, "FILE", 0, "The experiment of step_heat, step_heat_2 and infer_1 (default configs/heat_plate.yaml)",
      0},
     {"once", 0, NULL, 0, "Open and run each once: its time, and the process's peak memory so far", 0},
+    {"profile", 0, NULL, 0,
+     "Measure every call of the named benchmarks' plans, for --seconds in all (default 10), and print the plans", 0},
     {"list", 0, NULL, 0, "Print the names, and what each of them measures", 0},
     {0}};
 
@@ -199,7 +201,9 @@ static fwm_status run_rounds(const fwm_call *call, bench_result *results, const 
 fwm_status fwm_run_bench(fwm_call *call)
 {
     const bench_case *rows[MOST];
-    bench_settings settings = {.seconds = 60, .config = fwm_call_text(call, "config", "configs/heat_plate.yaml")};
+    const bool profile = fwm_call_has(call, "profile");
+    bench_settings settings = {.seconds = profile ? 10 : 60,
+                               .config = fwm_call_text(call, "config", "configs/heat_plate.yaml")};
     int64_t n, threads = 0;
     FWM_TRY(fwm_call_real(call, "seconds", 0, 3600, &settings.seconds));
     FWM_TRY(fwm_call_int(call, "threads", 1, 1024, &threads));
@@ -207,6 +211,11 @@ fwm_status fwm_run_bench(fwm_call *call)
     if (fwm_call_has(call, "list"))
         return print_list(call, rows, n);
     FWM_TRY(fwm_threads_init((int)threads));
+    if (profile) {
+        if (call->argument_count == 0)
+            return fwm_misuse(call, "bench --profile: expected names of benchmarks; --list has them");
+        return bench_profile(rows, n, &settings, stdout);
+    }
     bench_result *results = fwm_calloc((size_t)n + 1, sizeof *results);
     FWM_CHECK(results, FWM_MEMORY, "bench: out of memory");
     fwm_status status = fwm_call_has(call, "once") ? run_once(call, results, rows, n, &settings)

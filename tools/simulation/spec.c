@@ -1,9 +1,13 @@
 /* From the configuration's `simulate` block to what the simulator is given. */
 #include "model/base/arena.h"
+#include "physics/gmsh.h"
 #include "tools/simulation/simulation.h"
 #include "train/scene.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* Values in the equation's order; a parameter that the map lacks is 0, or its preset where it cannot be. */
 static void parameters(const tr_map *map, const fem_equation *eq, double *value)
@@ -63,6 +67,17 @@ static fwm_status fill_law(const tr_config *c, const fem_equation *eq, fem_simul
     return FWM_OK;
 }
 
+static fwm_status fill_regions(const tr_config *c, const fem_equation *eq, fem_simulate_spec *s)
+{
+    const tr_region *region = c->simulate.regions.items;
+    s->n_region_values = (int)c->simulate.regions.count;
+    for (int k = 0; k < s->n_region_values; k++) {
+        s->region_value[k] = (fem_region_value){.region = region[k].region, .value = region[k].value};
+        FWM_TRY(fem_parameter_find(eq, region[k].parameter, &s->region_value[k].parameter));
+    }
+    return FWM_OK;
+}
+
 static fwm_status fill_random(const tr_config *c, const fem_equation *eq, fem_simulate_spec *s)
 {
     const tr_random *random = c->simulate.random.items;
@@ -99,6 +114,65 @@ static void fill_starts(const tr_config *c, fem_simulate_spec *s)
     s->offset = range(c->simulate.offset);
 }
 
+/* ---- meshes of files ---- */
+
+/* XXH64 of a file in hex. */
+static fwm_status hash_file(const char *path, char hash[17])
+{
+    FILE *f = fopen(path, "rb");
+    FWM_CHECK(f, FWM_IO, "%s: cannot be read: %s", path, strerror(errno));
+    XXH64_state_t *state = XXH64_createState();
+    char block[1 << 14];
+    size_t n = 0;
+    bool good = state != NULL && XXH64_reset(state, 0) == XXH_OK;
+    while (good && (n = fread(block, 1, sizeof block, f)) > 0)
+        good = XXH64_update(state, block, n) == XXH_OK;
+    good = good && !ferror(f);
+    (void)snprintf(hash, 17, "%016llx", good ? (unsigned long long)XXH64_digest(state) : 0ULL);
+    (void)XXH64_freeState(state);
+    (void)fclose(f);
+    FWM_CHECK(good, FWM_IO, "%s: cannot be read", path);
+    return FWM_OK;
+}
+
+static fwm_status hold_name(tr_place at, const char *key, int64_t k, const char *name,
+                            fwm_status (*find)(const fem_mesh *, const char *, int *), const fem_mesh *mesh)
+{
+    int found;
+    if (name[0] == '\0' || find(mesh, name, &found) == FWM_OK)
+        return FWM_OK;
+    char why[FWM_ERROR_CAPACITY];
+    fwm_error_get(why, sizeof why);
+    return fwm_fail(FWM_CONFIG, "%s:%d:%d: simulate.%s[%lld]: %s", at.file, at.line, at.column, key, (long long)k, why);
+}
+
+/* Names of the file's boundaries and regions, each reported where the configuration has it. */
+static fwm_status check_names(const tr_config *c, fem_element element)
+{
+    const tr_condition *condition = c->simulate.conditions.items;
+    const tr_load *load = c->simulate.loads.items;
+    const tr_region *region = c->simulate.regions.items;
+    const char *given = c->simulate.mesh_hash;
+    fem_mesh *mesh = NULL;
+    char hash[17];
+    fwm_status status = FWM_OK;
+    FWM_TRY(hash_file(c->simulate.mesh, hash));
+    FWM_CHECK(given[0] == '\0' || strcmp(given, hash) == 0, FWM_CONFIG,
+              "simulate.mesh_hash: expected %s to hash to %s, found %s: the file is another one", c->simulate.mesh,
+              given, hash);
+    FWM_TRY(fem_mesh_from_gmsh(&mesh, c->simulate.mesh, fem_element_space(element)[1] - '0'));
+    for (int64_t k = 0; k < c->simulate.conditions.count; k++)
+        FWM_TRY_GOTO(status,
+                     hold_name(condition[k].place, "conditions", k, condition[k].boundary, fem_mesh_label, mesh));
+    for (int64_t k = 0; k < c->simulate.loads.count; k++)
+        FWM_TRY_GOTO(status, hold_name(load[k].place, "loads", k, load[k].boundary, fem_mesh_label, mesh));
+    for (int64_t k = 0; k < c->simulate.regions.count; k++)
+        FWM_TRY_GOTO(status, hold_name(region[k].place, "regions", k, region[k].region, fem_mesh_region, mesh));
+done:
+    fem_mesh_destroy(&mesh);
+    return status;
+}
+
 static fwm_status fill_meshes(const tr_config *c, fem_simulate_spec *s)
 {
     fem_element element;
@@ -114,7 +188,11 @@ static fwm_status fill_meshes(const tr_config *c, fem_simulate_spec *s)
     s->coarse = s->mesh;
     s->coarse.nx = c->simulate.coarse_cells[0];
     s->coarse.ny = c->simulate.coarse_cells[1];
-    return FWM_OK;
+    if (c->simulate.mesh[0] == '\0')
+        return FWM_OK;
+    s->mesh_file = c->simulate.mesh;
+    s->refine = (int)c->simulate.refine;
+    return check_names(c, element);
 }
 
 fwm_status fwm_simulation_spec(const tr_config *c, fem_simulate_spec *s)
@@ -125,6 +203,7 @@ fwm_status fwm_simulation_spec(const tr_config *c, fem_simulate_spec *s)
     s->seed = (uint64_t)c->seed;
     FWM_TRY(fill_meshes(c, s));
     FWM_TRY(fill_law(c, eq, s));
+    FWM_TRY(fill_regions(c, eq, s));
     FWM_TRY(fill_random(c, eq, s));
     fill_starts(c, s);
     s->count[FEM_TRAIN] = c->simulate.train;
@@ -159,11 +238,16 @@ fwm_status fwm_simulation_spec(const tr_config *c, fem_simulate_spec *s)
     return FWM_OK;
 }
 
-/* What decides the bytes: seed, equation and the simulate block. */
+/* What decides the bytes: seed, equation and the simulate block, with the hash of a mesh's file. */
 fwm_status fwm_simulation_recipe(const tr_config *c, char **text)
 {
     json_t *all = NULL;
+    char hash[17] = "";
+    *text = NULL;
+    if (c->simulate.mesh[0] != '\0')
+        FWM_TRY(hash_file(c->simulate.mesh, hash));
     FWM_TRY(tr_config_json(c, &all));
+    (void)json_object_set_new(json_object_get(all, "simulate"), "mesh_hash", json_string(hash));
     json_t *part = json_pack("{s:I, s:O}", "seed", (json_int_t)c->seed, "simulate", json_object_get(all, "simulate"));
     char *dump = part ? json_dumps(part, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     *text = dump ? fwm_strdup(dump) : NULL;

@@ -17,10 +17,11 @@ enum { PRODUCT_ROWS = FWM_ISA_LEVEL == 4 ? 16 / PANEL_LANES : PANEL_LANES > 12 ?
 
 typedef struct panel_walk {
     int64_t a_row, a_step, a_outer, b_row, c_row;
+    const real *ahead; /* panel that will be read next, asked for meanwhile; NULL: none */
 } panel_walk;
 
 LANES_INLINE void panel_product_rows(int rows, real *c, const real *a, const real *b, int64_t inner, int64_t outer,
-                                     panel_walk walk, bool add)
+                                     panel_walk walk, int64_t expected, bool add)
 {
     lanes sum[PRODUCT_ROWS][PANEL_LANES];
 #pragma GCC unroll 16
@@ -30,6 +31,11 @@ LANES_INLINE void panel_product_rows(int rows, real *c, const real *a, const rea
             sum[i][v] = (lanes){0};
     for (int64_t o = 0; o < outer; o++, a += walk.a_outer) {
         const real *at = a;
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++)
+            __builtin_prefetch(a + walk.a_outer + i * walk.a_row);
+        for (int64_t i = 0; i < expected; i++, walk.ahead += PANEL)
+            __builtin_prefetch(walk.ahead);
 #pragma GCC unroll 4
         for (int64_t k = 0; k < inner; k++, b += walk.b_row, at += walk.a_step) {
             lanes row[PANEL_LANES];
@@ -55,22 +61,26 @@ LANES_INLINE void panel_product_rows(int rows, real *c, const real *a, const rea
 LANES_INLINE void panel_product(int64_t rows, real *c, const real *a, const real *b, int64_t inner, int64_t outer,
                                 panel_walk walk, bool add)
 {
-    for (; rows >= PRODUCT_ROWS; rows -= PRODUCT_ROWS, c += PRODUCT_ROWS * walk.c_row, a += PRODUCT_ROWS * walk.a_row)
-        panel_product_rows(PRODUCT_ROWS, c, a, b, inner, outer, walk, add);
+    const int64_t expected = walk.ahead && rows >= PRODUCT_ROWS ? (inner * PRODUCT_ROWS + rows - 1) / rows : 0;
+    for (; rows >= PRODUCT_ROWS; rows -= PRODUCT_ROWS, c += PRODUCT_ROWS * walk.c_row, a += PRODUCT_ROWS * walk.a_row) {
+        panel_product_rows(PRODUCT_ROWS, c, a, b, inner, outer, walk, expected, add);
+        if (expected)
+            walk.ahead += outer * expected * PANEL;
+    }
     if (PRODUCT_ROWS > 8 && rows >= 8) {
-        panel_product_rows(PRODUCT_ROWS > 8 ? 8 : 1, c, a, b, inner, outer, walk, add);
+        panel_product_rows(PRODUCT_ROWS > 8 ? 8 : 1, c, a, b, inner, outer, walk, 0, add);
         rows -= 8, c += 8 * walk.c_row, a += 8 * walk.a_row;
     }
     if (PRODUCT_ROWS > 4 && rows >= 4) {
-        panel_product_rows(PRODUCT_ROWS > 4 ? 4 : 1, c, a, b, inner, outer, walk, add);
+        panel_product_rows(PRODUCT_ROWS > 4 ? 4 : 1, c, a, b, inner, outer, walk, 0, add);
         rows -= 4, c += 4 * walk.c_row, a += 4 * walk.a_row;
     }
     if (PRODUCT_ROWS > 2 && rows >= 2) {
-        panel_product_rows(PRODUCT_ROWS > 2 ? 2 : 1, c, a, b, inner, outer, walk, add);
+        panel_product_rows(PRODUCT_ROWS > 2 ? 2 : 1, c, a, b, inner, outer, walk, 0, add);
         rows -= 2, c += 2 * walk.c_row, a += 2 * walk.a_row;
     }
     if (PRODUCT_ROWS > 1 && rows >= 1)
-        panel_product_rows(1, c, a, b, inner, outer, walk, add);
+        panel_product_rows(1, c, a, b, inner, outer, walk, 0, add);
 }
 
 #endif

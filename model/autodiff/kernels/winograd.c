@@ -12,28 +12,52 @@ enum {
     SIDE = WINOGRAD_POINTS
 };
 
-/* ---- where things stand in the scratch memory: matrices of all points one after another ---- */
+/* ---- where things stand in the scratch memory ---- */
 
-/* [point][panels][rows][16]: elements of one point. */
-static inline int64_t stack_stride(int64_t channels, int64_t rows)
+/* Images: samples and results [panel][tile][point][16], so that a tile's transform writes (reads) one run. */
+
+/* From a tile to the next: an odd number of lines, which all sets of the cache share. */
+LANES_INLINE int64_t tile_pitch(int64_t points)
 {
-    return channels * rows + GAP;
+    return (points | 1) * PANEL;
+}
+
+static inline int64_t panel_pitch(const ad_winograd *p)
+{
+    return p->block * tile_pitch(p->points);
+}
+
+/* Weights: samples and cotangents [point][panel][tile][16], because the products run over the tiles. */
+static inline int64_t stack_pitch(const ad_winograd *p, int64_t channels)
+{
+    return channels * p->block + GAP;
+}
+
+static inline int64_t tiles_size(const ad_winograd *p, int64_t channels)
+{
+    return p->kind == AD_CONV_BACKWARD_WEIGHTS ? p->points * stack_pitch(p, channels)
+                                               : channels / PANEL * panel_pitch(p);
 }
 
 static inline int64_t samples_size(const ad_winograd *p)
 {
-    return p->points * stack_stride(p->parts * p->K, p->block);
+    return tiles_size(p, p->parts * p->K);
 }
 
 static inline int64_t results_size(const ad_winograd *p)
 {
-    return p->points * stack_stride(p->N, p->block);
+    return tiles_size(p, p->N);
 }
 
 /* Transformed weights: [group][point][N/16][parts * K][16]; as gradient [point][parts * K / 16][N/16][16][16]. */
+static inline int64_t point_pitch(const ad_winograd *p)
+{
+    return p->N * p->parts * p->K + GAP;
+}
+
 static inline int64_t weights_size(const ad_winograd *p)
 {
-    return p->groups * p->points * stack_stride(p->N, p->parts * p->K);
+    return p->groups * p->points * point_pitch(p);
 }
 
 /* ---- tiles of images ---- */
@@ -56,16 +80,35 @@ static inline bool is_inside(const ad_winograd_lattice *l, const place *at, int6
     return at->row >= 0 && at->column >= 0 && at->row + span < l->H && at->column + span < l->W;
 }
 
-static inline int64_t pixel_of(const ad_winograd_lattice *l, const place *at, int64_t u, int64_t v)
-{
-    int64_t row = at->row + u * l->step, column = at->column + v * l->step;
-    bool inside = row >= 0 && row < l->H && column >= 0 && column < l->W;
-    return inside ? ((at->image * l->H + row) * l->W + column) * l->C : -1;
-}
-
 static inline winograd_grid grid_of(const ad_winograd_lattice *l)
 {
     return (winograd_grid){l->step * l->W * l->C, l->step * l->C};
+}
+
+/* The n x n pixels of a tile that an edge of the image cuts, one by one; those outside are `beyond`, whatever the
+ * panel. */
+typedef struct cut_tile {
+    real *at[SIDE * SIDE];
+    int64_t step[SIDE * SIDE]; /* to the next panel */
+} cut_tile;
+
+static inline void cut_place(cut_tile *cut, const ad_winograd_lattice *l, const place *at, int n, const real *image,
+                             real *beyond)
+{
+    for (int u = 0; u < n; u++)
+        for (int v = 0; v < n; v++) {
+            const int64_t row = at->row + u * l->step, column = at->column + v * l->step;
+            const bool inside = row >= 0 && row < l->H && column >= 0 && column < l->W;
+            const real *pixel = image + ((at->image * l->H + row) * l->W + column) * l->C;
+            cut->at[u * n + v] = inside ? (real *)(uintptr_t)pixel : beyond;
+            cut->step[u * n + v] = inside ? PANEL : 0;
+        }
+}
+
+static inline void cut_advance(cut_tile *cut, int n)
+{
+    for (int k = 0; k < n * n; k++)
+        cut->at[k] += cut->step[k];
 }
 
 /* Asks for the memory of one panel of the next tile in the row: rows and columns apart as `grid` says; the processor's
@@ -82,36 +125,31 @@ LANES_INLINE void expect_tile(const real *next, int rows, int first_column, int 
                 __builtin_prefetch(next + u * grid.row + v * grid.column, 0);
 }
 
-/* n x n samples of 16 channels, with zeros outside the image. */
-static inline void copy_in(const ad_winograd_lattice *l, const place *at, int n, const real *image, real *patch)
-{
-    for (int u = 0; u < n; u++)
-        for (int v = 0; v < n; v++, patch += PANEL) {
-            int64_t pixel = pixel_of(l, at, u, v);
-            if (pixel < 0)
-                memset(patch, 0, PANEL * sizeof *patch);
-            else
-                memcpy(patch, image + pixel, PANEL * sizeof *patch);
-        }
-}
-
-/* Transforms n x n samples of every panel of one tile: to [point][panel][rows][16], `out` at its row. */
+/* Transforms n x n samples of every panel of one tile, `out` at its place in the first panel; points and panels lie
+ * `apart` and `pitch` from each other. */
 LANES_INLINE void sample_tile(winograd_line line, int taps, int n, const ad_winograd *p, const ad_winograd_lattice *l,
-                              int64_t phase, int64_t tile, const real *image, real *out, int64_t stride)
+                              int64_t phase, int64_t tile, const real *image, real *out, int64_t apart, int64_t pitch)
 {
     const int side = taps + 3;
     const place at = place_of(p, l, phase, tile);
     const bool inside = is_inside(l, &at, n);
-    const winograd_grid to = {side * stride, stride}, from = grid_of(l), packed = {n * PANEL, PANEL};
-    const int64_t origin = ((at.image * l->H + at.row) * l->W + at.column) * l->C;
-    real patch[SIDE * SIDE * PANEL];
-    for (int64_t c = 0; c < l->C; c += PANEL, out += p->block * PANEL) {
-        if (!inside)
-            copy_in(l, &at, n, image + c, patch);
-        expect_tile(image + origin + c + WINOGRAD_OUTPUTS * from.column, n, n - WINOGRAD_OUTPUTS, n, from, 0);
-        for (int v = 0; v < PANEL; v += LANES)
-            winograd_both(line, taps, side, n, out + v, to, (inside ? image + origin + c : patch) + v,
-                          inside ? from : packed);
+    const winograd_grid to = {side * apart, apart}, from = grid_of(l);
+    const real *origin = image + ((at.image * l->H + at.row) * l->W + at.column) * l->C;
+    real zeros[PANEL] = {0};
+    cut_tile cut;
+    if (!inside)
+        cut_place(&cut, l, &at, n, image, zeros);
+    for (int64_t c = 0; c < l->C; c += PANEL, out += pitch, origin += PANEL) {
+        const winograd_square points = {out, to, NULL};
+        if (inside) {
+            expect_tile(origin + WINOGRAD_OUTPUTS * from.column, n, n - WINOGRAD_OUTPUTS, n, from, 0);
+            for (int v = 0; v < PANEL; v += LANES)
+                winograd_both(line, taps, v, side, points, n, (winograd_square){(real *)(uintptr_t)origin, from, NULL});
+        } else {
+            for (int v = 0; v < PANEL; v += LANES)
+                winograd_both(line, taps, v, side, points, n, (winograd_square){.at = cut.at});
+            cut_advance(&cut, n);
+        }
     }
 }
 
@@ -139,7 +177,7 @@ LANES_INLINE void transform_weights(int taps, const ad_winograd *p, int64_t phas
     const ad_conv_geometry *s = &p->s;
     const int side = taps + 3;
     const bool data = p->kind == AD_CONV_BACKWARD_DATA;
-    int64_t stride = s->stride[0], rows = p->parts * p->K, apart = stack_stride(p->N, rows);
+    int64_t stride = s->stride[0], rows = p->parts * p->K, apart = point_pitch(p);
     int64_t group = data ? phase : 0, part = data ? 0 : phase;
     int64_t tap = phase / stride * s->kw + phase % stride;
     const winograd_grid packed = {taps * PANEL * PANEL, PANEL * PANEL}, to = {side * apart, apart};
@@ -150,8 +188,9 @@ LANES_INLINE void transform_weights(int taps, const ad_winograd *p, int64_t phas
     out += group * p->points * apart + n * rows + (part * p->K + k) * PANEL;
     for (int i = 0; i < PANEL; i++, out += PANEL)
         for (int v = 0; v < PANEL; v += LANES) {
-            const real *from = data ? turned + i * PANEL + v : w + (tap * s->Cin + k + i) * s->Cout + n + v;
-            winograd_both(winograd_taps, taps, side, taps, out + v, to, from, data ? packed : direct);
+            real *from = data ? turned + i * PANEL : (real *)(uintptr_t)w + (tap * s->Cin + k + i) * s->Cout + n;
+            winograd_both(winograd_taps, taps, v, side, (winograd_square){out, to, NULL}, taps,
+                          (winograd_square){from, data ? packed : direct, NULL});
         }
 }
 
@@ -161,7 +200,7 @@ LANES_INLINE void finish_weights(int taps, const ad_winograd *p, int64_t phase, 
 {
     const ad_conv_geometry *s = &p->s;
     const int side = taps + 3;
-    int64_t stride = s->stride[0], apart = stack_stride(p->N, p->parts * p->K);
+    int64_t stride = s->stride[0], apart = point_pitch(p);
     int64_t tap = phase / stride * s->kw + phase % stride;
     const winograd_grid from = {side * apart, apart};
     const winograd_grid to = {stride * s->kw * s->Cin * s->Cout, stride * s->Cin * s->Cout};
@@ -169,7 +208,8 @@ LANES_INLINE void finish_weights(int taps, const ad_winograd *p, int64_t phase, 
     w += (tap * s->Cin + k) * s->Cout + n;
     for (int i = 0; i < PANEL; i++, u += PANEL, w += s->Cout)
         for (int v = 0; v < PANEL; v += LANES)
-            winograd_both(winograd_taps_adjoint, taps, taps, side, w + v, to, u + v, from);
+            winograd_both(winograd_taps_adjoint, taps, v, taps, (winograd_square){w, to, NULL}, side,
+                          (winograd_square){(real *)(uintptr_t)u, from, NULL});
 }
 
 /* Both of them for one of the shared units: (phase, k panel, n panel). */
@@ -190,38 +230,44 @@ static inline int64_t weights_units(const ad_winograd *p)
 
 /* ---- forward and backward data ---- */
 
-/* results [N/16][rows][16] = samples [K/16][rows][16] times weights [N/16][K][16] of one point. */
-static void multiply_block(const ad_winograd *p, int64_t rows, real *results, const real *samples, const real *weights)
+/* Of one point: results [N/16][rows][16] = samples [K/16][rows][16] times weights [N/16][K][16]. */
+LANES_INLINE void multiply_block(int64_t points, const ad_winograd *p, int64_t rows, real *results, const real *samples,
+                                 const real *weights)
 {
-    int64_t K = p->parts * p->K;
-    const panel_walk walk = {.a_row = PANEL, .a_step = 1, .a_outer = p->block * PANEL, .b_row = PANEL, .c_row = PANEL};
+    const int64_t K = p->parts * p->K, pitch = panel_pitch(p);
+    panel_walk walk = {
+        .a_row = tile_pitch(points), .a_step = 1, .a_outer = pitch, .b_row = PANEL, .c_row = tile_pitch(points)};
     for (int64_t n = 0; n < p->N; n += PANEL)
         for (int64_t k = 0; k < K; k += K_CHUNK) {
             int64_t chunk = K - k < K_CHUNK ? K - k : K_CHUNK;
-            panel_product(rows, results + n * p->block, samples + k * p->block, weights + n * K + k * PANEL, PANEL,
-                          chunk / PANEL, walk, k > 0);
+            walk.ahead = weights + n * K + (k + chunk) * PANEL;
+            panel_product(rows, results + n / PANEL * pitch, samples + k / PANEL * pitch, weights + n * K + k * PANEL,
+                          PANEL, chunk / PANEL, walk, k > 0);
         }
 }
 
-LANES_INLINE void result_tile(int taps, const ad_winograd *p, int64_t group, int64_t tile, const real *results,
-                              int64_t stride, real *image)
+LANES_INLINE void result_tile(int taps, const ad_winograd *p, int64_t group, int64_t tile, real *results, real *image)
 {
     const ad_winograd_lattice *l = &p->to;
     const int side = taps + 3, n = WINOGRAD_OUTPUTS;
     const place at = place_of(p, l, group, tile);
     const bool inside = is_inside(l, &at, n);
-    const winograd_grid from = {side * stride, stride}, to = grid_of(l), packed = {n * PANEL, PANEL};
-    const int64_t origin = ((at.image * l->H + at.row) * l->W + at.column) * l->C;
-    real patch[WINOGRAD_OUTPUTS * WINOGRAD_OUTPUTS * PANEL];
-    for (int64_t c = 0; c < l->C; c += PANEL, results += p->block * PANEL) {
-        expect_tile(image + origin + c + n * to.column, n, 0, n, to, 1);
-        for (int v = 0; v < PANEL; v += LANES)
-            winograd_both(winograd_outputs, taps, n, side, (inside ? image + origin + c : patch) + v,
-                          inside ? to : packed, results + v, from);
-        for (int k = 0; !inside && k < n * n; k++) {
-            int64_t pixel = pixel_of(l, &at, k / n, k % n);
-            if (pixel >= 0)
-                memcpy(image + pixel + c, patch + k * PANEL, PANEL * sizeof *patch);
+    const winograd_grid from = {side * PANEL, PANEL}, to = grid_of(l);
+    real *origin = image + ((at.image * l->H + at.row) * l->W + at.column) * l->C;
+    real nowhere[PANEL];
+    cut_tile cut;
+    if (!inside)
+        cut_place(&cut, l, &at, n, image, nowhere);
+    for (int64_t c = 0; c < l->C; c += PANEL, results += panel_pitch(p), origin += PANEL) {
+        const winograd_square points = {results, from, NULL};
+        if (inside) {
+            expect_tile(origin + n * to.column, n, 0, n, to, 1);
+            for (int v = 0; v < PANEL; v += LANES)
+                winograd_both(winograd_outputs, taps, v, n, (winograd_square){origin, to, NULL}, side, points);
+        } else {
+            for (int v = 0; v < PANEL; v += LANES)
+                winograd_both(winograd_outputs, taps, v, n, (winograd_square){.at = cut.at}, side, points);
+            cut_advance(&cut, n);
         }
     }
 }
@@ -229,28 +275,25 @@ LANES_INLINE void result_tile(int taps, const ad_winograd *p, int64_t group, int
 LANES_INLINE void run_block(int taps, const ad_winograd *p, int64_t block, const real *in, const real *weights,
                             real *out, real *samples)
 {
+    const int64_t points = (taps + 3) * (taps + 3), pitch = tile_pitch(points);
     int64_t first = block * p->block, rows = p->tiles - first < p->block ? p->tiles - first : p->block;
-    int64_t K = p->parts * p->K, per_sample = stack_stride(K, p->block), per_result = stack_stride(p->N, p->block);
-    int64_t per_weight = stack_stride(p->N, K);
     real *results = samples + samples_size(p);
-    for (int64_t group = 0; group < p->groups; group++, weights += p->points * per_weight) {
-        for (int64_t part = 0; part < p->parts; part++)
-            for (int64_t t = 0; t < rows; t++)
+    for (int64_t group = 0; group < p->groups; group++) {
+        for (int64_t t = 0; t < rows; t++) /* all phases of a tile: their pixels lie side by side */
+            for (int64_t part = 0; part < p->parts; part++)
                 sample_tile(winograd_samples, taps, taps + 3, p, &p->from, group + part, first + t, in,
-                            samples + part * p->K * p->block + t * PANEL, per_sample);
-        for (int64_t point = 0; point < p->points; point++)
-            multiply_block(p, rows, results + point * per_result, samples + point * per_sample,
-                           weights + point * per_weight);
+                            samples + part * p->K / PANEL * panel_pitch(p) + t * pitch, PANEL, panel_pitch(p));
+        for (int64_t point = 0; point < points; point++, weights += point_pitch(p))
+            multiply_block(points, p, rows, results + point * PANEL, samples + point * PANEL, weights);
         for (int64_t t = 0; t < rows; t++)
-            result_tile(taps, p, group, first + t, results + t * PANEL, per_result, out);
+            result_tile(taps, p, group, first + t, results + t * pitch, out);
     }
 }
 
 /* ---- weights' gradient ---- */
 
 /* One panel of 16 input channels at one point: [N/16][16][16] (+)= samples^T [rows][16] times cotangents
- * [N/16][rows][16].
- */
+ * [N/16][rows][16]. */
 static void multiply_weights(const ad_winograd *p, int64_t rows, real *u, const real *samples, const real *cotangents,
                              bool add)
 {
@@ -262,13 +305,13 @@ static void multiply_weights(const ad_winograd *p, int64_t rows, real *u, const 
 LANES_INLINE void weights_samples(int taps, const ad_winograd *p, int64_t unit, int64_t first, const real *x,
                                   const real *y, real *samples, real *cotangents)
 {
-    int64_t tile = unit / (p->parts + 1), part = unit % (p->parts + 1);
+    const int64_t tile = unit / (p->parts + 1), part = unit % (p->parts + 1), pitch = p->block * PANEL;
     if (part < p->parts)
         sample_tile(winograd_samples, taps, taps + 3, p, &p->from, part, first + tile, x,
-                    samples + part * p->K * p->block + tile * PANEL, stack_stride(p->parts * p->K, p->block));
+                    samples + part * p->K * p->block + tile * PANEL, stack_pitch(p, p->parts * p->K), pitch);
     else
         sample_tile(winograd_outputs_adjoint, taps, WINOGRAD_OUTPUTS, p, &p->to, 0, first + tile, y,
-                    cotangents + tile * PANEL, stack_stride(p->N, p->block));
+                    cotangents + tile * PANEL, stack_pitch(p, p->N), pitch);
 }
 
 /* ---- the passes ---- */
@@ -332,10 +375,10 @@ static void run_weights(const stages *stage, const ad_winograd *p, const real *x
                 stage->weights_samples(p, unit, first, x, y, samples, cotangents);
 #pragma omp for schedule(static)
             for (int64_t k = 0; k < products; k++) {
-                int64_t point = k / panels, panel = k % panels;
-                multiply_weights(p, rows, scratch + point * stack_stride(p->N, K) + panel * PANEL * p->N,
-                                 samples + point * stack_stride(K, p->block) + panel * PANEL * p->block,
-                                 cotangents + point * stack_stride(p->N, p->block), first > 0);
+                const int64_t point = k / panels, panel = k % panels;
+                multiply_weights(p, rows, scratch + point * point_pitch(p) + panel * PANEL * p->N,
+                                 samples + point * stack_pitch(p, K) + panel * PANEL * p->block,
+                                 cotangents + point * stack_pitch(p, p->N), first > 0);
             }
         }
 #pragma omp for schedule(static)
@@ -403,14 +446,17 @@ static void place_phases(ad_winograd *p, int axis)
  * (gradients) many times before the next; shared evenly among the threads. */
 static int64_t block_of(const ad_winograd *p, int64_t rows_at_once)
 {
-    enum { IMAGES_BYTES = 1 << 20, WEIGHTS_BYTES = 4 << 20, LEAST = 36 };
+    enum { IMAGES_BYTES = 1 << 20, WEIGHTS_BYTES = 4 << 20, LEAST = 36, LEAST_HEAVY = 64, HEAVY = 8 << 20, FEW = 4 };
     bool weights = p->kind == AD_CONV_BACKWARD_WEIGHTS;
     int64_t each = p->points * (p->parts * p->K + p->N) * (int64_t)sizeof(float);
+    int64_t streamed = p->points * p->groups * p->parts * p->K * p->N * (int64_t)sizeof(float);
+    int64_t least = !weights && streamed > HEAVY ? LEAST_HEAVY : LEAST;
     int64_t block = (weights ? WEIGHTS_BYTES : IMAGES_BYTES) / each, share = weights ? 1 : p->threads;
-    block = block < LEAST ? LEAST : block;
+    block = block < least ? least : block;
     int64_t blocks = ceiling(ceiling(p->tiles, block), share) * share;
     block = ceiling(p->tiles, blocks);
-    return weights ? block : ceiling(block, rows_at_once) * rows_at_once;
+    /* Where a thread has few blocks, equal ones are worth more than full registers. */
+    return weights || blocks <= FEW * share ? block : ceiling(block, rows_at_once) * rows_at_once;
 }
 
 ad_winograd ad_winograd_plan(ad_conv_kind kind, const ad_conv_geometry *s, int threads)

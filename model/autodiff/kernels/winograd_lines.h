@@ -108,9 +108,22 @@ typedef struct winograd_grid {
     int64_t row, column;
 } winograd_grid;
 
-/* out [n_out][n_out] = line applied to the columns, then to the rows, of in [n_in][n_in]. */
-LANES_INLINE void winograd_both(winograd_line line, int taps, int n_out, int n_in, real *out, winograd_grid to,
-                                const real *in, winograd_grid from)
+/* The vectors of a square of samples or results: in a grid, or, where `at` is given, one by one. */
+typedef struct winograd_square {
+    real *origin;
+    winograd_grid grid;
+    real *const *at; /* [n][n] */
+} winograd_square;
+
+LANES_INLINE real *winograd_element(const winograd_square *s, int n, int u, int v)
+{
+    return s->at ? s->at[u * n + v] : s->origin + u * s->grid.row + v * s->grid.column;
+}
+
+/* out [n_out][n_out] = line applied to the columns, then to the rows, of in [n_in][n_in]: those `lane` reals behind
+ * where the squares say. */
+LANES_INLINE void winograd_both(winograd_line line, int taps, int lane, int n_out, winograd_square out, int n_in,
+                                winograd_square in)
 {
     lanes half[WINOGRAD_POINTS][WINOGRAD_POINTS];
 #pragma GCC unroll 6
@@ -118,7 +131,7 @@ LANES_INLINE void winograd_both(winograd_line line, int taps, int n_out, int n_i
         lanes column[WINOGRAD_POINTS], result[WINOGRAD_POINTS];
 #pragma GCC unroll 6
         for (int u = 0; u < n_in; u++)
-            column[u] = lanes_load(in + u * from.row + v * from.column);
+            column[u] = lanes_load(winograd_element(&in, n_in, u, v) + lane);
         line(taps, result, column);
 #pragma GCC unroll 6
         for (int u = 0; u < n_out; u++)
@@ -130,7 +143,7 @@ LANES_INLINE void winograd_both(winograd_line line, int taps, int n_out, int n_i
         line(taps, result, half[u]);
 #pragma GCC unroll 6
         for (int v = 0; v < n_out; v++)
-            lanes_store(out + u * to.row + v * to.column, result[v]);
+            lanes_store(winograd_element(&out, n_out, u, v) + lane, result[v]);
     }
 }
 

@@ -3,14 +3,25 @@
  * B T rows, and so is its weight gradient. */
 #include "model/autodiff/dnnl/matmul.h"
 #include "model/autodiff/kernels/gemm.h"
+#include "model/autodiff/kernels/product.h"
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
 #include "model/autodiff/ops/samples.h"
+#include "model/base/arena.h"
+#include "model/base/threads.h"
+
+#include <string.h>
 
 /* y[p] = op(a[p * step_a]) op(b[p * step_b]), p < batch, each product m x n x k. */
 typedef struct product {
     int64_t batch, m, n, k, step_a, step_b;
 } product;
+
+/* What runs float32: one primitive for many products, or our kernel for one; without a state a library by shape. */
+typedef struct matmul_state {
+    ad_dnnl_matmul *batch; /* NULL: the product */
+    ad_product product;
+} matmul_state;
 
 static int64_t leading(const ad_shape *s)
 {
@@ -42,8 +53,13 @@ static fwm_status run(const ad_call *call)
     product p = product_of(call->in_shape[0], call->in_shape[1], call->attr);
     const real *a = call->in[0], *b = call->in[1];
     real *y = call->out;
-    if (call->state)
-        return ad_dnnl_matmul_run(call->state, call->out, call->in[0], call->in[1], call->scratch);
+    const matmul_state *state = call->state;
+    if (state && state->batch)
+        return ad_dnnl_matmul_run(state->batch, call->out, call->in[0], call->in[1], call->scratch);
+    if (state) {
+        ad_product_find(call->dtype, FWM_ISA_LEVEL)(&state->product, y, a, b, call->scratch);
+        return FWM_OK;
+    }
     for (int64_t i = 0; i < p.batch; i++)
         FWM_TRY(ad_gemm(y + i * p.m * p.n, a + i * p.step_a, b + i * p.step_b, call->attr->i[0] != 0,
                         call->attr->i[1] != 0, p.m, p.n, p.k));
@@ -102,29 +118,42 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
     dx[1] = tb ? ad_matmul(g, dy, a, true, ta) : ad_matmul(g, a, dy, !ta, false);
 }
 
-/* float32 with a matrix of both operands for each product: one primitive for all; elsewhere the loop. */
 static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out,
                           const ad_attributes *attr, void **state, size_t *scratch_size)
 {
     (void)n, (void)out;
-    product p = product_of(in[0], in[1], attr);
-    if (dtype != AD_F32 || p.step_a == 0 || p.step_b == 0)
+    const product p = product_of(in[0], in[1], attr);
+    const bool ta = attr->i[0] != 0, tb = attr->i[1] != 0, many = p.step_a != 0 && p.step_b != 0;
+    matmul_state s = {.batch = NULL};
+    if (dtype != AD_F32 || (!many && (p.batch > 1 || !ad_product_pays(p.m, p.n, p.k, ta, tb))))
         return FWM_OK;
-    ad_dnnl_matmul *matmul;
-    FWM_TRY(ad_dnnl_matmul_create(&matmul, p.batch, p.m, p.n, p.k, attr->i[0] != 0, attr->i[1] != 0, scratch_size));
-    *state = matmul;
+    if (many) {
+        FWM_TRY(ad_dnnl_matmul_create(&s.batch, p.batch, p.m, p.n, p.k, ta, tb, scratch_size));
+        if (!s.batch)
+            return FWM_OK;
+    } else {
+        s.product = ad_product_plan(p.m, p.n, p.k, ta, tb, fwm_threads_count());
+        *scratch_size = ad_product_scratch(&s.product, sizeof(float));
+    }
+    *state = fwm_calloc(1, sizeof s);
+    if (!*state)
+        ad_dnnl_matmul_destroy(&s.batch);
+    FWM_CHECK(*state, FWM_MEMORY, "matrix product: out of memory");
+    memcpy(*state, &s, sizeof s);
     return FWM_OK;
 }
 
 static void release(void *state)
 {
-    ad_dnnl_matmul *matmul = state;
-    ad_dnnl_matmul_destroy(&matmul);
+    matmul_state *s = state;
+    ad_dnnl_matmul_destroy(&s->batch);
+    fwm_free(s);
 }
 
 static const char *implementation(const void *state)
 {
-    return ad_dnnl_matmul_implementation(state);
+    const matmul_state *s = state;
+    return !s ? "library by shape" : s->batch ? ad_dnnl_matmul_implementation(s->batch) : ad_product_name(&s->product);
 }
 
 static double flops(int n, const ad_shape *const *in, const ad_shape *out, const ad_attributes *attr)

@@ -21,8 +21,9 @@ typedef struct ad_rewrite {
 typedef struct ad_pass {
     const char *name;
     int order; /* passes run by rising order, equal ones by name */
-    /* The values of the outputs are equal before and after; `exact`: to the last bit, of zeros too. */
-    bool exact;
+    /* The values of the outputs are equal before and after, `exact`: to the last bit, of zeros too; `rounds`: up to
+     * roundings, because sums are taken in another order. */
+    bool exact, rounds;
     const char *summary;
     fwm_status (*run)(ad_rewrite *r);
 } ad_pass;

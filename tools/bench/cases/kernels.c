@@ -68,6 +68,11 @@ static fwm_status run(void *self)
     return ad_plan_run(((state *)self)->plan, 0, 0);
 }
 
+static ad_plan *plan_of(void *self)
+{
+    return ((state *)self)->plan;
+}
+
 static void close_case(void *self)
 {
     state *s = self;
@@ -80,12 +85,12 @@ static void close_case(void *self)
 
 #define GEMM(name, about, ...)                                                                                         \
     {                                                                                                                  \
-        name, about, BENCH_GFLOPS, BENCH_FMA, .size = {__VA_ARGS__}, .open = open_gemm, .run = run,                    \
+        name, about, BENCH_GFLOPS, BENCH_FMA, .size = {__VA_ARGS__}, .open = open_gemm, .run = run, .plan = plan_of,   \
                                               .close = close_case                                                      \
     }
 #define CONV(name, about, ...)                                                                                         \
-    {name "_forward",   "convolution " about, BENCH_GFLOPS,       BENCH_FMA, .size = {__VA_ARGS__, FORWARD},           \
-     .open = open_conv, .run = run,           .close = close_case},                                                    \
+    {name "_forward",   "convolution " about, BENCH_GFLOPS,    BENCH_FMA,          .size = {__VA_ARGS__, FORWARD},     \
+     .open = open_conv, .run = run,           .plan = plan_of, .close = close_case},                                   \
         {name "_data",                                                                                                 \
          "gradient in the data of the convolution " about,                                                             \
          BENCH_GFLOPS,                                                                                                 \
@@ -93,10 +98,11 @@ static void close_case(void *self)
          .size = {__VA_ARGS__, DATA},                                                                                  \
          .open = open_conv,                                                                                            \
          .run = run,                                                                                                   \
+         .plan = plan_of,                                                                                              \
          .close = close_case},                                                                                         \
     {                                                                                                                  \
         name "_weights", "gradient in the weights of the convolution " about, BENCH_GFLOPS, BENCH_FMA,                 \
-            .size = {__VA_ARGS__, WEIGHTS}, .open = open_conv, .run = run, .close = close_case                         \
+            .size = {__VA_ARGS__, WEIGHTS}, .open = open_conv, .run = run, .plan = plan_of, .close = close_case        \
     }
 
 extern const bench_case bench_cases_kernels[];

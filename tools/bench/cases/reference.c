@@ -27,6 +27,11 @@ static fwm_status run_case(void *self)
     return bench_reference_train(self, 1e-9, &loss);
 }
 
+static ad_plan *plan_of(void *self)
+{
+    return ((bench_reference *)self)->plan;
+}
+
 static void close_case(void *self)
 {
     bench_reference *r = self;
@@ -36,7 +41,7 @@ static void close_case(void *self)
 extern const bench_case bench_cases_reference[];
 const bench_case bench_cases_reference[] = {
     {"step_s", "training step of the reference model S (recurrent, 16 clips of 8 frames); limit: its FLOPs", BENCH_MS,
-     BENCH_FMA, .size = {1}, .open = open_case, .run = run_case, .close = close_case},
+     BENCH_FMA, .size = {1}, .open = open_case, .run = run_case, .plan = plan_of, .close = close_case},
     {"step_m", "training step of the reference model M (U-Net, batch 16); limit: its FLOPs", BENCH_MS, BENCH_FMA,
-     .size = {0}, .open = open_case, .run = run_case, .close = close_case},
+     .size = {0}, .open = open_case, .run = run_case, .plan = plan_of, .close = close_case},
     {0}};

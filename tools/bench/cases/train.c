@@ -120,6 +120,11 @@ static fwm_status run_step(void *self)
     return tr_optimizer_step(NULL, &all, &o, 1e-9, ++s->step, AD_F32, s->size);
 }
 
+static ad_plan *plan_of(void *self)
+{
+    return tr_objective_plan_mutable(((state *)self)->objective);
+}
+
 static fwm_status open_infer(bench_job *job)
 {
     state *s;
@@ -166,9 +171,9 @@ static void close_case(void *self)
 extern const bench_case bench_cases_train[];
 const bench_case bench_cases_train[] = {
     {"step_heat", "training step of configs/heat_plate.yaml, unroll 1", BENCH_MS, BENCH_FMA, .size = {1},
-     .open = open_step, .run = run_step, .close = close_case},
+     .open = open_step, .run = run_step, .plan = plan_of, .close = close_case},
     {"step_heat_2", "training step of configs/heat_plate.yaml, unroll 2", BENCH_MS, BENCH_FMA, .size = {2},
-     .open = open_step, .run = run_step, .close = close_case},
+     .open = open_step, .run = run_step, .plan = plan_of, .close = close_case},
     {"infer_1", "one imagined step of configs/heat_plate.yaml, batch 1, state and frame", BENCH_MS, BENCH_FMA,
      .open = open_infer, .run = run_infer, .close = close_case},
     {0}};
