@@ -22,6 +22,7 @@ import time
 
 SAMPLE = 0.01  # seconds of a sample, at least: as fwm bench has it
 SAMPLES = 3  # of a round, of which the median counts: as many as fwm bench takes at least
+POT_STEPS = 20
 
 
 def load(name):
@@ -46,15 +47,15 @@ def seconds_of(work):
 class Peer:
     """One way of doing the work of one benchmark. value(): in the benchmark's unit."""
 
-    def __init__(self, name, way, work, flop=None):
-        self.name, self.way, self.work, self.flop = name, way, work, flop
+    def __init__(self, name, way, work, flop=None, count=1):
+        self.name, self.way, self.work, self.flop, self.count = name, way, work, flop, count  # count: parts of one work()
         self.values = []
         work()
         work()
 
     def sample(self):
         seconds = statistics.median(seconds_of(self.work) for _ in range(SAMPLES))
-        self.values.append(1e-9 * self.flop / seconds if self.flop else 1e3 * seconds)
+        self.values.append(1e-9 * self.flop / seconds if self.flop else 1e3 * seconds / self.count)
 
 
 # ---- PyTorch ----------------------------------------------------------------------------------------------------------
@@ -184,6 +185,13 @@ def pot_peers(ot, numpy):
                 ot.sinkhorn(weights, weights, cost, eps, method="sinkhorn_log", numItermax=10, stopThr=0, warn=False)
 
         yield Peer(f"sinkhorn_{n}_{d}", "POT log, value only", work)
+    costs = [(0.5 * ot.dist(a, b)).astype(numpy.float32) for a, b in ((x, y), (x, x), (y, y))]  # of the larger clouds
+
+    def iterate():
+        for cost in costs:
+            ot.sinkhorn(weights, weights, cost, eps, method="sinkhorn_log", numItermax=POT_STEPS, stopThr=0, warn=False)
+
+    yield Peer(f"sinkhorn_step_{n}_{d}", "POT log", iterate, count=POT_STEPS)
 
 
 # ---- both -------------------------------------------------------------------------------------------------------------
