@@ -273,6 +273,50 @@ void tr_law_values(const tr_law *law, const nn_store *store, ad_dtype dtype, con
     }
 }
 
+fwm_status tr_law_parts(const tr_law *law, const nn_store *store, const float *flat, double *cells, double *fields,
+                        double *regions, const float *s1, const float *s0, const float *a, int64_t batch)
+{
+    const fem_equation *eq = law->equation;
+    const int64_t n_fields = eq->n_fields, n_regions = law->mesh->n_regions;
+    fem_theta theta = {{0}, {0}};
+    fwm_status status = FWM_OK;
+    float *value[FEM_MAX_PARAMETERS] = {NULL};
+    double *one_field = fwm_malloc((size_t)(batch * n_fields), sizeof *one_field),
+           *one_region = fwm_malloc((size_t)(batch * n_regions), sizeof *one_region);
+    FWM_CHECK_GOTO(status, one_field && one_region, FWM_MEMORY, "law: out of memory");
+    for (int k = 0; k < eq->n_parameters; k++) {
+        const int64_t count = tr_law_count(law, k);
+        double *wide = fwm_malloc((size_t)count, sizeof *wide);
+        value[k] = fwm_malloc((size_t)count, sizeof *value[k]);
+        if (wide && value[k])
+            tr_law_values(law, store, AD_F32, flat, k, wide);
+        for (int64_t i = 0; wide && value[k] && i < count; i++)
+            value[k][i] = (float)wide[i];
+        const bool good = wide && value[k];
+        fwm_free(wide);
+        FWM_CHECK_GOTO(status, good, FWM_MEMORY, "law: out of memory");
+        theta.value[k] = value[k];
+        theta.count[k] = count;
+    }
+    FWM_TRY_GOTO(status, fem_indicator(law->problem, AD_F32, cells, one_field, one_region, s1, s0, a, &theta, batch));
+    for (int64_t k = 0; fields && k < n_fields; k++) {
+        fields[k] = 0;
+        for (int64_t b = 0; b < batch; b++)
+            fields[k] += one_field[b * n_fields + k] / (double)batch;
+    }
+    for (int64_t k = 0; regions && k < n_regions; k++) {
+        regions[k] = 0;
+        for (int64_t b = 0; b < batch; b++)
+            regions[k] += one_region[b * n_regions + k] / (double)batch;
+    }
+done:
+    for (int k = 0; k < eq->n_parameters; k++)
+        fwm_free(value[k]);
+    fwm_free(one_field);
+    fwm_free(one_region);
+    return status;
+}
+
 bool tr_law_is_learned(const tr_law *law, int k)
 {
     return law->learned[k];
@@ -411,11 +455,17 @@ static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset
     fem_norm norm = c->physics.residual.norm == TR_NORM_DUAL     ? FEM_NORM_DUAL
                     : c->physics.residual.norm == TR_NORM_LUMPED ? FEM_NORM_LUMPED
                                                                  : FEM_NORM_STEP;
-    const fem_problem_spec own = {.norm = norm,
-                                  .substeps = (int)c->physics.substeps,
-                                  .scheme = tr_scheme_of(c->physics.scheme),
-                                  .tolerance = c->physics.tolerance};
+    fem_problem_spec own = {.norm = norm,
+                            .substeps = (int)c->physics.substeps,
+                            .scheme = tr_scheme_of(c->physics.scheme),
+                            .tolerance = c->physics.tolerance};
     FWM_TRY(mark_free(law, c));
+    for (int k = 0; k < law->equation->n_fields; k++)
+        for (int64_t i = 0; i < c->physics.residual.field_weight.count; i++) {
+            const struct tr_named_real *w = &c->physics.residual.field_weight.items[i];
+            if (strcmp(w->name, law->equation->field[k]) == 0)
+                own.field_weight[k] = w->value > 0 ? w->value : -1; /* a weight of 0 means 1 there */
+        }
     return new_problem(law, c, info->dt, std, own, &law->problem);
 }
 
