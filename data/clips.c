@@ -95,8 +95,7 @@ void ds_clip_room_destroy(ds_clip_room *room)
     memset(room, 0, sizeof *room);
 }
 
-fwm_status ds_clip_read(ds_dataset *ds, const ds_clip_shape *shape, const ds_batch *batch, int64_t row,
-                        int64_t trajectory, int64_t start)
+ds_clip ds_clip_row(const ds_clip_shape *shape, const ds_batch *batch, int64_t row)
 {
     ds_clip clip = {0};
     for (int f = 0; f < DS_FIELDS; f++)
@@ -108,6 +107,13 @@ fwm_status ds_clip_read(ds_dataset *ds, const ds_clip_shape *shape, const ds_bat
         clip.parameters = batch->clip.parameters + row * shape->parameters;
     if (batch->clip.key_state)
         clip.key_state = batch->clip.key_state + row * shape->steps;
+    return clip;
+}
+
+fwm_status ds_clip_read(ds_dataset *ds, const ds_clip_shape *shape, const ds_batch *batch, int64_t row,
+                        int64_t trajectory, int64_t start)
+{
+    const ds_clip clip = ds_clip_row(shape, batch, row);
     batch->trajectory[row] = trajectory;
     batch->start[row] = start;
     batch->weight[row] = 1.0F;

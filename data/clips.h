@@ -31,6 +31,9 @@ fwm_status ds_clip_check_memory(size_t size, const char *what) FWM_MUST_USE;
 fwm_status ds_clip_room_create(ds_clip_room *room, const ds_clip_shape *shape, int64_t count) FWM_MUST_USE;
 void ds_clip_room_destroy(ds_clip_room *room);
 
+/* The arrays of row `row` of a batch. */
+ds_clip ds_clip_row(const ds_clip_shape *shape, const ds_batch *batch, int64_t row);
+
 /* Reads shape->steps steps of a trajectory into row `row` of the batch. */
 fwm_status ds_clip_read(ds_dataset *ds, const ds_clip_shape *shape, const ds_batch *batch, int64_t row,
                         int64_t trajectory, int64_t start) FWM_MUST_USE;

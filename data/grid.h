@@ -46,11 +46,18 @@ bool ds_grid_points(const ds_grid *grid, int64_t *points);
  * condition touches it, else `other`. */
 void ds_grid_mark_edges(ds_grid *grid, ds_edge other);
 
-/* The mesh of intervals (P1) or quadrilaterals (Q1) between the points, with the boundaries left, right (first axis)
- * and bottom, top (second axis), into the arena. *out is NULL, without error, for a grid of three axes, one with an
- * axis of a single point, one whose coordinates are not known or do not rise or fall strictly, and one with more
- * points than an index can number. Errors: FWM_MEMORY. */
+/* The mesh of intervals (P1) or quadrilaterals (Q1) between the points, into the arena, with the boundaries left, right
+ * (first axis) and bottom, top (second axis). An axis that is periodic at both ends is closed by cells between its last
+ * and its first points, one spacing wide, and has no boundaries; nodes are the grid's points in any case. *out is NULL,
+ * without error, for a grid of three axes, one with an axis of a single point, one whose coordinates are not known or
+ * do not rise or fall strictly, a periodic axis of under 3 points or uneven spacing, and more points than an index can
+ * number. Errors: FWM_MEMORY. */
 fwm_status ds_grid_mesh(const ds_grid *grid, fwm_arena *arena, const ds_mesh **out) FWM_MUST_USE;
+
+/* A line as a strip, one cell (of the mean spacing) wide: each point twice, walls along it. What does not change across
+ * the strip and meets its walls without flux is the solution on the line, so equations in the plane hold on it as they
+ * do in one dimension. Errors: FWM_INVALID (not a line), FWM_MEMORY. */
+fwm_status ds_grid_strip(const ds_grid *line, fwm_arena *arena, const ds_grid **strip) FWM_MUST_USE;
 
 /* What is the same spacing throughout `values` (within 0.1 %, and what float32 rounds), 0 where there is none. */
 double ds_even_spacing(const double *values, int64_t count);

@@ -29,7 +29,8 @@ typedef struct ring_slot {
 typedef struct reader {
     struct ds_loader *loader;
     pthread_t thread;
-    float *noise; /* one step of the state, where there is noise */
+    float *noise;   /* one step of the state, where there is noise */
+    float *scratch; /* where clips are augmented */
 } reader;
 
 struct ds_loader {
@@ -83,6 +84,12 @@ static fwm_status read_rows(reader *r, const ds_batch *batch, int64_t step, int6
         batch->weight[b] = d.weight;
         if (r->noise)
             add_noise(l, r->noise, batch->clip.state + b * o->clip * l->shape.width[DS_STATE], d.trajectory, d.start);
+        if (r->scratch) {
+            const ds_clip row = ds_clip_row(&l->shape, batch, b);
+            const int64_t rows = o->ranks * o->batch;
+            ds_augment_clip(&o->augment, ds_get_info(l->ds), o->seed, (uint64_t)(step * rows + o->rank * o->batch + b),
+                            o->clip, &row, r->scratch);
+        }
     }
     return FWM_OK;
 }
@@ -192,6 +199,10 @@ static fwm_status start_reader(ds_loader *l)
         r->noise = fwm_malloc((size_t)l->shape.width[DS_STATE], sizeof *r->noise);
         FWM_CHECK(r->noise, FWM_MEMORY, "loader: out of memory for noise");
     }
+    if (ds_augment_is_on(&l->options.augment)) {
+        r->scratch = fwm_malloc((size_t)ds_augment_scratch(ds_get_info(l->ds)), sizeof *r->scratch);
+        FWM_CHECK(r->scratch, FWM_MEMORY, "loader: out of memory for augmentation");
+    }
     const int error = pthread_create(&r->thread, NULL, run_thread, r);
     FWM_CHECK(error == 0, FWM_LIBRARY, "loader: no thread: %s", strerror(error));
     l->started++;
@@ -251,8 +262,10 @@ void ds_loader_destroy(ds_loader **out)
     pthread_mutex_unlock(&l->mutex);
     for (int i = 0; i < l->started; i++)
         pthread_join(l->readers[i].thread, NULL);
-    for (int i = 0; i < THREADS_MAX; i++)
+    for (int i = 0; i < THREADS_MAX; i++) {
         fwm_free(l->readers[i].noise);
+        fwm_free(l->readers[i].scratch);
+    }
     for (int i = 0; i < DEPTH_MAX; i++)
         ds_clip_room_destroy(&l->slots[i].room);
     pthread_cond_destroy(&l->idle);

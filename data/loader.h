@@ -12,6 +12,7 @@
 #ifndef FWM_DATA_LOADER_H
 #define FWM_DATA_LOADER_H
 
+#include "data/augment.h"
 #include "data/dataset.h"
 
 typedef struct ds_loader_options {
@@ -30,6 +31,7 @@ typedef struct ds_loader_options {
     bool bytes;           /* frames that are stored as bytes come as such: clip.frame_bytes, and clip.frames is NULL */
     /* Clips with a key state are drawn this many times as often as others [-], 0 (or 1): all alike. */
     double key_state_weight;
+    ds_augment augment; /* what it points to outlives the loader */
 } ds_loader_options;
 
 typedef struct ds_batch {

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { PATH_BYTES = 4096, KEY_BYTES = 24, VERSION = 1, HANDLES = 8 };
+enum { PATH_BYTES = 4096, VERSION = 1, HANDLES = 8 };
 
 static const char *const parts[4] = {"mean", "std", "delta_mean", "delta_std"};
 
@@ -60,7 +60,7 @@ static uint64_t hash_files(const char *path)
     return sum;
 }
 
-static void make_key(const ds_dataset *ds, char key[KEY_BYTES])
+void ds_identity(const ds_dataset *ds, char key[DS_IDENTITY_BYTES])
 {
     const ds_info *info = &ds->info;
     uint64_t h = hash_files(ds->path);
@@ -72,7 +72,7 @@ static void make_key(const ds_dataset *ds, char key[KEY_BYTES])
         const int64_t extents[2] = {info->fields[f].points, info->fields[f].channels};
         h = hash_bytes(h, extents, sizeof extents);
     }
-    (void)snprintf(key, KEY_BYTES, "%016llx", (unsigned long long)h);
+    (void)snprintf(key, DS_IDENTITY_BYTES, "%016llx", (unsigned long long)h);
 }
 
 /* PATH.stats.json, without the slashes that a folder's name may end in. */
@@ -113,11 +113,11 @@ static bool read_field(const json_t *object, ds_field_info *field, fwm_arena *ar
 
 bool ds_stats_file_read(ds_dataset *ds)
 {
-    char path[PATH_BYTES], key[KEY_BYTES];
+    char path[PATH_BYTES], key[DS_IDENTITY_BYTES];
     json_t *all = name_file(ds, "", path) ? json_load_file(path, 0, NULL) : NULL;
     const char *found = json_string_value(json_object_get(all, "key"));
     if (found)
-        make_key(ds, key);
+        ds_identity(ds, key);
     bool ok = found && strcmp(found, key) == 0;
     for (ds_field f = 0; ok && f < DS_FIELDS; f++) {
         ds_field_info *field = &ds->info.fields[f];
@@ -144,8 +144,8 @@ static json_t *list_of(const double *x, int64_t channels)
 
 static json_t *describe(const ds_dataset *ds)
 {
-    char key[KEY_BYTES];
-    make_key(ds, key);
+    char key[DS_IDENTITY_BYTES];
+    ds_identity(ds, key);
     json_t *all = json_pack("{s:s}", "key", key);
     bool ok = all != NULL;
     for (ds_field f = 0; ok && f < DS_FIELDS; f++) {

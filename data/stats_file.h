@@ -8,6 +8,10 @@
 
 #include "data/layout.h"
 
+/* That key, as text. */
+enum { DS_IDENTITY_BYTES = 24 };
+void ds_identity(const ds_dataset *ds, char key[DS_IDENTITY_BYTES]);
+
 /* Fills the statistics of all fields that lack them, where the file is there and was made from this data. True when
  * none lacks them then. What is wrong with the file is not an error: it is as if there were none. */
 bool ds_stats_file_read(ds_dataset *ds);

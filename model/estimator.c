@@ -1,5 +1,5 @@
-/* Est: s(0) from the first frame's features and the cheap simulation: s_phy at the fine nodes plus a correction read
- * off h. */
+/* Est: s(0) from the first frame's features and the cheap simulation: s_phy at the fine nodes (the mean state, where
+ * there is none) plus a correction read off h. */
 #include "model/world_model.h"
 
 #include <math.h>
@@ -20,8 +20,14 @@ ad_value wm_estimate(const wm_model *m, const wm_features *h, ad_value s_phy)
     for (int64_t k = 0; k < c->state.count; k++)
         std[k] = c->state.std[k];
     ad_value scaled = ad_mul(g, y, ad_constant(g, ad_shape_make(1, c->state.count), std));
-    if (p->prolong && c->s_phy.count == c->state.count)
+    if (s_phy == AD_NONE) {
+        double mean[WM_MAX_CHANNELS];
+        for (int64_t k = 0; k < c->state.count; k++)
+            mean[k] = c->state.mean[k];
+        scaled = ad_add(g, scaled, ad_constant(g, ad_shape_make(1, c->state.count), mean));
+    } else if (p->prolong && c->s_phy.count == c->state.count) {
         scaled = ad_add(g, p->prolong(p->self, g, s_phy), scaled);
+    }
     ad_scope_pop(g);
     return scaled;
 }

@@ -35,13 +35,13 @@ static ad_value physics_picture(const wm_model *m, ad_value s_phy, ad_value a, i
     return ad_concat(g, n, part, 3);
 }
 
-wm_features wm_pf_enc(const wm_model *m, ad_value x, ad_value s_phy, ad_value a)
+wm_features wm_pf_enc(const wm_model *m, int64_t batch, ad_value x, ad_value s_phy, ad_value a)
 {
     const wm_config *c = m->config;
     const nn_builder *b = &m->nn;
     wm_features h;
     ad_scope_push(b->g, "pf_enc");
-    ad_value frame = ad_affine(b->g, x, 2.0, -1.0), physics = AD_NONE;
+    ad_value frame = c->encoder.frame_tower ? ad_affine(b->g, x, 2.0, -1.0) : AD_NONE, physics = AD_NONE;
     for (int k = 0; k < WM_SCALES; k++) {
         int64_t w = c->encoder.width[k];
         ad_scope_push(b->g, stage_name[k]);
@@ -58,8 +58,7 @@ wm_features wm_pf_enc(const wm_model *m, ad_value x, ad_value s_phy, ad_value a)
             tower[n++] = physics = nn_conv_block(b, "physics", seen, w / 2 > 8 ? w / 2 : 8, 3, 1, c->groups);
         }
         if (n == 0) { /* both towers are off: a learned map that depends on nothing */
-            ad_value zero =
-                ad_fill(b->g, ad_shape_make(4, ad_dim(b->g, x, 0), c->height >> (k + 1), c->width >> (k + 1), w), 0);
+            ad_value zero = ad_fill(b->g, ad_shape_make(4, batch, c->height >> (k + 1), c->width >> (k + 1), w), 0);
             tower[n++] = nn_position_bias(b, "blank", zero);
         }
         ad_value joined = n == 1 ? tower[0] : ad_concat(b->g, n, tower, 3);

@@ -10,6 +10,8 @@ fwm_status wm_model_begin(wm_model *m, ad_graph *g, nn_store *store, const wm_co
     FWM_CHECK(physics && physics->render && physics->sample, FWM_CONFIG, "model: no mesh to render and sample");
     FWM_CHECK(!c->predictor.prior_fem || physics->step, FWM_CONFIG,
               "model.predictor.prior: 'fem' needs an equation; set physics.equation, or predictor.prior: none");
+    FWM_CHECK((!c->encoder.frame_tower || c->colors > 0) && (!c->encoder.physics_tower || c->s_phy.count > 0),
+              FWM_CONFIG, "model.encoder: a tower needs what it looks at: frames, the cheap simulation");
     int64_t top = c->predictor.grid / c->predictor.unshuffle;
     FWM_CHECK(c->predictor.grid % c->predictor.unshuffle == 0 && top % (1 << (c->predictor.levels - 1)) == 0,
               FWM_CONFIG, "model.predictor: grid %lld cannot be halved %d times", (long long)c->predictor.grid,
@@ -54,7 +56,7 @@ ad_value wm_normalise(const wm_model *m, ad_value x, const wm_channels *stats)
 ad_value wm_normalise_action(const wm_model *m, ad_value a)
 {
     const wm_config *c = m->config;
-    return affine_channels(m->nn.g, a, c->actions, c->action_mean, c->action_std);
+    return c->actions > 0 ? affine_channels(m->nn.g, a, c->actions, c->action_mean, c->action_std) : AD_NONE;
 }
 
 ad_value wm_render_state(const wm_model *m, ad_value s, int64_t kh, int64_t kw)
@@ -66,19 +68,24 @@ fwm_status wm_build_step(const wm_model *m, int64_t batch, wm_step_io *io)
 {
     ad_graph *g = m->nn.g;
     const wm_config *c = m->config;
-    io->x = ad_input(g, "x", ad_shape_make(4, batch, c->height, c->width, c->colors));
+    io->x = io->s_phy = io->a = io->next_x = AD_NONE;
+    if (c->colors > 0)
+        io->x = ad_input(g, "x", ad_shape_make(4, batch, c->height, c->width, c->colors));
     io->s = ad_input(g, "s", ad_shape_make(3, batch, c->nodes, c->state.count));
-    io->s_phy = ad_input(g, "s_phy", ad_shape_make(3, batch, c->coarse_nodes, c->s_phy.count));
-    io->a = ad_input(g, "a", ad_shape_make(2, batch, c->actions));
+    if (c->s_phy.count > 0)
+        io->s_phy = ad_input(g, "s_phy", ad_shape_make(3, batch, c->coarse_nodes, c->s_phy.count));
+    if (c->actions > 0)
+        io->a = ad_input(g, "a", ad_shape_make(2, batch, c->actions));
     int64_t d = c->latent.size, K = c->latent.classes;
     io->noise = ad_input(g, "noise", ad_shape_make(2, batch, d + K));
-    wm_features h = wm_pf_enc(m, io->x, io->s_phy, io->a);
+    wm_features h = wm_pf_enc(m, batch, io->x, io->s_phy, io->a);
     wm_gaussian p = wm_latent_prior(m, io->s, io->a);
     ad_value draw = K > 0 ? ad_slice(g, io->noise, 1, 0, d) : io->noise, class_of = AD_NONE;
     if (K > 0)
         class_of = wm_latent_class(m, &p, ad_slice(g, io->noise, 1, d, K));
     ad_value z = wm_latent_joined(m, ad_add(g, p.mean, ad_mul(g, ad_exp(g, p.log_std), draw)), class_of);
     io->next_s = wm_df_pred(m, &h, io->s, z, io->a, NULL);
-    io->next_x = wm_decode(m, io->next_s, &h, z);
+    if (c->colors > 0)
+        io->next_x = wm_decode(m, io->next_s, &h, z);
     return ad_graph_status(g);
 }

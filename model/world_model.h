@@ -12,13 +12,17 @@
  *
  * Units: s and s_phy are in physical units at every boundary of a part; inside, they are normalised by the training
  * split's statistics. Shapes: B batch, H W C frame, n nodes with c fields, m nodes of the coarse mesh with c' fields, A
- * actions, d_z latent size, K classes of the gate. */
+ * actions, d_z latent size, K classes of the gate.
+ *
+ * What the data lack is left out: C = 0 (no frames: no frame tower, no decoder), c' = 0 (no cheap simulation: no
+ * physics tower, the estimator starts from the mean state), A = 0. Their values are AD_NONE wherever a part takes or
+ * gives them. */
 #ifndef FWM_MODEL_WORLD_MODEL_H
 #define FWM_MODEL_WORLD_MODEL_H
 
 #include "model/nn/layers.h"
 
-enum { WM_SCALES = 3, WM_MAX_CHANNELS = 16, WM_MAX_ACTIONS = 64, WM_MAX_LEVELS = 4, WM_MAX_LAW = 8 };
+enum { WM_SCALES = 3, WM_MAX_CHANNELS = 64, WM_MAX_ACTIONS = 64, WM_MAX_LEVELS = 4, WM_MAX_LAW = 8 };
 
 /* Graph builders that the trainer fills from physics/. Fields are [B,points,channels] in physical units; pictures are
  * [B,k,k',channels]. Every function may be called many times in a graph. NULL members: that piece is not available. */
@@ -52,7 +56,7 @@ typedef struct wm_channels {
 } wm_channels;
 
 typedef struct wm_config {
-    int64_t height, width, colors; /* frame */
+    int64_t height, width, colors; /* frame; without one (colors 0), the side that features have */
     int64_t nodes, coarse_nodes;
     wm_channels state, s_phy;
     int64_t actions;
@@ -112,7 +116,7 @@ typedef struct wm_features {
     ad_value scale[WM_SCALES]; /* [B,H/2,W/2,w0], [B,H/4,W/4,w1], [B,H/8,W/8,w2] */
 } wm_features;
 /* x [B,H,W,C] in [0,1], s_phy [B,m,c'], a [B,A] (what the law's rate is evaluated with). */
-wm_features wm_pf_enc(const wm_model *m, ad_value x, ad_value s_phy, ad_value a);
+wm_features wm_pf_enc(const wm_model *m, int64_t batch, ad_value x, ad_value s_phy, ad_value a);
 
 typedef struct wm_gaussian {
     ad_value mean, log_std; /* [B,d_z] */
@@ -159,8 +163,8 @@ void wm_transport_sizes(const wm_config *config, int64_t *code, int64_t *context
 
 /* ---- one step of imagination, as evaluation and export use it ---- */
 typedef struct wm_step_io {
-    /* Inputs. noise [B,d_z+K], normal: d_z multiply the prior's deviation, K draw its class; zeros give its mean and
-     * likeliest class. */
+    /* Inputs (AD_NONE: x, s_phy, a that the data lack). noise [B,d_z+K], normal: d_z multiply the prior's deviation, K
+     * draw its class; zeros give its mean and likeliest class. */
     ad_value x, s, s_phy, a, noise;
     ad_value next_s, next_x; /* outputs */
 } wm_step_io;

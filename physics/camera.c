@@ -2,15 +2,11 @@
 #include "physics/simulate_impl.h"
 
 #include "model/base/arena.h"
+#include "model/base/colours.h"
 
 #include <math.h>
 
-enum { ANCHORS = 5, CHANNELS = 3 };
-
-/* Dark blue, violet, red, orange, pale yellow, evenly spaced; red never falls and rises almost everywhere, so that a
- * clean pixel tells its temperature. */
-static const double anchors[ANCHORS][CHANNELS] = {
-    {0.05, 0.05, 0.30}, {0.40, 0.08, 0.55}, {0.80, 0.20, 0.30}, {0.97, 0.60, 0.15}, {1.00, 0.97, 0.70}};
+enum { CHANNELS = FWM_COLOUR_CHANNELS };
 
 fwm_status fem_camera_create(fem_simulation *s)
 {
@@ -28,15 +24,6 @@ fwm_status fem_camera_create(fem_simulation *s)
     return fem_render(&s->render, s->mesh, h, w, s->mask);
 }
 
-static void colour(double u, fem_range shown, double rgb[CHANNELS])
-{
-    double t = (u - shown.lo) / (shown.hi - shown.lo) * (ANCHORS - 1);
-    t = t > 0 ? t < ANCHORS - 1 ? t : ANCHORS - 1 : 0;
-    int k = (int)t < ANCHORS - 2 ? (int)t : ANCHORS - 2;
-    for (int c = 0; c < CHANNELS; c++)
-        rgb[c] = anchors[k][c] + (t - k) * (anchors[k + 1][c] - anchors[k][c]);
-}
-
 void fem_camera_shoot(const fem_simulation *s, const float *field, const float *noise, uint8_t *frame)
 {
     const fem_csr *m = s->render;
@@ -48,7 +35,8 @@ void fem_camera_shoot(const fem_simulation *s, const float *field, const float *
             for (int64_t e = m->row_start[p]; e < m->row_start[p + 1]; e++)
                 u += m->weight[e] * (double)field[m->column[e] * fields + s->shown + k];
         }
-        colour(s->shown_count == 1 ? u : sqrt(square), s->spec.shown, rgb);
+        double value = s->shown_count == 1 ? u : sqrt(square);
+        fwm_colour((value - s->spec.shown.lo) / (s->spec.shown.hi - s->spec.shown.lo), rgb);
         for (int c = 0; c < CHANNELS; c++) {
             double v =
                 rgb[c] * s->light[p] * s->mask[p] + (noise ? s->spec.noise * (double)noise[p * CHANNELS + c] : 0);

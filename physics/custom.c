@@ -21,6 +21,18 @@ static int states_of(const fem_custom_node *c)
     return c->kind == FEM_CUSTOM_STEP ? 1 : 2;
 }
 
+/* Inputs before the parameters. */
+static int before_theta(const fem_custom_node *c)
+{
+    return states_of(c) + (c->p->n_actions > 0);
+}
+
+/* The actions among the inputs, NULL where the problem has none. */
+static const void *actions_of(const fem_custom_node *c, const void *const *in)
+{
+    return c->p->n_actions > 0 ? in[states_of(c)] : NULL;
+}
+
 static fwm_status check_input(const fem_custom_node *c, const char *what, const ad_shape *s, int rank, int64_t d0,
                               int64_t d1, int64_t d2)
 {
@@ -44,14 +56,15 @@ static fwm_status shape(void *self, int n, const ad_shape *in, ad_shape *out)
     const fem_problem *p = c->p;
     const fem_equation *e = p->equation;
     int states = states_of(c);
-    FWM_CHECK(n == states + 1 + e->n_parameters, FWM_SHAPE,
-              "%s: expected %d inputs (%d states, actions, %d parameters), found %d", e->name,
-              states + 1 + e->n_parameters, states, e->n_parameters, n);
+    FWM_CHECK(n == before_theta(c) + e->n_parameters, FWM_SHAPE,
+              "%s: expected %d inputs (%d states, %s%d parameters), found %d", e->name,
+              before_theta(c) + e->n_parameters, states, p->n_actions > 0 ? "actions, " : "", e->n_parameters, n);
     for (int k = 0; k < states; k++)
         FWM_TRY(check_input(c, "state", &in[k], 3, c->batch, p->mesh->n_nodes, p->components));
-    FWM_TRY(check_input(c, "actions", &in[states], 2, c->batch, p->n_actions, 0));
+    if (p->n_actions > 0)
+        FWM_TRY(check_input(c, "actions", &in[states], 2, c->batch, p->n_actions, 0));
     for (int k = 0; k < e->n_parameters; k++)
-        FWM_TRY(check_input(c, e->parameter[k].name, &in[states + 1 + k], 1, c->count[k], 0, 0));
+        FWM_TRY(check_input(c, e->parameter[k].name, &in[before_theta(c) + k], 1, c->count[k], 0, 0));
     *out = (ad_shape){.rank = 1, .dim = {c->batch}};
     if (c->kind != FEM_CUSTOM_LOSS)
         *out = (ad_shape){.rank = 3, .dim = {c->batch, p->mesh->n_nodes, p->components}};
@@ -62,7 +75,7 @@ static fem_theta theta_of(const fem_custom_node *c, const void *const *in)
 {
     fem_theta theta = {{0}, {0}};
     for (int k = 0; k < c->p->equation->n_parameters; k++) {
-        theta.value[k] = in[states_of(c) + 1 + k];
+        theta.value[k] = in[before_theta(c) + k];
         theta.count[k] = c->count[k];
     }
     return theta;
@@ -71,9 +84,10 @@ static fem_theta theta_of(const fem_custom_node *c, const void *const *in)
 static fem_bars bars_of(const fem_custom_node *c, void *const *dx)
 {
     int states = states_of(c);
-    fem_bars bars = {.u1 = states == 2 ? dx[0] : NULL, .u0 = dx[states - 1], .a = dx[states]};
+    fem_bars bars = {
+        .u1 = states == 2 ? dx[0] : NULL, .u0 = dx[states - 1], .a = c->p->n_actions > 0 ? dx[states] : NULL};
     for (int k = 0; k < c->p->equation->n_parameters; k++)
-        bars.theta[k] = dx[states + 1 + k];
+        bars.theta[k] = dx[before_theta(c) + k];
     return bars;
 }
 
@@ -104,7 +118,7 @@ static fwm_status step_forward(void *self, ad_dtype dtype, const void *const *in
     const fem_custom_node *c = self;
     fem_theta theta = theta_of(c, in);
     FWM_TRY(check_dtype(c, dtype));
-    return fem_step(c->p, dtype, out, in[0], in[1], &theta, c->batch);
+    return fem_step(c->p, dtype, out, in[0], actions_of(c, in), &theta, c->batch);
 }
 
 static fwm_status step_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out, const void *dout,
@@ -114,7 +128,7 @@ static fwm_status step_vjp(void *self, ad_dtype dtype, const void *const *in, co
     fem_theta theta = theta_of(c, in);
     fem_bars bars = bars_of(c, dx);
     FWM_TRY(check_dtype(c, dtype));
-    return fem_step_vjp(c->p, dtype, &bars, dout, out, in[0], in[1], &theta, c->batch);
+    return fem_step_vjp(c->p, dtype, &bars, dout, out, in[0], actions_of(c, in), &theta, c->batch);
 }
 
 static fwm_status residual_forward(void *self, ad_dtype dtype, const void *const *in, void *out)
@@ -122,7 +136,7 @@ static fwm_status residual_forward(void *self, ad_dtype dtype, const void *const
     const fem_custom_node *c = self;
     fem_theta theta = theta_of(c, in);
     FWM_TRY(check_dtype(c, dtype));
-    FWM_TRY(fem_residual(c->p, dtype, out, in[0], in[1], in[2], &theta, c->batch));
+    FWM_TRY(fem_residual(c->p, dtype, out, in[0], in[1], actions_of(c, in), &theta, c->batch));
     over_lumped(c, out, out);
     return FWM_OK;
 }
@@ -136,7 +150,7 @@ static fwm_status residual_vjp(void *self, ad_dtype dtype, const void *const *in
     fem_bars bars = bars_of(c, dx);
     FWM_TRY(check_dtype(c, dtype));
     over_lumped(c, c->scaled, dout);
-    return fem_residual_vjp(c->p, dtype, &bars, c->scaled, in[0], in[1], in[2], &theta, c->batch);
+    return fem_residual_vjp(c->p, dtype, &bars, c->scaled, in[0], in[1], actions_of(c, in), &theta, c->batch);
 }
 
 static fwm_status loss_forward(void *self, ad_dtype dtype, const void *const *in, void *out)
@@ -144,7 +158,7 @@ static fwm_status loss_forward(void *self, ad_dtype dtype, const void *const *in
     const fem_custom_node *c = self;
     fem_theta theta = theta_of(c, in);
     FWM_TRY(check_dtype(c, dtype));
-    return fem_loss(c->p, dtype, out, in[0], in[1], in[2], &theta, c->batch);
+    return fem_loss(c->p, dtype, out, in[0], in[1], actions_of(c, in), &theta, c->batch);
 }
 
 static fwm_status loss_vjp(void *self, ad_dtype dtype, const void *const *in, const void *out, const void *dout,
@@ -155,7 +169,7 @@ static fwm_status loss_vjp(void *self, ad_dtype dtype, const void *const *in, co
     fem_theta theta = theta_of(c, in);
     fem_bars bars = bars_of(c, dx);
     FWM_TRY(check_dtype(c, dtype));
-    return fem_loss_vjp(c->p, dtype, &bars, dout, in[0], in[1], in[2], &theta, c->batch);
+    return fem_loss_vjp(c->p, dtype, &bars, dout, in[0], in[1], actions_of(c, in), &theta, c->batch);
 }
 
 static const ad_custom kinds[FEM_CUSTOM_COUNT] = {

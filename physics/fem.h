@@ -237,7 +237,8 @@ fwm_status fem_trajectory_residual(fem_problem *p, double *out, const float *sta
 /* Custom operators for one batch size; the problem owns them and must outlive the plans. Equal requests give the same
  * object. Room is made here, so that running allocates nothing.
  *
- * Inputs: step (u0, a, theta...), residual and loss (u1, u0, a, theta...), theta being one value for each parameter of
+ * Inputs: step (u0, a, theta...), residual and loss (u1, u0, a, theta...), without a where the problem has no actions;
+ * theta being one value for each parameter of
  * the equation, of shape [count[k]], 1 or n_cells.
  *
  * Outputs: step [B,n,c]; residual [B,n,c], divided by the lumped mass [unit of u / time]; loss [B]. */

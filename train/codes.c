@@ -32,7 +32,7 @@ static fwm_status build(tr_codes *c, const float *flat)
     FWM_TRY(ad_graph_create(&c->g, AD_F32));
     FWM_TRY(wm_model_begin(&model, c->g, c->w->store, m, tr_law_physics(c->w->law, c->w->store)));
     c->s = ad_input(c->g, "s", ad_shape_make(3, BATCH, m->nodes, m->state.count));
-    c->a = ad_input(c->g, "a", ad_shape_make(2, BATCH, m->actions));
+    c->a = m->actions > 0 ? ad_input(c->g, "a", ad_shape_make(2, BATCH, m->actions)) : AD_NONE;
     c->code = wm_transport_code(&model, c->s, c->a);
     FWM_TRY(ad_graph_status(c->g));
     FWM_TRY(ad_plan_create(&c->plan, c->g, 1, &c->code, NULL));
@@ -79,7 +79,7 @@ static fwm_status encode(tr_codes *c, const float *states, const float *actions,
 {
     const wm_config *m = &c->w->model;
     int64_t size = m->nodes * m->state.count, A = m->actions;
-    float *s = ad_plan_data(c->plan, c->s), *a = ad_plan_data(c->plan, c->a);
+    float *s = ad_plan_data(c->plan, c->s), *a = c->a == AD_NONE ? NULL : ad_plan_data(c->plan, c->a);
     for (int64_t at = 0; at < c->H; at += BATCH) {
         for (int64_t b = 0; b < BATCH; b++) {
             int64_t h = at + b < c->H ? at + b : c->H - 1;

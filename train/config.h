@@ -168,6 +168,17 @@ typedef struct tr_config {
         const char *file;
         int layout;
         const char *frames, *state, *actions;
+        tr_strings fields; /* channels of the state */
+        int edges;
+        double dt;
+        const char *draw;
+        int64_t frame[2];
+        double frame_range[2];
+        int64_t coarsen;
+        struct {
+            tr_strings symmetries;
+            double brightness, contrast, frame_noise;
+        } augment;
         int64_t clip, batch, context, prefetch, trajectories;
         double state_noise, key_state_weight;
     } data;

@@ -237,6 +237,10 @@ static void hold_points(rules *r)
                    "expected state: sheets keep their meaning only where the ruler of codes does not move");
         return;
     }
+    if (c->data.augment.symmetries.count > 0)
+        broken(r, "data.augment.symmetries", "model.kind", "expected [] where model.kind is points");
+    if (c->data.augment.brightness > 0 || c->data.augment.contrast > 0 || c->data.augment.frame_noise > 0)
+        broken(r, "data.augment.frame_noise", "model.kind", "expected no changes of frames where model.kind is points");
     if (c->transport.weight <= 0)
         broken(r, "transport.weight", "model.kind", "expected a weight above 0: points are trained by transport");
     if (c->physics.equation != TR_EQUATION_NONE)

@@ -173,6 +173,7 @@ static const tr_row random_rows[] = {
 const tr_block tr_config_blocks[] = {
     {"simulate", "What `fwm simulate` generates: a fine finite-element truth, a cheap coarse simulation of it, frames"},
     {"data", "The dataset and how it is read"},
+    {"data.augment", "What is done to training clips as they are drawn"},
     {"physics", "The law that the model knows: its parameters, which of them are learned, and the physics loss"},
     {"physics.identification", "Fitting the learned parameters to the training split, before the network is trained"},
     {"physics.residual", "The physics loss: the law's residual on the predicted states"},
@@ -259,6 +260,13 @@ const tr_row tr_config_rows[] = {
     STRING(data.frames, "auto", "What the frames are, where the layout leaves a choice (generic: PATH:AXES; robomimic: a key of obs); auto: its own choice"),
     STRING(data.state, "auto", "What the state is, where the layout leaves a choice (generic: PATH:AXES; robomimic: states, obs or a key of obs); auto: its own choice"),
     STRING(data.actions, "auto", "What the actions are, where the layout leaves a choice (generic: PATH:AXES); auto: its own choice"),
+    STRINGS(data.fields, "[]", 0, 64, NULL, "Channels of the state that are used, by name, in the order of the equation's fields; []: all"),
+    ENUM(data.edges, "open", WORDS("open", "wall", "periodic"), "What holds at the edges of a grid where the dataset does not say"),
+    REAL(data.dt, "0", 0, 1e9, "time", "Time between frames; 0: as the dataset says"),
+    STRING(data.draw, "auto", "Channel of the state that is drawn where the dataset has no frames; auto: the first; none: no frames"),
+    INT2(data.frame, "[0, 0]", 0, 1024, "pixels", "Height and width of drawn frames, multiples of 8 from 16 on; 0: about those of the grid"),
+    RANGE(data.frame_range, "[0, 0]", -1e9, 1e9, "field", "Values at the two ends of the colour map of drawn frames; both the same: three deviations around the mean"),
+    INT(data.coarsen, "2", 1, 64, "-", "Spacing of the cheap simulation's mesh in those of the grid, where it is computed from physics.equation"),
     INT(data.clip, "8", 1, 4096, "frames", "Frames of a training clip"),
     INT(data.batch, "8", 1, 4096, "clips", "Clips of a training step"),
     INT(data.context, "1", 1, 4096, "frames", "Observed frames before a prediction begins"),
@@ -266,6 +274,11 @@ const tr_row tr_config_rows[] = {
     INT(data.trajectories, "0", 0, MANY, "trajectories", "Use the first N of the training split; 0: all"),
     REAL_ABOVE(data.key_state_weight, "1", 0, 1e6, "-", "How much more often training clips with a key state are drawn; the loss weighs them less, so that it estimates the same mean"),
     REAL(data.state_noise, "0", 0, 10, "deviations", "Noise added to the states of the training split, in units of their deviation"),
+
+    STRINGS(data.augment.symmetries, "[]", 0, 3, WORDS("mirror_x", "mirror_y", "rotate"), "Turned copies of clips, with all that they make together: mirrors that swap the ends of x or of y, quarter turns; frames, states, vectors, actions turn together; refused where law or mesh has no such symmetry"),
+    REAL(data.augment.brightness, "0", 0, 1, "-", "Largest shift of a clip's frames, of full brightness"),
+    REAL(data.augment.contrast, "0", 0, 1, "-", "Largest change of a clip's contrast"),
+    REAL(data.augment.frame_noise, "0", 0, 1, "-", "Deviation of noise on frames, of full brightness"),
 
     ENUM(physics.equation, "heat", model_equations, "The governing equation; none: no physics in the model"),
     MAP(physics.parameters, "{}", PARAMETERS, -MOST, MOST, "", "Starting values of the law's parameters as the model knows them; absent: 0, the term is not in the law"),

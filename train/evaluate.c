@@ -209,7 +209,7 @@ static fwm_status score_trajectory(scene *s, const ds_batch *batch, int64_t b, i
 {
     int64_t T = batch->length, size = s->n * s->c, t0 = s->o->start;
     const float *truth = batch->clip.state + (b * T + t0) * size;
-    const float *actions = batch->clip.actions + (b * T + t0) * s->w->model.actions;
+    const float *actions = s->w->model.actions > 0 ? batch->clip.actions + (b * T + t0) * s->w->model.actions : NULL;
     const float *states = s->states + b * s->H * size;
     s->theta = tr_true_theta(&s->truth, batch->trajectory[b]);
     FWM_TRY(add_states(s, TR_METHOD_MODEL, index, states, truth, actions));
@@ -221,9 +221,11 @@ static fwm_status score_trajectory(scene *s, const ds_batch *batch, int64_t b, i
     for (int64_t h = 0; h < s->H; h++)
         memcpy(s->other + h * size, truth, (size_t)size * sizeof *truth);
     FWM_TRY(add_states(s, TR_METHOD_PERSISTENCE, index, s->other, truth, actions));
-    prolong_states(s, batch->clip.s_phy + (b * T + t0) * s->w->model.coarse_nodes * s->c, s->other);
-    FWM_TRY(add_states(s, TR_METHOD_PHYSICS, index, s->other, truth, actions));
-    const float *true_frames = batch->clip.frames + (b * T + t0) * s->pixels;
+    if (s->prolong) {
+        prolong_states(s, batch->clip.s_phy + (b * T + t0) * s->w->model.coarse_nodes * s->c, s->other);
+        FWM_TRY(add_states(s, TR_METHOD_PHYSICS, index, s->other, truth, actions));
+    }
+    const float *true_frames = s->pixels > 0 ? batch->clip.frames + (b * T + t0) * s->pixels : NULL;
     const float *frames = s->frames ? s->frames + b * s->H * s->pixels : NULL;
     if (frames) {
         FWM_TRY(add_frames(s, TR_METHOD_MODEL, index, frames, s->pixels, true_frames));
@@ -238,10 +240,12 @@ static fwm_status score_trajectory(scene *s, const ds_batch *batch, int64_t b, i
         x->trajectory = batch->trajectory[b];
         FWM_TRY(keep(&x->truth_state, truth, s->H * size));
         FWM_TRY(keep(&x->state, states, s->H * size));
-        FWM_TRY(keep(&x->physics_state, s->other, s->H * size));
-        FWM_TRY(keep(&x->truth_frame, true_frames, s->H * s->pixels));
-        if (frames)
+        if (s->prolong)
+            FWM_TRY(keep(&x->physics_state, s->other, s->H * size));
+        if (frames) {
+            FWM_TRY(keep(&x->truth_frame, true_frames, s->H * s->pixels));
             FWM_TRY(keep(&x->frame, frames, s->H * s->pixels));
+        }
     }
     return FWM_OK;
 }
@@ -294,14 +298,14 @@ static fwm_status allocate(scene *s, int64_t batch)
     s->pixels = c->height * c->width * c->colors;
     size_t H = (size_t)s->H, size = (size_t)(s->n * s->c);
     s->states = fwm_malloc((size_t)batch * H * size, sizeof(float));
-    s->frames = s->o->frames || s->o->example ? fwm_malloc((size_t)batch * H * (size_t)s->pixels, sizeof(float)) : NULL;
+    const bool pictures = (s->o->frames || s->o->example) && s->pixels > 0;
+    s->frames = pictures ? fwm_malloc((size_t)batch * H * (size_t)s->pixels, sizeof(float)) : NULL;
     s->other = fwm_malloc(H * size, sizeof(float));
     s->mass = fwm_malloc((size_t)s->n, sizeof(float));
     s->residual = fwm_malloc(H, sizeof(double));
     s->key = fwm_calloc(H, sizeof *s->key);
     s->true_key = fwm_calloc(H, sizeof *s->true_key);
-    FWM_CHECK(s->states && s->other && s->mass && s->residual && s->key && s->true_key &&
-                  (s->frames || !(s->o->frames || s->o->example)),
+    FWM_CHECK(s->states && s->other && s->mass && s->residual && s->key && s->true_key && (s->frames || !pictures),
               FWM_MEMORY, "evaluation: out of memory");
     if (s->o->codes)
         FWM_TRY(open_codes(s));
@@ -312,12 +316,13 @@ static fwm_status allocate(scene *s, int64_t batch)
     for (int k = 0; k < TR_METHOD_COUNT; k++) {
         FWM_TRY(tr_metrics_create(&s->e->table[k], s->e->trajectories, (int)s->o->horizon, (int)s->c,
                                   s->w->info->fields[DS_STATE].names));
+        tr_metrics_set_deviation(s->e->table[k], c->state.std);
         if (s->known) {
             s->e->residual[k] = fwm_calloc(H, sizeof(double));
             FWM_CHECK(s->e->residual[k], FWM_MEMORY, "evaluation: out of memory");
         }
     }
-    return tr_law_prolong(s->w->law, &s->prolong);
+    return c->s_phy.count > 0 ? tr_law_prolong(s->w->law, &s->prolong) : FWM_OK;
 }
 
 static fwm_status evaluate(scene *s, const float *flat, ds_sequence **sequence)
@@ -332,11 +337,11 @@ static fwm_status evaluate(scene *s, const float *flat, ds_sequence **sequence)
     s->e->trajectories = ds_sequence_count(*sequence);
     FWM_CHECK(s->e->trajectories > 0, FWM_DATA, "%s: /split: no trajectory of split '%s'", ds_path(s->w->ds),
               ds_split_name(o->split));
-    FWM_CHECK(s->w->model.s_phy.count == s->w->model.state.count, FWM_DATA,
+    FWM_CHECK(s->w->model.s_phy.count == 0 || s->w->model.s_phy.count == s->w->model.state.count, FWM_DATA,
               "%s: /s_phy: expected %lld channels, those of /state, found %lld", ds_path(s->w->ds),
               (long long)s->w->model.state.count, (long long)s->w->model.s_phy.count);
     /* The data's equation, also for a model that knows none. */
-    if (fem_equation_find(s->w->info->equation, &s->equation) == FWM_OK)
+    if (tr_law_mesh(s->w->law) && fem_equation_find(s->w->info->equation, &s->equation) == FWM_OK)
         s->e->has_key_states =
             s->equation->event_rate != NULL && s->w->info->dt > 0 &&
             s->w->model.state.count == fem_equation_components(s->equation, tr_law_mesh(s->w->law)->dim) &&

@@ -12,8 +12,8 @@ const char *tr_method_name(int method); /* "model", "persistence", "physics_only
 /* What of one trajectory a report shows. */
 typedef struct tr_example {
     int64_t trajectory;
-    float *truth_state, *state, *physics_state; /* [H+1,n,c] */
-    float *truth_frame, *frame;                 /* [H+1,h,w,C] */
+    float *truth_state, *state, *physics_state; /* [H+1,n,c]; the last NULL where there is no cheap simulation */
+    float *truth_frame, *frame;                 /* [H+1,h,w,C]; NULL where there are no frames */
 } tr_example;
 
 /* A learned parameter against the truth. Where the truth is piecewise constant over cells there is one row a value: the

@@ -23,7 +23,7 @@ static void build_graph(tr_identify *o, tr_law *law, const wm_physics *p, const 
     int64_t B = o->batch;
     o->s0 = ad_input(g, "s0", ad_shape_make(3, B, o->nodes, o->fields));
     o->s1 = ad_input(g, "s1", ad_shape_make(3, B, o->nodes, o->fields));
-    o->a = ad_input(g, "a", ad_shape_make(2, B, o->actions));
+    o->a = o->actions > 0 ? ad_input(g, "a", ad_shape_make(2, B, o->actions)) : AD_NONE;
     ad_value miss = ad_sub(g, p->step(p->self, g, o->s0, o->a), o->s1);
     double scale[WM_MAX_CHANNELS];
     for (int64_t k = 0; k < o->fields; k++)
@@ -114,14 +114,16 @@ static fwm_status load(tr_identify *o, const ds_batch *batch)
     FWM_CHECK(batch->count == o->batch && batch->length >= 2, FWM_INVALID,
               "identification: expected %lld clips of two frames, found %lld of %lld", (long long)o->batch,
               (long long)batch->count, (long long)batch->length);
-    FWM_CHECK(batch->clip.state && batch->clip.actions, FWM_DATA,
+    FWM_CHECK(batch->clip.state && (batch->clip.actions || o->actions == 0), FWM_DATA,
               "identification: the dataset has no state or no actions");
-    float *s0 = ad_plan_data(o->plan, o->s0), *s1 = ad_plan_data(o->plan, o->s1), *a = ad_plan_data(o->plan, o->a);
+    float *s0 = ad_plan_data(o->plan, o->s0), *s1 = ad_plan_data(o->plan, o->s1),
+          *a = o->actions > 0 ? ad_plan_data(o->plan, o->a) : NULL;
     size_t n = (size_t)(o->nodes * o->fields), A = (size_t)o->actions, T = (size_t)batch->length;
     for (size_t b = 0; b < (size_t)o->batch; b++) {
         memcpy(s0 + b * n, batch->clip.state + b * T * n, n * sizeof *s0);
         memcpy(s1 + b * n, batch->clip.state + (b * T + 1) * n, n * sizeof *s1);
-        memcpy(a + b * A, batch->clip.actions + b * T * A, A * sizeof *a);
+        if (a)
+            memcpy(a + b * A, batch->clip.actions + b * T * A, A * sizeof *a);
     }
     return FWM_OK;
 }

@@ -9,7 +9,15 @@
 #include <string.h>
 
 enum { MAX_OPERATORS = 32 };
-typedef enum operator_kind { RENDER, GRADIENT_X, GRADIENT_Y, SAMPLE, PROLONG, PAIR_DIFFERENCE } operator_kind;
+typedef enum operator_kind {
+    RENDER,
+    GRADIENT_X,
+    GRADIENT_Y,
+    SAMPLE,
+    PROLONG,
+    PAIR_DIFFERENCE,
+    OPERATOR_KINDS
+} operator_kind;
 
 typedef struct cached_operator {
     operator_kind kind;
@@ -24,7 +32,8 @@ struct tr_law {
     const fem_equation *equation;
     double start[FEM_MAX_PARAMETERS];
     bool learned[FEM_MAX_PARAMETERS], field[FEM_MAX_PARAMETERS];
-    double *mass;
+    int64_t nodes;
+    double *mass; /* [nodes] */
     double *free; /* [n,c] 0 where essential conditions hold the state, else 1; NULL where all is free */
     cached_operator cache[MAX_OPERATORS];
     int n_cached;
@@ -53,12 +62,36 @@ static fwm_status pair_difference(const fem_mesh *mesh, fem_csr *out)
     return FWM_OK;
 }
 
+/* A state without a place: a picture has its value everywhere, and it takes a picture's mean. */
+static fwm_status placeless(const cached_operator *o, fem_csr *out)
+{
+    const int64_t pixels = o->kh * o->kw;
+    const bool renders = o->kind == RENDER;
+    FWM_CHECK(renders || o->kind == SAMPLE, FWM_INTERNAL, "law: a state without a mesh has no such operator");
+    *out = (fem_csr){.rows = renders ? pixels : 1, .cols = renders ? 1 : pixels, .nnz = pixels};
+    out->row_start = fwm_calloc((size_t)out->rows + 1, sizeof *out->row_start);
+    out->column = fwm_calloc((size_t)pixels, sizeof *out->column);
+    out->weight = fwm_malloc((size_t)pixels, sizeof *out->weight);
+    FWM_CHECK(out->row_start && out->column && out->weight, FWM_MEMORY, "law: out of memory");
+    for (int64_t p = 0; p < pixels; p++) {
+        out->weight[p] = renders ? 1.0 : 1.0 / (double)pixels;
+        out->column[p] = renders ? 0 : (int32_t)p;
+    }
+    for (int64_t r = 0; r <= out->rows; r++)
+        out->row_start[r] = renders ? r : r * pixels;
+    return FWM_OK;
+}
+
 static fwm_status make_operator(const tr_law *law, cached_operator *o)
 {
     const fem_mesh *mesh = o->coarse ? law->coarse : law->mesh;
     fem_csr own = {0}, *csr = NULL;
     fwm_status status = FWM_OK;
-    switch (o->kind) {
+    if (!mesh)
+        status = placeless(o, &own);
+    switch (mesh ? o->kind : OPERATOR_KINDS) {
+    case OPERATOR_KINDS:
+        break;
     case RENDER:
         status = fem_render(&csr, mesh, o->kh, o->kw, NULL);
         break;
@@ -198,9 +231,11 @@ static int theta_values(tr_law *law, ad_graph *g, ad_value *theta)
     return n;
 }
 
-/* The law's operator of a kind for these states: the parameters follow them as inputs. */
+/* The law's operator of a kind for these states and actions (AD_NONE, the last, where there are none): the parameters
+ * follow them as inputs. */
 static ad_value apply_law(tr_law *law, ad_graph *g, fem_custom_kind kind, int n_states, ad_value *in)
 {
+    n_states -= in[n_states - 1] == AD_NONE;
     const ad_custom *custom = NULL;
     int64_t count[FEM_MAX_PARAMETERS];
     int n = theta_values(law, g, in + n_states);
@@ -475,13 +510,16 @@ fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds,
     tr_law *law = fwm_calloc(1, sizeof *law);
     *out = NULL;
     FWM_CHECK(law, FWM_MEMORY, "law: out of memory");
-    fwm_status status = tr_mesh_from_data(&law->mesh, info->mesh, ds_path(ds), "/mesh");
+    fwm_status status = FWM_OK;
+    if (info->mesh || info->fields[DS_STATE].points != 1 || c->physics.equation != TR_EQUATION_NONE)
+        status = tr_mesh_from_data(&law->mesh, info->mesh, ds_path(ds), "/mesh");
     if (status == FWM_OK && info->coarse_mesh)
         status = tr_mesh_from_data(&law->coarse, info->coarse_mesh, ds_path(ds), "/coarse_mesh");
     if (status == FWM_OK && c->physics.equation != TR_EQUATION_NONE)
         status = make_problem(law, c, ds, std);
     if (status == FWM_OK) {
-        law->mass = fwm_malloc((size_t)law->mesh->n_nodes, sizeof *law->mass);
+        law->nodes = law->mesh ? law->mesh->n_nodes : 1;
+        law->mass = fwm_malloc((size_t)law->nodes, sizeof *law->mass);
         if (!law->mass)
             status = fwm_fail(FWM_MEMORY, "law: out of memory");
     }
@@ -489,8 +527,8 @@ fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds,
         tr_law_destroy(&law);
         return status;
     }
-    for (int64_t i = 0; i < law->mesh->n_nodes; i++)
-        law->mass[i] = law->mesh->lumped[i] / law->mesh->area;
+    for (int64_t i = 0; i < law->nodes; i++)
+        law->mass[i] = law->mesh ? law->mesh->lumped[i] / law->mesh->area : 1.0;
     *out = law;
     return FWM_OK;
 }
@@ -518,7 +556,7 @@ const wm_physics *tr_law_physics(tr_law *law, nn_store *store)
     law->physics = (wm_physics){
         .self = law,
         .render = build_render,
-        .gradient = build_gradient,
+        .gradient = law->mesh ? build_gradient : NULL,
         .sample = build_sample,
         .prolong = law->coarse ? build_prolong : NULL,
         .step = known ? build_step : NULL,

@@ -3,7 +3,10 @@
  *
  * Parameters that are learned keep their sign and live in the parameter store as logarithms of their size,
  * "law/<name>": one value, or one a cell for those in `physics.field`. The others are constants. All graphs of a model
- * share one law; it must outlive their plans. */
+ * share one law; it must outlive their plans.
+ *
+ * A dataset without a mesh whose state has one point (joints of a robot) is a state without a place: a picture of it
+ * has its value everywhere, and reading a picture takes its mean. It has no equation. */
 #ifndef TRAIN_LAW_H
 #define TRAIN_LAW_H
 
@@ -26,7 +29,7 @@ void tr_law_destroy(tr_law **law);
 /* The builders; parameters are made through `store`. */
 const wm_physics *tr_law_physics(tr_law *law, nn_store *store);
 
-const fem_mesh *tr_law_mesh(const tr_law *law);
+const fem_mesh *tr_law_mesh(const tr_law *law); /* NULL for a state without a place */
 const fem_mesh *tr_law_coarse_mesh(const tr_law *law);
 fem_problem *tr_law_problem(const tr_law *law);         /* NULL where physics.equation is none */
 const fem_equation *tr_law_equation(const tr_law *law); /* likewise */

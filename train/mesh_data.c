@@ -115,6 +115,19 @@ fwm_status tr_mesh_from_data(fem_mesh **mesh, const ds_mesh *from, const char *p
     return status == FWM_OK ? status : fwm_fail_within(status, "%s: %s", path, place);
 }
 
+fwm_status tr_rows_keep(ds_rows *out, fwm_arena *arena, const fem_csr *csr)
+{
+    int64_t *row_start = fwm_arena_alloc(arena, (size_t)(csr->rows + 1) * sizeof *row_start);
+    int32_t *column = fwm_arena_alloc(arena, (size_t)(csr->nnz + 1) * sizeof *column);
+    double *weight = fwm_arena_alloc(arena, (size_t)(csr->nnz + 1) * sizeof *weight);
+    FWM_CHECK(row_start && column && weight, FWM_MEMORY, "out of memory for %lld rows", (long long)csr->rows);
+    memcpy(row_start, csr->row_start, (size_t)(csr->rows + 1) * sizeof *row_start);
+    memcpy(column, csr->column, (size_t)csr->nnz * sizeof *column);
+    memcpy(weight, csr->weight, (size_t)csr->nnz * sizeof *weight);
+    *out = (ds_rows){csr->rows, row_start, column, weight};
+    return FWM_OK;
+}
+
 /* ---- mesh files ---- */
 
 bool tr_mesh_file_is(const char *path)

@@ -3,6 +3,7 @@
 #define FWM_TRAIN_MESH_DATA_H
 
 #include "data/mesh.h"
+#include "data/view.h"
 #include "model/base/arena.h"
 #include "physics/mesh.h"
 
@@ -15,6 +16,9 @@ fwm_status tr_mesh_to_data(ds_mesh *out, fwm_arena *arena, const fem_mesh *mesh)
 /* The mesh that a dataset holds at `place` (for messages: "/mesh"); `from` may be NULL. A named face that bounds no
  * cell is an error; faces without a name are "other" where any have one. Errors: FWM_DATA or as fem_mesh_build. */
 fwm_status tr_mesh_from_data(fem_mesh **mesh, const ds_mesh *from, const char *path, const char *place) FWM_MUST_USE;
+
+/* A sparse operator as views take it, copied into the arena. Errors: FWM_MEMORY. */
+fwm_status tr_rows_keep(ds_rows *out, fwm_arena *arena, const fem_csr *csr) FWM_MUST_USE;
 
 /* Whether a file begins as gmsh's do. */
 bool tr_mesh_file_is(const char *path);

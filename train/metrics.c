@@ -18,6 +18,7 @@ struct tr_metrics {
     char **names;
     double *state, *frame;
     unsigned char *seen;
+    const double *deviation; /* [fields] of states of one node, or NULL */
 };
 
 enum { SEEN_STATE = 1, SEEN_FRAME = 2 };
@@ -230,6 +231,11 @@ static fwm_status check_place(const tr_metrics *m, int64_t trajectory, int h)
     return FWM_OK;
 }
 
+void tr_metrics_set_deviation(tr_metrics *m, const double *deviation)
+{
+    m->deviation = deviation;
+}
+
 fwm_status tr_metrics_add_state(tr_metrics *m, int64_t trajectory, int h, const float *x, const float *y,
                                 const float *weight, int64_t nodes)
 {
@@ -238,6 +244,8 @@ fwm_status tr_metrics_add_state(tr_metrics *m, int64_t trajectory, int h, const 
     FWM_CHECK(nodes >= 1, FWM_INVALID, "table of metrics: expected at least 1 node, found %lld", (long long)nodes);
     for (int f = 0; f < m->fields; f++) {
         tr_field_error e = tr_field_compare(x + f, y + f, weight, nodes, m->fields);
+        if (nodes == 1 && m->deviation)
+            e.vrmse = e.rmse / sqrt(m->deviation[f] * m->deviation[f] + METRIC_EPS);
         state_at(m, TR_VRMSE, h, trajectory)[f] = e.vrmse;
         state_at(m, TR_RMSE, h, trajectory)[f] = e.rmse;
         state_at(m, TR_NRMSE, h, trajectory)[f] = e.nrmse;

@@ -53,6 +53,10 @@ fwm_status tr_metrics_create(tr_metrics **metrics, int64_t trajectories, int hor
                              const char *const *names) FWM_MUST_USE;
 void tr_metrics_destroy(tr_metrics **metrics);
 
+/* A state of one node has no variance over its nodes: its VRMSE is the RMSE over this deviation [fields] of the channel
+ * in the training split, which must outlive the table. Until it is set, that VRMSE is NaN. */
+void tr_metrics_set_deviation(tr_metrics *metrics, const double *deviation);
+
 /* Enters step h (1..horizon) of a trajectory: x, y [nodes,c], weight [nodes] or NULL. A second entry replaces the
  * first. Different (trajectory, h) may be entered by different threads. Errors: FWM_INVALID. */
 fwm_status tr_metrics_add_state(tr_metrics *metrics, int64_t trajectory, int h, const float *x, const float *y,

@@ -17,6 +17,8 @@ const char *tr_term_name(tr_term term)
 /* x [T,B,...] at time t: [B,...]. */
 static ad_value at_time(ad_graph *g, ad_value x, int64_t t)
 {
+    if (x == AD_NONE)
+        return x;
     ad_shape s = *ad_shape_of(g, x);
     ad_value y = ad_slice(g, x, 0, t, 1);
     for (int k = 0; k + 1 < s.rank; k++)
@@ -28,6 +30,8 @@ static ad_value at_time(ad_graph *g, ad_value x, int64_t t)
 /* x [T,B,...] for times 0..n-1 as one batch [n*B,...]. */
 static ad_value as_batch(ad_graph *g, ad_value x, int64_t n)
 {
+    if (x == AD_NONE)
+        return x;
     ad_shape s = *ad_shape_of(g, x);
     ad_value y = s.dim[0] == n ? x : ad_slice(g, x, 0, 0, n);
     s.dim[0] = n * s.dim[1];
@@ -128,7 +132,8 @@ static void unroll(tr_objective *o, unrolled *u)
     const tr_config *c = o->spec.config;
     int k = o->spec.unroll;
     int64_t n = k + 1;
-    wm_features truth = wm_pf_enc(m, as_batch(g, o->frames, n), as_batch(g, o->s_phy, n), as_batch(g, o->actions, n));
+    wm_features truth = wm_pf_enc(m, n * o->spec.batch, as_batch(g, o->frames, n), as_batch(g, o->s_phy, n),
+                                  as_batch(g, o->actions, n));
     wm_features h = features_at(g, &truth, n, 0);
     ad_value s = at_time(g, o->state, 0);
     u->start = mass_square(o, ad_sub(g, wm_normalise(m, wm_estimate(m, &h, at_time(g, o->s_phy, 0)), &m->config->state),
@@ -148,9 +153,11 @@ static void unroll(tr_objective *o, unrolled *u)
             u->raw[t] = ad_add(g, u->raw[t], surprise);
         }
         ad_value next = wm_df_pred(m, &h, s, z, a, NULL);
-        ad_value picture = wm_decode(m, next, &h, z);
+        ad_value picture = m->config->colors > 0 ? wm_decode(m, next, &h, z) : AD_NONE;
         u->state[t] = mass_square(o, ad_div(g, ad_sub(g, next, s1), m->correction_scale));
-        u->frame[t] = ad_mean_all(g, wm_weigh_clips(m, ad_square(g, ad_sub(g, picture, at_time(g, o->frames, t + 1)))));
+        if (picture != AD_NONE)
+            u->frame[t] =
+                ad_mean_all(g, wm_weigh_clips(m, ad_square(g, ad_sub(g, picture, at_time(g, o->frames, t + 1)))));
         if (c->objective.physics > 0)
             u->physics[t] = physics_term(o, next, s, a);
         if (c->objective.physics > 0 && t == 0)
@@ -159,7 +166,7 @@ static void unroll(tr_objective *o, unrolled *u)
             codes_of(o, u, t, &p, &h, s, s0, a, next);
         s = next;
         if (t + 1 < k)
-            h = wm_pf_enc(m, picture, at_time(g, o->s_phy, t + 1), at_time(g, o->actions, t + 1));
+            h = wm_pf_enc(m, o->spec.batch, picture, at_time(g, o->s_phy, t + 1), at_time(g, o->actions, t + 1));
     }
 }
 
@@ -236,7 +243,8 @@ static void world_terms(tr_objective *o, ad_value row[TR_TERM_COUNT + EXTRA])
     unrolled u = {.start = AD_NONE};
     unroll(o, &u);
     row[TR_TERM_STATE] = mean_of(o->g, k, u.state);
-    row[TR_TERM_FRAME] = mean_of(o->g, k, u.frame);
+    if (o->model.config->colors > 0)
+        row[TR_TERM_FRAME] = mean_of(o->g, k, u.frame);
     row[TR_TERM_KL] = mean_of(o->g, k, u.kl);
     if (c->objective.physics > 0)
         row[TR_TERM_PHYSICS] = mean_of(o->g, k, u.physics);
@@ -297,9 +305,12 @@ static fwm_status begin_world(tr_objective *o)
     FWM_CHECK(o->spec.config->objective.physics <= 0 || physics->loss, FWM_CONFIG,
               "objective.physics: a weight above 0 needs physics.equation");
     FWM_TRY(wm_model_begin(&o->model, o->g, o->spec.store, c, physics));
-    o->frames = ad_input(o->g, "frames", ad_shape_make(5, T, B, c->height, c->width, c->colors));
-    o->s_phy = ad_input(o->g, "s_phy", ad_shape_make(4, T, B, c->coarse_nodes, c->s_phy.count));
-    o->actions = ad_input(o->g, "actions", ad_shape_make(3, T, B, c->actions));
+    if (c->colors > 0)
+        o->frames = ad_input(o->g, "frames", ad_shape_make(5, T, B, c->height, c->width, c->colors));
+    if (c->s_phy.count > 0)
+        o->s_phy = ad_input(o->g, "s_phy", ad_shape_make(4, T, B, c->coarse_nodes, c->s_phy.count));
+    if (c->actions > 0)
+        o->actions = ad_input(o->g, "actions", ad_shape_make(3, T, B, c->actions));
     return FWM_OK;
 }
 
@@ -460,7 +471,7 @@ fwm_status tr_objective_load(tr_objective *o, const ds_batch *batch)
     FWM_CHECK(batch->count == o->spec.batch && batch->length == o->spec.clip, FWM_INVALID,
               "objective: expected a batch of %lld clips of %lld frames, found %lld of %lld", (long long)o->spec.batch,
               (long long)o->spec.clip, (long long)batch->count, (long long)batch->length);
-    if (batch->clip.frame_bytes)
+    if (batch->clip.frame_bytes && o->frames != AD_NONE)
         copy_bytes_in(o, o->frames, batch->clip.frame_bytes);
     else
         FWM_TRY(copy_in(o, o->frames, batch->clip.frames, "frames"));

@@ -23,11 +23,11 @@ static fwm_status build(tr_rollout *r)
     FWM_TRY(ad_graph_create(&r->g, AD_F32));
     FWM_TRY(wm_model_begin(&r->model, r->g, r->world->store, c, tr_law_physics(r->world->law, r->world->store)));
     FWM_TRY(wm_build_step(&r->model, r->batch, &r->io));
-    wm_features h = wm_pf_enc(&r->model, r->io.x, r->io.s_phy, r->io.a); /* the step's own: hash-consed */
+    wm_features h = wm_pf_enc(&r->model, r->batch, r->io.x, r->io.s_phy, r->io.a); /* the step's own: hash-consed */
     r->estimate = wm_estimate(&r->model, &h, r->io.s_phy);
     FWM_TRY(ad_graph_status(r->g));
-    ad_value outputs[3] = {r->io.next_s, r->io.next_x, r->estimate};
-    return ad_plan_create(&r->plan, r->g, 3, outputs, NULL);
+    ad_value outputs[3] = {r->io.next_s, r->estimate, r->io.next_x};
+    return ad_plan_create(&r->plan, r->g, r->io.next_x == AD_NONE ? 2 : 3, outputs, NULL);
 }
 
 fwm_status tr_rollout_create(tr_rollout **out, tr_world *world, int64_t batch)
@@ -80,10 +80,10 @@ fwm_status tr_rollout_prepare(tr_rollout *r, float *flat)
 /* Row b of an input [B,size] gets time t of from [B,T,size]; rows past the batch repeat row 0. */
 static void put(const tr_rollout *r, ad_value input, const float *from, int64_t B, int64_t T, int64_t t)
 {
-    float *to = ad_plan_data(r->plan, input);
-    size_t size = (size_t)(ad_count(r->g, input) / r->batch);
+    float *to = input == AD_NONE ? NULL : ad_plan_data(r->plan, input);
     if (!to || !from)
         return;
+    size_t size = (size_t)(ad_count(r->g, input) / r->batch);
     for (int64_t b = 0; b < r->batch; b++)
         memcpy(to + (size_t)b * size, from + (size_t)((b < B ? b : 0) * T + t) * size, size * sizeof *to);
 }
@@ -119,8 +119,10 @@ static fwm_status run_sample(tr_rollout *r, const ds_batch *truth, const tr_roll
 {
     int64_t B = truth->count, T = truth->length, H = o->horizon + 1;
     float weight = 1.0f / (float)o->samples;
-    size_t s_bytes = (size_t)ad_count(r->g, r->io.s) * sizeof(float),
-           x_bytes = (size_t)ad_count(r->g, r->io.x) * sizeof(float);
+    size_t s_bytes = (size_t)ad_count(r->g, r->io.s) * sizeof(float);
+    float *x = r->io.x == AD_NONE ? NULL : ad_plan_data(r->plan, r->io.x);
+    if (r->io.x == AD_NONE)
+        frames = NULL;
     for (int64_t h = 0; h < o->horizon; h++) {
         int64_t t = o->start + h;
         put(r, r->io.s_phy, truth->clip.s_phy, B, T, t);
@@ -142,8 +144,8 @@ static fwm_status run_sample(tr_rollout *r, const ds_batch *truth, const tr_roll
         if (frames)
             collect(r, r->io.next_x, frames, B, H, h + 1, weight, sample == 0);
         memcpy(ad_plan_data(r->plan, r->io.s), ad_plan_data(r->plan, r->io.next_s), s_bytes);
-        if (ad_plan_data(r->plan, r->io.x))
-            memcpy(ad_plan_data(r->plan, r->io.x), ad_plan_data(r->plan, r->io.next_x), x_bytes);
+        if (x)
+            memcpy(x, ad_plan_data(r->plan, r->io.next_x), (size_t)ad_count(r->g, r->io.x) * sizeof *x);
     }
     return FWM_OK;
 }

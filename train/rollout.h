@@ -27,7 +27,8 @@ typedef struct tr_rollout_options {
 } tr_rollout_options;
 
 /* Whole trajectories [B,T,...] (B at most the plan's batch; fewer are padded) with T > start + horizon. Writes
- * states [B,horizon+1,n,c] (the start first) and frames [B,horizon+1,H,W,C]; frames may be NULL. */
+ * states [B,horizon+1,n,c] (the start first) and frames [B,horizon+1,H,W,C]; frames may be NULL, and are
+ * not touched by a model without. */
 fwm_status tr_rollout_run(tr_rollout *rollout, const ds_batch *truth, const tr_rollout_options *options, float *states,
                           float *frames) FWM_MUST_USE;
 

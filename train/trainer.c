@@ -86,7 +86,7 @@ static fwm_status measure_scale(tr_run *run)
     const ds_stats *stats = &run->world->info->fields[DS_STATE].stats;
     int64_t c = run->world->model.state.count;
     for (int64_t k = 0; k < c; k++)
-        scale[k] = fmax(stats->delta_std[k], 1e-6);
+        scale[k] = fmax(fmax(stats->delta_std[k], fabs(stats->delta_mean[k])), 1e-6); /* clocks move evenly */
     if (!run->identify || !run->world->model.predictor.prior_fem)
         return FWM_OK;
     FWM_TRY(ds_loader_seek(run->pairs, run->config->physics.identification.steps));

@@ -25,6 +25,7 @@ typedef struct tr_run {
     FILE *out;
     char folder[TR_PATH];
     tr_world *world;
+    fwm_arena *symmetries; /* of the loader of clips */
     tr_identify *identify;
     tr_objective *stage[TR_MAX_STAGES]; /* one for each unroll length */
     int n_stages, current;              /* current: the stage whose workspace is allocated, -1: none */

@@ -5,6 +5,7 @@
 #include "model/base/log.h"
 #include "model/base/threads.h"
 #include "train/groups.h"
+#include "train/symmetries.h"
 
 #include <math.h>
 #include <string.h>
@@ -126,12 +127,17 @@ fwm_status tr_run_allocate(tr_run *run)
                                .state_noise = c->data.state_noise,
                                .bytes = true,
                                .key_state_weight = c->data.key_state_weight};
+    run->symmetries = fwm_arena_create();
+    FWM_CHECK(run->symmetries, FWM_MEMORY, "out of memory");
+    if (run->world->law)
+        FWM_TRY(tr_symmetries(&clips.augment, run->symmetries, c, run->world->ds, run->world->law));
     FWM_TRY(ds_loader_create(&run->clips, run->world->ds, &clips));
     FWM_TRY(tr_run_open_scores(run));
     if (!run->identify)
         return FWM_OK;
     ds_loader_options pairs = clips;
     pairs.clip = 2;
+    pairs.augment = (ds_augment){0};
     pairs.key_state_weight = 1; /* the law holds everywhere alike */
     pairs.batch = c->physics.identification.batch;
     pairs.seed = (uint64_t)c->seed + 1;
@@ -173,6 +179,7 @@ void tr_run_destroy(tr_run *run)
     fwm_free(run->group_factors);
     tr_lock_release(run->lock);
     tr_world_close(&run->world);
+    fwm_arena_destroy(run->symmetries);
 }
 
 /* ---- printing ---- */

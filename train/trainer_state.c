@@ -57,7 +57,7 @@ static json_t *about(const tr_run *run)
     (void)json_object_set_new(o, "best", tr_json_number(run->best));
     (void)json_object_set_new(o, "elapsed", json_real(tr_run_seconds(run)));
     (void)json_object_set_new(o, "data", json_string(ds_path(run->world->ds)));
-    if (run->world->law)
+    if (run->world->law && tr_law_mesh(run->world->law))
         (void)json_object_set_new(o, "element", json_string(fem_element_space(tr_law_mesh(run->world->law)->element)));
     return o;
 }

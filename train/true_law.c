@@ -60,7 +60,6 @@ fwm_status tr_true_law_create(tr_true_law *t, const tr_law *law, const tr_config
                               const double *std, bool *known)
 {
     const fem_equation *eq = tr_law_equation(law);
-    const int64_t cells = tr_law_mesh(law)->n_cells;
     *t = (tr_true_law){0};
     *known = false;
     for (int k = 0; eq && k < eq->n_parameters; k++)
@@ -68,6 +67,7 @@ fwm_status tr_true_law_create(tr_true_law *t, const tr_law *law, const tr_config
             return FWM_OK;
     if (!eq)
         return FWM_OK;
+    const int64_t cells = tr_law_mesh(law)->n_cells;
     for (int k = 0; k < eq->n_parameters; k++)
         FWM_TRY(read_parameter(t, ds, eq, k, cells));
     FWM_TRY(tr_law_true_problem(law, config, ds, std, &t->problem));

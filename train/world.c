@@ -1,6 +1,7 @@
 #include "train/world.h"
 
 #include "model/base/arena.h"
+#include "train/recorded.h"
 
 #include <math.h>
 #include <string.h>
@@ -33,8 +34,8 @@ static void fill_parts(const tr_config *c, wm_config *m)
 {
     for (int k = 0; k < WM_SCALES; k++)
         m->encoder.width[k] = c->model.encoder.widths.items[k];
-    m->encoder.frame_tower = c->model.encoder.frame_tower;
-    m->encoder.physics_tower = c->model.encoder.physics_tower;
+    m->encoder.frame_tower = c->model.encoder.frame_tower && m->colors > 0;
+    m->encoder.physics_tower = c->model.encoder.physics_tower && m->s_phy.count > 0;
     m->predictor.prior_fem = c->model.predictor.prior == TR_PRIOR_FEM;
     m->predictor.unshuffle = 2;
     m->predictor.grid = m->predictor.unshuffle * c->model.predictor.grid;
@@ -61,18 +62,16 @@ static fwm_status fill_model(tr_world *w)
     const tr_config *c = w->config;
     wm_config *m = &w->model;
     const ds_field_info *state = &w->info->fields[DS_STATE], *s_phy = &w->info->fields[DS_S_PHY];
-    FWM_TRY(require_field(w, DS_FRAMES, "the model encodes frames"));
     FWM_TRY(require_field(w, DS_STATE, "the predictor works on nodal states"));
-    FWM_TRY(require_field(w, DS_S_PHY, "the physics tower reads the cheap simulation"));
-    FWM_TRY(require_field(w, DS_ACTIONS, "the predictor reads actions"));
     FWM_CHECK(c->model.encoder.widths.count == WM_SCALES, FWM_CONFIG,
               "model.encoder.widths: expected %d numbers, found %lld", WM_SCALES,
               (long long)c->model.encoder.widths.count);
     FWM_CHECK(c->model.predictor.widths.count >= 1 && c->model.predictor.widths.count <= WM_MAX_LEVELS, FWM_CONFIG,
               "model.predictor.widths: expected 1 to %d numbers, found %lld", WM_MAX_LEVELS,
               (long long)c->model.predictor.widths.count);
-    *m = (wm_config){.height = w->info->height,
-                     .width = w->info->width,
+    const bool pictured = w->info->fields[DS_FRAMES].channels > 0;
+    *m = (wm_config){.height = pictured ? w->info->height : TR_BLANK_SIDE,
+                     .width = pictured ? w->info->width : TR_BLANK_SIDE,
                      .colors = w->info->fields[DS_FRAMES].channels,
                      .nodes = state->points,
                      .coarse_nodes = s_phy->points,
@@ -230,8 +229,9 @@ static fwm_status open_world(tr_world *w, const char *data, const tr_checkpoint 
     for (int k = 0; k < 3; k++)
         chosen[k] = strcmp(given[k], "auto") != 0 ? given[k] : NULL;
     const ds_options options = {.frames = chosen[0], .state = chosen[1], .actions = chosen[2]};
-    FWM_TRY(ds_open_with(&w->ds, data ? data : c->data.file, tr_config_word("data.layout", c->data.layout), &options));
-    FWM_TRY(ds_ensure_stats(w->ds));
+    ds_dataset *file;
+    FWM_TRY(ds_open_with(&file, data ? data : c->data.file, tr_config_word("data.layout", c->data.layout), &options));
+    FWM_TRY(tr_recorded(&w->ds, file, c));
     w->info = ds_get_info(w->ds);
     bool points = c->model.kind == TR_MODEL_POINTS;
     FWM_TRY(points ? fill_points(w) : fill_model(w));

@@ -9,6 +9,9 @@
 #include "train/config.h"
 #include "train/law.h"
 
+/* Side of the features of a model that sees no frames [pixels]. */
+enum { TR_BLANK_SIDE = 16 };
+
 #define TR_STD_FLOOR 1e-4 /* deviations below it are taken for it [unit of the field] */
 
 typedef struct tr_world {
@@ -21,9 +24,9 @@ typedef struct tr_world {
     double correction_scale[WM_MAX_CHANNELS]; /* 0 until known */
 } tr_world;
 
-/* Opens the dataset (`data` instead of config->data.file where not NULL), fills statistics, builds the law. With a
- * checkpoint, statistics and the correction's scale are the ones that it was trained with. Errors name the file and the
- * place in it. */
+/* Opens the dataset (`data` instead of config->data.file where not NULL) as recorded.h completes it, builds the law.
+ * With a checkpoint, statistics and the correction's scale are the ones that it was trained with. Errors name the file
+ * and the place in it. */
 fwm_status tr_world_open(tr_world **world, const tr_config *config, const char *data,
                          const tr_checkpoint *checkpoint) FWM_MUST_USE;
 void tr_world_close(tr_world **world);

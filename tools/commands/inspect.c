@@ -1,8 +1,10 @@
 #include "data/inspect.h"
 #include "model/base/log.h"
 #include "tools/command.h"
+#include "tools/config_option.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/data_fit.h"
 #include "train/mesh_data.h"
 #include "train/true_law.h"
 
@@ -12,17 +14,30 @@
 #include <string.h>
 #include <sys/stat.h>
 
+static const struct argp_option options[] = {
+    {"fit", 0, "EQUATION", 0, "Of a dataset: how well it satisfies the equation, with the parameters that fit it best",
+     0},
+    {"set", 0, "KEY=VALUE", 0, "A key of a configuration, with --fit: data.edges, data.fields, physics.parameters, ...",
+     0},
+    {0},
+};
+
 const fwm_command fwm_command_inspect = {
     .name = "inspect",
     .summary = "show what a dataset, a checkpoint, an export or a mesh holds",
     .arguments = "FILE",
-    .doc = "Recognises the file by its content; a folder is taken for a dataset of several files. Of a dataset: "
-           "layout, shapes, units, statistics, how many values are "
-           "not finite, how each field is stored and what would make it faster to read. Of a "
-           "checkpoint: step, parameters, the whole configuration, every tensor with its checksum (all are verified), "
-           "and a digest over "
-           "all that decides the run's future: two checkpoints with one digest go on alike. "
-           "Of a mesh of gmsh's (format 2.2 or 4.1): cells, extent, regions and boundaries by name.",
+    .doc =
+        "Recognises the file by its content; a folder is taken for a dataset of several files. Of a dataset: "
+        "layout, shapes, units, statistics, how many values are "
+        "not finite, how each field is stored and what would make it faster to read. Of a "
+        "checkpoint: step, parameters, the whole configuration, every tensor with its checksum (all are verified), "
+        "and a digest over "
+        "all that decides the run's future: two checkpoints with one digest go on alike. "
+        "Of a mesh of gmsh's (format 2.2 or 4.1): cells, extent, regions and boundaries by name.\n\n"
+        "With --fit the parameters of an equation are fitted to the dataset's transitions: its residual in the dual "
+        "norm at the starting parameters and at the fitted ones, and the share of the change from frame to frame that "
+        "the fitted equation explains. For example: fwm inspect burgers.hdf5 --fit burgers --set data.edges=periodic",
+    .options = options,
     .min_arguments = 1,
     .max_arguments = 1,
 };
@@ -145,6 +160,40 @@ static fwm_status inspect_tensors(const char *path, json_t **out)
 
 enum { RESIDUAL_TRAJECTORIES = 8 };
 
+enum { TEXT_BYTES = 512 };
+
+static fwm_status fit_dataset(fwm_call *call, const char *equation, json_t *report)
+{
+    const char *sets[FWM_MAX_SETS + 2];
+    char named[TEXT_BYTES], first[TEXT_BYTES];
+    static const char text[] = "{experiment: inspect, data: {file: inspect}, physics: {scheme: midpoint}}";
+    tr_config *config = NULL;
+    ds_dataset *ds = NULL;
+    json_t *fit = NULL;
+    const fem_equation *eq;
+    FWM_TRY(fem_equation_find(equation, &eq));
+    (void)snprintf(named, sizeof named, "physics.equation=%s", eq->name);
+    (void)snprintf(first, sizeof first, "physics.parameters.%s=%.17g", eq->parameter[0].name, eq->parameter[0].preset);
+    sets[0] = named;
+    sets[1] = first;
+    int64_t given;
+    FWM_TRY(fwm_call_sets(call, sets + 2, &given));
+    FWM_TRY(tr_config_parse(&config, text, sizeof text - 1, "--fit", sets, given + 2));
+    const char *const choice[] = {config->data.frames, config->data.state, config->data.actions};
+    const char *chosen[3];
+    for (int k = 0; k < 3; k++)
+        chosen[k] = strcmp(choice[k], "auto") != 0 ? choice[k] : NULL;
+    const ds_options open = {.frames = chosen[0], .state = chosen[1], .actions = chosen[2]};
+    fwm_status status =
+        ds_open_with(&ds, call->arguments[0], tr_config_word("data.layout", config->data.layout), &open);
+    if (status == FWM_OK)
+        status = tr_data_fit(&fit, ds, config);
+    if (status == FWM_OK)
+        (void)json_object_set_new(report, "fit", fit);
+    tr_config_destroy(config);
+    return status;
+}
+
 static fwm_status inspect_dataset(const char *path, json_t **out)
 {
     ds_dataset *ds;
@@ -210,6 +259,13 @@ fwm_status fwm_run_inspect(fwm_call *call)
         FWM_TRY(inspect_dataset(path, &report));
     else
         FWM_TRY(inspect_tensors(path, &report));
+    const char *equation = fwm_call_text(call, "fit", NULL);
+    if (equation && !dataset)
+        return fwm_misuse(call, "--fit: expected a dataset, found %s", path);
+    if (!equation && fwm_call_has(call, "set"))
+        return fwm_misuse(call, "--set: goes with --fit");
+    if (equation)
+        FWM_TRY(fit_dataset(call, equation, report));
     if (call->json)
         return fwm_print_json(report);
     print_object(report);

@@ -60,7 +60,7 @@ static fwm_status imagine(imagined *m)
     m->size = c->nodes * c->state.count;
     m->pixels = c->height * c->width * c->colors;
     m->states = fwm_malloc(H * (size_t)m->size, sizeof(float));
-    m->frames = fwm_malloc(H * (size_t)m->pixels, sizeof(float));
+    m->frames = fwm_malloc(H * (size_t)m->pixels + 1, sizeof(float));
     m->mass = fwm_malloc((size_t)c->nodes, sizeof *m->mass);
     FWM_CHECK(m->states && m->frames && m->mass, FWM_MEMORY, "rollout: out of memory");
     const wm_physics *physics = tr_law_physics(m->t.world->law, m->t.world->store);
@@ -73,13 +73,14 @@ static fwm_status imagine(imagined *m)
 static void score(const imagined *m, int64_t h, double *vrmse, double *psnr)
 {
     const wm_config *c = &m->t.world->model;
-    const float *s = m->truth.clip.state + (m->o.start + h) * m->size,
-                *x = m->truth.clip.frames + (m->o.start + h) * m->pixels;
+    const float *s = m->truth.clip.state + (m->o.start + h) * m->size;
     *vrmse = 0;
     for (int64_t k = 0; k < c->state.count; k++)
         *vrmse += tr_field_compare(m->states + h * m->size + k, s + k, m->mass, c->nodes, c->state.count).vrmse /
                   (double)c->state.count;
-    *psnr = tr_frame_psnr(m->frames + h * m->pixels, x, m->pixels);
+    *psnr = m->pixels > 0 ? tr_frame_psnr(m->frames + h * m->pixels,
+                                          m->truth.clip.frames + (m->o.start + h) * m->pixels, m->pixels)
+                          : (double)NAN;
 }
 
 static fwm_status write_dataset(const imagined *m, const char *path)
@@ -98,15 +99,16 @@ static fwm_status write_dataset(const imagined *m, const char *path)
     info.truths = 0;
     info.generator = "fwm " FWM_VERSION " rollout";
     info.config = tr_checkpoint_config(m->t.checkpoint);
-    uint8_t *bytes = fwm_malloc((size_t)(T * m->pixels), 1);
+    uint8_t *bytes = fwm_malloc((size_t)(T * m->pixels) + 1, 1);
     FWM_CHECK(bytes, FWM_MEMORY, "rollout: out of memory");
     for (int64_t i = 0; i < T * m->pixels; i++)
         bytes[i] = (uint8_t)(255.0f * fminf(fmaxf(m->frames[i], 0.0f), 1.0f) + 0.5f);
-    ds_trajectory out = {.frames = bytes,
-                         .actions = m->truth.clip.actions + m->o.start * m->t.world->model.actions,
+    const wm_config *c = &m->t.world->model;
+    const ds_clip *clip = &m->truth.clip;
+    ds_trajectory out = {.frames = m->pixels > 0 ? bytes : NULL,
+                         .actions = clip->actions ? clip->actions + m->o.start * c->actions : NULL,
                          .state = m->states,
-                         .s_phy = m->truth.clip.s_phy +
-                                  m->o.start * m->t.world->model.coarse_nodes * m->t.world->model.s_phy.count};
+                         .s_phy = clip->s_phy ? clip->s_phy + m->o.start * c->coarse_nodes * c->s_phy.count : NULL};
     ds_writer *writer = NULL;
     fwm_status status = ds_writer_create(&writer, path, &info, NULL);
     if (status == FWM_OK)
@@ -123,7 +125,8 @@ static fwm_status write_picture(const imagined *m, const char *path)
 {
     const wm_config *c = &m->t.world->model;
     int64_t T = m->o.horizon + 1, H = c->height, W = c->width;
-    FWM_CHECK(c->colors == 3, FWM_UNSUPPORTED, "%s: a picture needs frames of 3 colours, found %lld", path,
+    FWM_CHECK(c->colors == 3, FWM_UNSUPPORTED,
+              "%s: a picture needs frames of 3 colours, found %lld; a name ending in .h5 gives the states", path,
               (long long)c->colors);
     uint8_t *rgb = fwm_malloc((size_t)(2 * H * T * W * 3), 1);
     FWM_CHECK(rgb, FWM_MEMORY, "rollout: out of memory");

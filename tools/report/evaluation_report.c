@@ -63,22 +63,23 @@ static void add_facts(page *p, const char *split)
     const tr_evaluation *e = p->e;
     int H = (int)e->horizon;
     int64_t step = 0;
-    p->headlines[0] =
-        (report_fact){text(p, "state VRMSE at step %d", H), text(p, "%.4f", average(p, TR_METHOD_MODEL, TR_VRMSE, H)),
-                      text(p, "cheap simulation %.3f, persistence %.3f", average(p, TR_METHOD_PHYSICS, TR_VRMSE, H),
-                           average(p, TR_METHOD_PERSISTENCE, TR_VRMSE, H))};
-    p->headlines[1] =
-        (report_fact){text(p, "frames at step %d", H), text(p, "%.2f dB", average(p, TR_METHOD_MODEL, TR_PSNR, H)),
-                      text(p, "SSIM %.3f; noise ceiling %.1f dB", average(p, TR_METHOD_MODEL, TR_SSIM, H),
-                           -20 * log10(fmax(p->t->config->simulate.noise, 1e-6)))};
-    p->r.n_headlines = 2;
-    if (e->residual[TR_METHOD_MODEL]) {
-        p->headlines[2] = (report_fact){text(p, "physics residual at step %d", H),
-                                        text(p, "%.2e", e->residual[TR_METHOD_MODEL][H - 1]),
-                                        text(p, "the data's own %.2e, cheap simulation %.2e", e->truth_residual[H - 1],
-                                             e->residual[TR_METHOD_PHYSICS][H - 1])};
-        p->r.n_headlines = 3;
-    }
+    p->headlines[0] = (report_fact){
+        text(p, "state VRMSE at step %d", H), text(p, "%.4f", average(p, TR_METHOD_MODEL, TR_VRMSE, H)),
+        p->t->world->model.s_phy.count > 0
+            ? text(p, "cheap simulation %.3f, persistence %.3f", average(p, TR_METHOD_PHYSICS, TR_VRMSE, H),
+                   average(p, TR_METHOD_PERSISTENCE, TR_VRMSE, H))
+            : text(p, "persistence %.3f", average(p, TR_METHOD_PERSISTENCE, TR_VRMSE, H))};
+    p->r.n_headlines = 1;
+    if (p->t->world->model.colors > 0)
+        p->headlines[p->r.n_headlines++] =
+            (report_fact){text(p, "frames at step %d", H), text(p, "%.2f dB", average(p, TR_METHOD_MODEL, TR_PSNR, H)),
+                          text(p, "SSIM %.3f; noise ceiling %.1f dB", average(p, TR_METHOD_MODEL, TR_SSIM, H),
+                               -20 * log10(fmax(p->t->config->simulate.noise, 1e-6)))};
+    if (e->residual[TR_METHOD_MODEL])
+        p->headlines[p->r.n_headlines++] = (report_fact){
+            text(p, "physics residual at step %d", H), text(p, "%.2e", e->residual[TR_METHOD_MODEL][H - 1]),
+            text(p, "the data's own %.2e, cheap simulation %.2e", e->truth_residual[H - 1],
+                 e->residual[TR_METHOD_PHYSICS][H - 1])};
     add_fact(p, "checkpoint", tr_checkpoint_path(p->t->checkpoint), NULL);
     add_fact(p, "data", ds_path(p->t->world->ds),
              text(p, "split %s, %lld trajectories", split, (long long)e->trajectories));
@@ -257,7 +258,8 @@ static fwm_status add_strips(page *p)
     FWM_TRY(tr_law_render(p->t->world->law, SIDE, SIDE, &m));
     const ds_field_info *field = &p->t->world->info->fields[DS_STATE];
     p->predictions[0][0] = (report_prediction){"model", render(p, x->state, m)};
-    p->predictions[0][1] = (report_prediction){"cheap simulation", render(p, x->physics_state, m)};
+    if (x->physics_state)
+        p->predictions[0][1] = (report_prediction){"cheap simulation", render(p, x->physics_state, m)};
     p->strips[p->r.n_strips++] =
         (report_strip){.title = text(p, "State %s, trajectory %lld", field->names[0], (long long)x->trajectory),
                        .unit = field->units[0],
@@ -271,7 +273,7 @@ static fwm_status add_strips(page *p)
                        .fps = FILM_RATE,
                        .truth = render(p, x->truth_state, m),
                        .predictions = p->predictions[0],
-                       .n_predictions = 2};
+                       .n_predictions = x->physics_state ? 2 : 1};
     if (x->frame && c->colors == 3) {
         p->predictions[1][0] = (report_prediction){"model", pick_frames(p, x->frame)};
         p->strips[p->r.n_strips++] =

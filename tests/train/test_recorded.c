@@ -1,0 +1,91 @@
+/* Datasets that others recorded train as they are (configs/recorded): each file of ../shared/data for a few steps and
+ * an evaluation. Without that folder these tests are skipped, and say so; tests/interop/check_recorded.py makes files
+ * of the same layouts. */
+#include "small.h"
+#include "train/trainer.h"
+
+#include <math.h>
+
+typedef struct expectation {
+    const char *config, *file;
+    int64_t nodes, channels, colors, cheap, actions; /* of the model; cheap: nodes of the coarse mesh, 0: none */
+} expectation;
+
+/* Trains three steps, saves, and evaluates the checkpoint; what a model is made of is in its checkpoint. */
+static void train_and_evaluate(const expectation *e)
+{
+    char folder[SMALL_PATH], path[SMALL_PATH + 64], file[SMALL_PATH];
+    (void)snprintf(file, sizeof file, "../shared/data/%s", e->file);
+    if (access(file, R_OK) != 0)
+        cr_skip_test("%s is not there", file);
+    small_folder(folder);
+    (void)snprintf(path, sizeof path, "configs/recorded/%s.yaml", e->config);
+    (void)setenv("XDG_CACHE_HOME", folder, 1);
+    const char *sets[] = {"trainer.steps=3", "schedule.warmup=1"};
+    tr_config *config = NULL;
+    cr_assert_eq(tr_config_load(&config, path, sets, 2), FWM_OK, "%s", fwm_error_message());
+    const tr_train_options options = {.folder = folder};
+    tr_train_result result;
+    FILE *quiet = fopen("/dev/null", "w");
+    cr_assert_eq(tr_train(&result, config, &options, quiet), FWM_OK, "%s: %s", e->config, fwm_error_message());
+    fclose(quiet);
+    cr_assert_eq(result.steps, 3);
+    cr_assert(isfinite(result.loss));
+    tr_trained trained;
+    (void)snprintf(path, sizeof path, "%s/last.ckpt", folder);
+    cr_assert_eq(tr_trained_open(&trained, path, NULL, NULL, 0, NULL, 4), FWM_OK, "%s", fwm_error_message());
+    const wm_config *m = &trained.world->model;
+    cr_expect(m->nodes == e->nodes && m->state.count == e->channels && m->colors == e->colors &&
+                  m->coarse_nodes == e->cheap && m->actions == e->actions,
+              "%s: %lld nodes, %lld channels, %lld colours, %lld coarse nodes, %lld actions", e->config,
+              (long long)m->nodes, (long long)m->state.count, (long long)m->colors, (long long)m->coarse_nodes,
+              (long long)m->actions);
+    tr_evaluation *evaluation = NULL;
+    const tr_evaluate_options eo = {.split = (ds_split)config->eval.split,
+                                    .horizon = trained.world->info->steps > 4 ? 3 : 1,
+                                    .samples = 1,
+                                    .trajectories = 4,
+                                    .frames = true,
+                                    .example = true,
+                                    .codes = true};
+    cr_assert_eq(tr_evaluate(&evaluation, trained.world, trained.rollout, trained.flat, &eo), FWM_OK, "%s",
+                 fwm_error_message());
+    const tr_metrics *model = evaluation->table[TR_METHOD_MODEL], *cheap = evaluation->table[TR_METHOD_PHYSICS];
+    cr_expect(isfinite(tr_metrics_average(model, TR_VRMSE, 1, 0, TR_MEAN)));
+    cr_expect_eq(isfinite(tr_metrics_average(model, TR_PSNR, 1, TR_ALL_FIELDS, TR_MEAN)), e->colors > 0);
+    cr_expect_eq(isfinite(tr_metrics_average(cheap, TR_VRMSE, 1, 0, TR_MEAN)), e->cheap > 0);
+    tr_evaluation_destroy(&evaluation);
+    tr_trained_close(&trained);
+    tr_config_destroy(config);
+    small_remove(folder);
+}
+
+Test(recorded, pdebench_burgers_with_its_law)
+{
+    train_and_evaluate(&(expectation){"burgers16", "burgers16_pdebench.hdf5", 32, 2, 3, 16, 0});
+}
+
+Test(recorded, pdebench_allen_cahn_with_its_law)
+{
+    train_and_evaluate(&(expectation){"allen_cahn_1d", "allen_cahn_1d_pdebench.hdf5", 1024, 1, 3, 512, 1});
+}
+
+Test(recorded, pdebench_darcy_without_time)
+{
+    train_and_evaluate(&(expectation){"darcy16", "darcy16_train_pdebench.hdf5", 256, 1, 3, 0, 0});
+}
+
+Test(recorded, the_well_without_a_law)
+{
+    train_and_evaluate(&(expectation){"cylinder_wake", "cylinder_wake_well_train.hdf5", 8192, 3, 3, 0, 0});
+}
+
+Test(recorded, robomimic_with_video)
+{
+    train_and_evaluate(&(expectation){"bridge", "bridge_robomimic.hdf5", 1, 7, 3, 0, 7});
+}
+
+Test(recorded, robosuite_by_its_state_alone)
+{
+    train_and_evaluate(&(expectation){"robosuite_lift", "robosuite_lift_panda_demo.hdf5", 1, 32, 0, 0, 7});
+}
