@@ -33,8 +33,11 @@ struct tr_law {
     double start[FEM_MAX_PARAMETERS];
     bool learned[FEM_MAX_PARAMETERS], field[FEM_MAX_PARAMETERS];
     int64_t nodes;
-    double *mass; /* [nodes] */
-    double *free; /* [n,c] 0 where essential conditions hold the state, else 1; NULL where all is free */
+    double *mass;         /* [nodes] */
+    double *free;         /* [n,c] 0 where essential conditions hold the state, else 1; NULL where all is free */
+    double *parts, *wide; /* of tr_law_parts, for parts_batch transitions */
+    float *narrow;
+    int64_t parts_batch;
     cached_operator cache[MAX_OPERATORS];
     int n_cached;
     wm_physics physics;
@@ -308,48 +311,54 @@ void tr_law_values(const tr_law *law, const nn_store *store, ad_dtype dtype, con
     }
 }
 
-fwm_status tr_law_parts(const tr_law *law, const nn_store *store, const float *flat, double *cells, double *fields,
+/* Room for the parts of `batch` transitions; nothing is allocated again for as many. */
+static fwm_status reserve_parts(tr_law *law, int64_t batch)
+{
+    const int64_t n = law->equation->n_fields + law->mesh->n_regions;
+    int64_t count = 0;
+    if (batch <= law->parts_batch)
+        return FWM_OK;
+    for (int k = 0; k < law->equation->n_parameters; k++)
+        count += tr_law_count(law, k);
+    fwm_free(law->parts);
+    fwm_free(law->wide);
+    fwm_free(law->narrow);
+    law->parts_batch = 0;
+    law->parts = fwm_malloc((size_t)(batch * n), sizeof *law->parts);
+    law->wide = fwm_malloc((size_t)count, sizeof *law->wide);
+    law->narrow = fwm_malloc((size_t)count, sizeof *law->narrow);
+    FWM_CHECK(law->parts && law->wide && law->narrow, FWM_MEMORY, "law: out of memory");
+    law->parts_batch = batch;
+    return FWM_OK;
+}
+
+static void mean_over_batch(double *mean, const double *each, int64_t n, int64_t batch)
+{
+    for (int64_t k = 0; mean && k < n; k++) {
+        mean[k] = 0;
+        for (int64_t b = 0; b < batch; b++)
+            mean[k] += each[b * n + k] / (double)batch;
+    }
+}
+
+fwm_status tr_law_parts(tr_law *law, const nn_store *store, const float *flat, double *cells, double *fields,
                         double *regions, const float *s1, const float *s0, const float *a, int64_t batch)
 {
     const fem_equation *eq = law->equation;
-    const int64_t n_fields = eq->n_fields, n_regions = law->mesh->n_regions;
     fem_theta theta = {{0}, {0}};
-    fwm_status status = FWM_OK;
-    float *value[FEM_MAX_PARAMETERS] = {NULL};
-    double *one_field = fwm_malloc((size_t)(batch * n_fields), sizeof *one_field),
-           *one_region = fwm_malloc((size_t)(batch * n_regions), sizeof *one_region);
-    FWM_CHECK_GOTO(status, one_field && one_region, FWM_MEMORY, "law: out of memory");
-    for (int k = 0; k < eq->n_parameters; k++) {
-        const int64_t count = tr_law_count(law, k);
-        double *wide = fwm_malloc((size_t)count, sizeof *wide);
-        value[k] = fwm_malloc((size_t)count, sizeof *value[k]);
-        if (wide && value[k])
-            tr_law_values(law, store, AD_F32, flat, k, wide);
-        for (int64_t i = 0; wide && value[k] && i < count; i++)
-            value[k][i] = (float)wide[i];
-        const bool good = wide && value[k];
-        fwm_free(wide);
-        FWM_CHECK_GOTO(status, good, FWM_MEMORY, "law: out of memory");
-        theta.value[k] = value[k];
-        theta.count[k] = count;
+    FWM_TRY(reserve_parts(law, batch));
+    double *of_fields = law->parts, *of_regions = law->parts + batch * eq->n_fields;
+    for (int64_t k = 0, at = 0; k < eq->n_parameters; k++) {
+        theta.count[k] = tr_law_count(law, (int)k);
+        theta.value[k] = law->narrow + at;
+        tr_law_values(law, store, AD_F32, flat, (int)k, law->wide + at);
+        for (int64_t end = at + theta.count[k]; at < end; at++)
+            law->narrow[at] = (float)law->wide[at];
     }
-    FWM_TRY_GOTO(status, fem_indicator(law->problem, AD_F32, cells, one_field, one_region, s1, s0, a, &theta, batch));
-    for (int64_t k = 0; fields && k < n_fields; k++) {
-        fields[k] = 0;
-        for (int64_t b = 0; b < batch; b++)
-            fields[k] += one_field[b * n_fields + k] / (double)batch;
-    }
-    for (int64_t k = 0; regions && k < n_regions; k++) {
-        regions[k] = 0;
-        for (int64_t b = 0; b < batch; b++)
-            regions[k] += one_region[b * n_regions + k] / (double)batch;
-    }
-done:
-    for (int k = 0; k < eq->n_parameters; k++)
-        fwm_free(value[k]);
-    fwm_free(one_field);
-    fwm_free(one_region);
-    return status;
+    FWM_TRY(fem_indicator(law->problem, AD_F32, cells, of_fields, of_regions, s1, s0, a, &theta, batch));
+    mean_over_batch(fields, of_fields, eq->n_fields, batch);
+    mean_over_batch(regions, of_regions, law->mesh->n_regions, batch);
+    return FWM_OK;
 }
 
 bool tr_law_is_learned(const tr_law *law, int k)
@@ -545,6 +554,9 @@ void tr_law_destroy(tr_law **out)
     fem_mesh_destroy(&law->mesh);
     fwm_free(law->mass);
     fwm_free(law->free);
+    fwm_free(law->parts);
+    fwm_free(law->wide);
+    fwm_free(law->narrow);
     fwm_free(law);
     *out = NULL;
 }

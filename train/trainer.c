@@ -368,7 +368,7 @@ static fwm_status log_law_parts(tr_run *run)
 {
     enum { MOST = FEM_MAX_FIELDS + FEM_MAX_NAMES };
     const float *s1, *s0, *a;
-    const tr_law *law = run->world->law;
+    tr_law *law = run->world->law;
     if (!tr_objective_transition(run->stage[run->current], &s1, &s0, &a))
         return FWM_OK;
     const fem_equation *eq = tr_law_equation(law);
