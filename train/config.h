@@ -85,6 +85,7 @@ enum tr_latent_source { TR_FROM_POSTERIOR, TR_FROM_PRIOR };
 enum tr_balance { TR_BALANCE_NONE };
 enum tr_optimizer_name { TR_ADAMW, TR_LAPROP, TR_SGD }; /* as tr_rule */
 enum tr_schedule_name { TR_COSINE, TR_CONSTANT };
+enum tr_plan { TR_PLAN_RULE, TR_PLAN_MEASURE };
 enum tr_isa { TR_ISA_AUTO, TR_ISA_X86_64, TR_ISA_AVX2, TR_ISA_AVX512 };
 enum tr_split { TR_SPLIT_TRAIN, TR_SPLIT_VALIDATION, TR_SPLIT_TEST, TR_SPLIT_TEST_OOD };
 enum tr_start { TR_START_STATE, TR_START_FRAME };
@@ -262,6 +263,7 @@ typedef struct tr_config {
         int64_t eval_every, save_every, log_every, term_norms_every;
         int isa;
         const char *memory; /* a size, or none: tr_bytes_parse */
+        int plan;           /* enum tr_plan */
     } trainer;
     struct {
         int split, start;

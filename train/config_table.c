@@ -376,6 +376,7 @@ const tr_row tr_config_rows[] = {
     INT(trainer.log_every, "10", 1, MANY, "steps", "A line of metrics.jsonl every N steps"),
     INT(trainer.term_norms_every, "500", 0, MANY, "steps", "Log the gradient's norm of each term of the loss every N steps; 0: never"),
     ENUM(trainer.isa, "auto", WORDS("auto", "x86-64", "avx2", "avx512"), "Instruction set of the kernels; auto: the best that the machine has"),
+    ENUM(trainer.plan, "rule", WORDS("rule", "measure"), "How kernels are chosen where several can run a shape: by rules, or by time, measured once and kept in the run's folder"),
     STRING(trainer.memory, "none", "Memory that a run may take, such as 2GiB or 750MB: activations are computed again to keep to it; none: as it comes"),
 
     ENUM(eval.split, "test", WORDS("train", "validation", "test", "test_ood"), "Split that `fwm eval` measures"),

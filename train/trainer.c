@@ -531,12 +531,14 @@ static fwm_status begin(tr_run *run)
     FWM_CHECK(length > 0 && length < TR_PATH, FWM_INVALID,
               "%.100s...: expected a folder of 1 to %d characters, found %d", run->folder, TR_PATH - 1, length);
     FWM_TRY(tr_world_open(&run->world, run->config, NULL, NULL));
+    FWM_TRY(tr_run_open_choices(run));
     FWM_TRY(tr_run_build(run));
     if (!run->options->dry_run) {
         FWM_TRY(tr_folder_make(run->folder));
         FWM_TRY(tr_lock_acquire(&run->lock, run->folder));
     }
     FWM_TRY(tr_run_fit_memory(run));
+    FWM_TRY(tr_run_keep_choices(run));
     tr_run_predict(run);
     if (run->options->dry_run || run->options->print_plan)
         tr_run_print(run, run->options->print_plan);

@@ -3,6 +3,7 @@
 #ifndef TRAIN_TRAINER_INTERNAL_H
 #define TRAIN_TRAINER_INTERNAL_H
 
+#include "model/autodiff/choice.h"
 #include "train/events.h"
 #include "train/identify.h"
 #include "train/objective.h"
@@ -36,6 +37,7 @@ typedef struct tr_run {
     tr_rollout *validation;
     bool validation_ready;
     ds_loader *clips, *pairs; /* pairs, and identify, are gone once the law is fitted */
+    ad_choices *choices;      /* of kernels, with trainer.plan: measure; NULL otherwise */
     tr_events *events;
     tr_lock *lock;
     int64_t law_size, size; /* elements of the flat vectors */
@@ -76,6 +78,9 @@ fwm_status tr_run_load_scores(tr_run *run, const tr_checkpoint *checkpoint) FWM_
 fwm_status tr_run_adjoint_error(const tr_run *run, double *error) FWM_MUST_USE;
 
 /* trainer_plan.c */
+/* Around the making of plans, with trainer.plan: measure: reads the folder's kernels.txt; writes what is chosen. */
+fwm_status tr_run_open_choices(tr_run *run) FWM_MUST_USE;
+fwm_status tr_run_keep_choices(tr_run *run) FWM_MUST_USE;
 fwm_status tr_run_build(tr_run *run) FWM_MUST_USE;    /* graphs and plans; allocates no workspace */
 fwm_status tr_run_allocate(tr_run *run) FWM_MUST_USE; /* vectors, groups and loaders */
 void tr_run_destroy(tr_run *run);

@@ -83,6 +83,36 @@ static fwm_status build_stages(tr_run *run)
     return FWM_OK;
 }
 
+/* The run's file of chosen kernels: a run that goes on takes the kernels that it began with. */
+static void choices_path(const tr_run *run, char path[TR_PATH + 64])
+{
+    (void)snprintf(path, TR_PATH + 64, "%s/kernels.txt", run->folder);
+}
+
+fwm_status tr_run_open_choices(tr_run *run)
+{
+    char path[TR_PATH + 64];
+    if (run->config->trainer.plan != TR_PLAN_MEASURE)
+        return FWM_OK;
+    FWM_TRY(ad_choices_create(&run->choices, true));
+    choices_path(run, path);
+    FWM_TRY(ad_choices_read(run->choices, path));
+    ad_choices_use(run->choices);
+    return FWM_OK;
+}
+
+fwm_status tr_run_keep_choices(tr_run *run)
+{
+    char path[TR_PATH + 64];
+    if (!run->choices)
+        return FWM_OK;
+    ad_choices_use(NULL);
+    choices_path(run, path);
+    fwm_log(FWM_LOG_INFO, "kernels: %d chosen, %d of them measured now", ad_choices_count(run->choices),
+            ad_choices_measured(run->choices));
+    return run->options->dry_run ? FWM_OK : ad_choices_write(run->choices, path);
+}
+
 fwm_status tr_run_build(tr_run *run)
 {
     const tr_world *w = run->world;
@@ -164,6 +194,8 @@ void tr_run_destroy(tr_run *run)
     tr_run_close_scores(run);
     ds_loader_destroy(&run->clips);
     ds_loader_destroy(&run->pairs);
+    ad_choices_use(NULL);
+    ad_choices_destroy(&run->choices);
     for (int k = 0; k < run->n_stages; k++)
         tr_objective_destroy(&run->stage[k]);
     ot_gate_destroy(&run->gate);

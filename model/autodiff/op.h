@@ -73,6 +73,10 @@ struct ad_op {
     const char *(*implementation)(
         const void *state); /* e.g. "jit:avx512_core" for the plan's print; NULL: own kernel */
 
+    /* Names of the kernels that prepare can make float32's state for, with NULL at the end; it makes the one that
+     * ad_preparing_choice names (choice.h). NULL: there is one. */
+    const char *const *candidates;
+
     double (*flops)(int n, const ad_shape *const *in, const ad_shape *out,
                     const ad_attributes *attr); /* NULL: one an element */
 

@@ -68,13 +68,16 @@ static fwm_status make_step(ad_plan *p, ad_value v)
     describe_call(p, s, shapes, pointers);
     s->kernel = ad_kernel_find(node->op, p->g->dtype, p->isa);
     FWM_CHECK(s->kernel, FWM_INTERNAL, "plan: operator '%s' has no kernel", node->op->name);
-    if (node->op->scratch)
-        s->scratch_size = node->op->scratch(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr);
     p->n_steps++; /* from here on destroy releases the state */
     preparing_level = p->isa;
-    if (node->op->prepare)
-        FWM_TRY(
-            node->op->prepare(p->g->dtype, node->n_in, shapes, &node->shape, &node->attr, &s->state, &s->scratch_size));
+    const char *choice;
+    FWM_TRY(ad_step_choose(p, s, &choice));
+    const fwm_status status = ad_step_prepare(p, s, choice);
+    FWM_CHECK(status != FWM_UNSUPPORTED || !choice, FWM_DATA,
+              "plan: operator '%s' cannot run this shape by the kernel \"%s\" that was chosen for it: remove the file "
+              "of choices to measure again",
+              node->op->name, choice);
+    FWM_TRY(status);
     s->call.state = s->state;
     p->flops += node->op->flops ? node->op->flops(node->n_in, shapes, &node->shape, &node->attr)
                                 : (double)ad_shape_count(&node->shape);
@@ -203,8 +206,8 @@ void ad_plan_destroy(ad_plan **plan)
     if (!p)
         return;
     for (int32_t t = 0; t < p->n_steps; t++)
-        if (p->step[t].value != AD_NONE && p->step[t].op->release && p->step[t].state)
-            p->step[t].op->release(p->step[t].state);
+        if (p->step[t].value != AD_NONE)
+            ad_step_release(&p->step[t]);
     if (p->own_block)
         fwm_block_free(p->block, p->memory.workspace);
     fwm_free(p->buffer);

@@ -64,6 +64,12 @@ struct ad_plan {
     int32_t n_random;
 };
 
+/* A step's state and scratch, by the candidate `name`, or by the operator's rule (NULL); what choices in use say of it,
+ * measuring where they may (choice.c). */
+fwm_status ad_step_prepare(const ad_plan *p, ad_step *s, const char *name) FWM_MUST_USE;
+void ad_step_release(ad_step *s);
+fwm_status ad_step_choose(const ad_plan *p, const ad_step *s, const char **name) FWM_MUST_USE;
+
 /* For an operator that runs a plan of its own: binds input v anew, before the layout or between runs; after the last of
  * them ad_plan_place resolves the list, with the block at `block` (the layout's workspace bytes, owned by the caller);
  * `constants`: writes them, too. */

@@ -21,6 +21,9 @@ double fwm_random_uniform(fwm_key key, uint64_t step, uint32_t index);
 /* Standard normal [-] (Box-Muller on one counter). */
 double fwm_random_normal(fwm_key key, uint64_t step, uint32_t index);
 
+/* The same for n indices from `first` on, up to the last bits, several times quicker. */
+void fwm_random_normals(fwm_key key, uint64_t step, uint32_t first, int64_t n, double *out);
+
 /* Fill n values: element i depends on (key, step, i) only. */
 void fwm_random_normal_f32(fwm_key key, uint64_t step, int64_t n, float *out);
 void fwm_random_normal_f64(fwm_key key, uint64_t step, int64_t n, double *out);

@@ -11,6 +11,8 @@
 
 enum { SLOT_ALIGNMENT = 16 };
 
+enum { PIECE = 1024 /* numbers drawn together */ };
+
 struct nn_store {
     fwm_arena *arena;
     nn_slot *slot;
@@ -95,21 +97,32 @@ static uint32_t name_stream(const char *name)
     return h;
 }
 
+/* Numbers first..first+n-1 of a parameter. */
+static void draw_piece(const nn_slot *s, uint64_t seed, int64_t first, int64_t n, ad_dtype dtype, void *flat)
+{
+    const double scale = s->init.kind == NN_INIT_FAN_IN ? s->init.value / sqrt((double)s->init.fan_in) : s->init.value;
+    double x[PIECE];
+    if (s->init.kind != NN_INIT_CONSTANT)
+        fwm_random_normals((fwm_key){seed, name_stream(s->name)}, 0, (uint32_t)first, n, x);
+    for (int64_t i = 0; i < n; i++) {
+        const double value = s->init.kind == NN_INIT_CONSTANT ? scale : scale * x[i];
+        if (dtype == AD_F64)
+            ((double *)flat)[s->offset + first + i] = value;
+        else
+            ((float *)flat)[s->offset + first + i] = (float)value;
+    }
+}
+
 void nn_store_initialise(const nn_store *store, uint64_t seed, ad_dtype dtype, void *flat)
 {
-    memset(flat, 0, (size_t)store->size * ad_dtype_size(dtype));
+    const size_t size = ad_dtype_size(dtype);
     for (int k = 0; k < store->n; k++) {
         const nn_slot *s = &store->slot[k];
-        fwm_key key = {seed, name_stream(s->name)};
-        double scale = s->init.kind == NN_INIT_FAN_IN ? s->init.value / sqrt((double)s->init.fan_in) : s->init.value;
+        const int64_t room = (s->count + SLOT_ALIGNMENT - 1) / SLOT_ALIGNMENT * SLOT_ALIGNMENT;
 #pragma omp parallel for schedule(static) if (s->count > FWM_PARALLEL_MIN)
-        for (int64_t i = 0; i < s->count; i++) {
-            double x = s->init.kind == NN_INIT_CONSTANT ? scale : scale * fwm_random_normal(key, 0, (uint32_t)i);
-            if (dtype == AD_F64)
-                ((double *)flat)[s->offset + i] = x;
-            else
-                ((float *)flat)[s->offset + i] = (float)x;
-        }
+        for (int64_t first = 0; first < s->count; first += PIECE)
+            draw_piece(s, seed, first, s->count - first < PIECE ? s->count - first : PIECE, dtype, flat);
+        memset((char *)flat + (size_t)(s->offset + s->count) * size, 0, (size_t)(room - s->count) * size);
     }
 }
 

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import select
+import shutil
 import statistics
 import subprocess
 import sys
@@ -129,7 +130,6 @@ def jax_step(model, way, threads):
     return step, {"imported_kib": imported, "parameters": sum(a.size for a in weights.values()), "adamw": "in the graph"}
 
 
-
 def work(way, model, threads):
     """A line of JSON after each step; the next step for each line of standard input."""
     sys.path.insert(0, str(HERE))
@@ -149,6 +149,7 @@ class Way:
 
     def __init__(self, name, command, environment, patience):
         self.name, self.times, self.about, self.why = name, [], {}, None
+        self.cache = environment.get("TORCHINDUCTOR_CACHE_DIR")
         self.log = open(os.devnull, "w") if "FWM_BENCH_LOUD" not in os.environ else None
         start = time.perf_counter()
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
@@ -166,6 +167,8 @@ class Way:
         except ValueError:
             self.why = "it ended" if ready else f"no step within {patience:.0f} s"
             self.end()
+            if self.cache:  # a compilation that was cut off leaves half a library, at which the next one would end
+                shutil.rmtree(self.cache, ignore_errors=True)
             return None
         return self.about["ms"]
 
@@ -244,9 +247,15 @@ def ways_of(arguments):
             yield f"jax {found['jax']}", python, "jax"
 
 
+def folder():
+    return pathlib.Path(os.environ.get("TMPDIR", "/tmp"))
+
+
 def open_way(arguments, model, name, python, way):
     environment = environment_of(python, arguments.threads)
     environment["FWM_WEIGHTS"] = str(arguments.weights[model])
+    if "compiled" in way:  # kept for the next run
+        environment["TORCHINDUCTOR_CACHE_DIR"] = str(folder() / ("fwm-" + f"{name} {model}".replace(" ", "-")))
     command = [python, str(HERE / "reference.py"), "--worker", way, "--models", model, "--threads", str(arguments.threads)]
     return Way(name, command, environment, arguments.patience)
 
@@ -344,10 +353,9 @@ def main():
     if not peers:
         print("no peer to compare with: set BENCH_PYTHON to interpreters with torch or jax", file=sys.stderr)
         return 0
-    folder = pathlib.Path(os.environ.get("TMPDIR", "/tmp"))
     arguments.weights, report = {}, []
     for model in arguments.models:
-        arguments.weights[model] = folder / f"fwm-reference-{os.getpid()}-{model}.safetensors"
+        arguments.weights[model] = folder() / f"fwm-reference-{os.getpid()}-{model}.safetensors"
         subprocess.run([arguments.program, "init", model, arguments.weights[model]], check=True)
         try:
             fwm, ways, running = measure(arguments, peers, model)

@@ -134,3 +134,20 @@ Test(norm, constant_input_gives_the_shift)
     ad_plan_destroy(&plan);
     ad_graph_destroy(&g);
 }
+
+/* The gradient's shapes are right wherever in its making the graph's nodes move: the rule once read a shape too late.
+ */
+Test(norm, gradient_in_graphs_of_any_size)
+{
+    for (int before = 0; before < 300; before++) {
+        ad_graph *g;
+        cr_assert(ad_graph_create(&g, AD_F32) == FWM_OK);
+        ad_value x = ad_input(g, "x", ad_shape_make(4, 2, 3, 2, 4)), one = ad_fill(g, ad_shape_make(1, 4), 1), d;
+        for (int k = 0; k < before; k++)
+            (void)ad_fill(g, ad_shape_make(1, 1), k + 2);
+        ad_value y = ad_group_norm(g, x, one, ad_fill(g, ad_shape_make(1, 4), -0.5), 2, 1e-5, true);
+        cr_assert(ad_gradient(g, ad_sum_all(g, y), 1, &x, &d) == FWM_OK, "%d: %s", before, fwm_error_message());
+        cr_assert(ad_shape_equal(ad_shape_of(g, d), ad_shape_of(g, x)));
+        ad_graph_destroy(&g);
+    }
+}

@@ -126,6 +126,36 @@ Test(trainer, emphasis_draws_by_scores_and_goes_on_too, .timeout = 120)
     end(&plain);
 }
 
+/* Kernels chosen by time are kept in the folder: a run that goes on takes them, and so has the bits of one that was not
+ * stopped and began with the same. */
+Test(trainer, measured_kernels_are_kept, .timeout = 120)
+{
+    static const char *const more[] = {"trainer.plan=measure", NULL};
+    char from[SMALL_PATH + 64], to[SMALL_PATH + 64], line[1024];
+    int64_t lines = 0;
+    tries t;
+    begin(&t, more);
+    (void)train(&t, "whole", 0);
+    (void)snprintf(from, sizeof from, "%s/part", t.folder);
+    cr_assert_eq(mkdir(from, 0777), 0);
+    (void)snprintf(from, sizeof from, "%s/whole/kernels.txt", t.folder);
+    (void)snprintf(to, sizeof to, "%s/part/kernels.txt", t.folder);
+    FILE *in = fopen(from, "r"), *out = fopen(to, "w");
+    cr_assert(in && out);
+    for (; fgets(line, sizeof line, in); lines++)
+        (void)fputs(line, out);
+    cr_assert(fclose(in) == 0 && fclose(out) == 0);
+    cr_expect_gt(lines, 10, "convolutions and products have choices");
+    (void)train(&t, "part", 5);
+    (void)train(&t, "part", 0);
+    expect_same(t.folder, "whole/last.ckpt", "part/last.ckpt");
+    for (in = fopen(to, "r"); in && fgets(line, sizeof line, in);)
+        lines--;
+    (void)fclose(in);
+    cr_expect_eq(lines, 0, "what is known is not measured again");
+    end(&t);
+}
+
 /* The gate's bank and classes are part of the run's state. */
 Test(trainer, the_gate_goes_on_too, .timeout = 120)
 {

@@ -159,16 +159,16 @@ ad_product ad_product_plan(int64_t m, int64_t n, int64_t k, bool trans_a, bool t
                         .threads = threads};
 }
 
-/* Measured on two AVX2 cores of a Zen 3, oneDNN 2.6.3 and OpenBLAS 0.3.21 beside it in one run. A B from 64 rows on:
- * 1.1 to 1.6 times faster than the better library; at 16 rows, where a panel is copied for three uses, equal. A B^T at
- * 16 rows 1.1, above equal to oneDNN, and 1.5 times OpenBLAS. A^T B with 256 columns and more 1.1 to 1.6; with few
- * columns the copy of A costs as much as the product. Sides of 1000 and more leave the second-level cache: 0.6. */
+/* Measured on two AVX2 cores of a Zen 3, oneDNN 2.6.3 and OpenBLAS 0.3.21 beside it in one run, alone and in the step
+ * of a recurrent model. A B from 64 rows on: 1.0 to 1.6 times faster than the better library; at 16 rows, where a panel
+ * is copied for three uses, equal. A^T B with 256 columns and more 1.0 to 1.6; with few columns the copy of A costs as
+ * much as the product. A B^T is oneDNN's: 0.6 to 1.1. Sides of 1000 and more leave the second-level cache: 0.6. */
 bool ad_product_pays(int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b)
 {
-    enum { FEW = 64, WIDE = 256, SHORT = 16, LARGE = 768 };
-    if (!ad_product_fits(m, n, k, trans_a, trans_b) || (m >= LARGE && n >= LARGE && k >= LARGE))
+    enum { FEW = 64, WIDE = 256, LARGE = 768 };
+    if (trans_b || !ad_product_fits(m, n, k, trans_a, trans_b) || (m >= LARGE && n >= LARGE && k >= LARGE))
         return false;
-    return trans_a ? m >= WIDE && n >= WIDE : trans_b ? m >= SHORT && n >= WIDE && m <= n : m >= FEW && n >= WIDE;
+    return m >= (trans_a ? WIDE : FEW) && n >= WIDE;
 }
 
 const char *ad_product_name(const ad_product *p)

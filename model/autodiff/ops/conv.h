@@ -12,6 +12,7 @@
 #ifndef FWM_AUTODIFF_OPS_CONV_H
 #define FWM_AUTODIFF_OPS_CONV_H
 
+#include "model/autodiff/choice.h"
 #include "model/autodiff/dnnl/conv.h"
 #include "model/autodiff/kernels/narrow.h"
 #include "model/autodiff/kernels/winograd.h"
@@ -231,15 +232,28 @@ static inline double conv_flops(const ad_conv_geometry *s)
     return 2.0 * (double)(s->B * s->h * s->w * s->Cout) * (double)(s->kh * s->kw * (s->Cin / s->groups));
 }
 
+/* Kernels by name; without a state the plain loops. */
+static const char *const conv_candidates[] = {"library", "winograd", "narrow", NULL};
+
+/* What is asked for, or the rule's choice; false where the shape does not fit what is asked for. */
+static inline bool conv_which(ad_conv_kind kind, const ad_conv_geometry *s, conv_state *c)
+{
+    const char *name = ad_preparing_choice();
+    const bool winograd = name ? strcmp(name, "winograd") == 0 : ad_winograd_pays(kind, s);
+    const bool narrow = name ? strcmp(name, "narrow") == 0 : !winograd && ad_narrow_pays(kind, s);
+    c->which = winograd ? CONV_WINOGRAD : narrow ? CONV_NARROW : CONV_LIBRARY;
+    return (!winograd || ad_winograd_fits(s)) && (!narrow || ad_narrow_fits(kind, s));
+}
+
 static inline fwm_status conv_prepare(ad_conv_kind kind, ad_dtype dtype, const ad_conv_geometry *s, void **state,
                                       size_t *scratch_size)
 {
+    conv_state c = {.which = CONV_LIBRARY};
     *state = NULL;
     if (dtype != AD_F32)
         return FWM_OK;
-    conv_state c = {.which = ad_winograd_pays(kind, s) ? CONV_WINOGRAD
-                             : ad_narrow_pays(kind, s) ? CONV_NARROW
-                                                       : CONV_LIBRARY};
+    if (!conv_which(kind, s, &c))
+        return FWM_UNSUPPORTED;
     if (c.which == CONV_WINOGRAD) {
         c.winograd = ad_winograd_plan(kind, s, fwm_threads_count());
         *scratch_size = ad_winograd_scratch(&c.winograd, sizeof(float));

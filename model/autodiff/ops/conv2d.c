@@ -61,6 +61,7 @@ const ad_op ad_op_conv2d = {
     .prepare = prepare,
     .release = conv_release,
     .implementation = conv_implementation,
+    .candidates = conv_candidates,
     .flops = flops,
     .onnx = "Conv (NCHW: Transpose around it, weights to OIHW)",
     .samples = samples,

@@ -72,6 +72,7 @@ const ad_op ad_op_conv2d_transpose = {
     .prepare = prepare,
     .release = conv_release,
     .implementation = conv_implementation,
+    .candidates = conv_candidates,
     .flops = flops,
     .onnx = "ConvTranspose (NCHW: Transpose around it)",
     .samples = samples,

@@ -72,6 +72,7 @@ const ad_op ad_op_conv2d_weight_grad = {
     .prepare = prepare,
     .release = conv_release,
     .implementation = conv_implementation,
+    .candidates = conv_candidates,
     .flops = flops,
     .onnx = "none (training only)",
     .samples = samples,

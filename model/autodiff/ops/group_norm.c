@@ -58,9 +58,15 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
     ad_value x = ad_input_of(g, y, 0), scale = ad_input_of(g, y, 1), shift = ad_input_of(g, y, 2);
     ad_attributes attr = *ad_attributes_of(g, y);
     int64_t C = ad_dim(g, x, -1);
-    ad_value sums = ad_apply(g, ad_op_find("group_norm_sums"), 4, (ad_value[]){x, dy, scale, shift}, &attr);
-    if (need[0])
-        dx[0] = ad_apply(g, ad_op_find("group_norm_dx"), 5, (ad_value[]){x, dy, sums, scale, shift}, &attr);
+    const int64_t B = ad_dim(g, x, 0), n = ad_count(g, x), width = 2 * C + 2 * attr.i[0];
+    const ad_value in[] = {x, dy, scale, shift};
+    const char *op = need[0] ? "group_norm_grad" : "group_norm_sums";
+    ad_value sums = ad_apply(g, ad_op_find(op), 4, in, &attr);
+    if (need[0]) {
+        const ad_shape whole = *ad_shape_of(g, x); /* builders move the graph's nodes */
+        dx[0] = ad_reshape(g, ad_slice(g, sums, 0, 0, n), whole);
+        sums = ad_reshape(g, ad_slice(g, sums, 0, n, B * width), ad_shape_make(2, B, width));
+    }
     if (need[1])
         dx[1] = ad_sum(g, ad_slice(g, sums, 1, C, C), 1, (const int[]){0}, false);
     if (need[2])

@@ -3,11 +3,12 @@
  *   xhat = (x - mu) r,  n = scale xhat + shift,  y = n or n sigmoid(n);  mu, r = 1/sqrt(var + eps) of each sample and
  * group
  *
- * Three operators, so that the backward pass reads x and dy twice and no more, and each is an explicit function of its
- * inputs: group_norm      (x, scale, shift)            -> y group_norm_sums (x, dy, scale, shift)        -> [B, 2C+2G]:
- * sum dn | sum dn xhat | mu | r,  dn = dy (dy silu'(n)) group_norm_dx   (x, dy, sums, scale, shift)  -> r (scale dn -
- * m1 - xhat m2), m1 = sum_c scale sum1 / N, m2 from sum2 The gradients of scale and shift are the second and the first
- * part of the sums, added over the batch.
+ * Operators, each an explicit function of its inputs:
+ *   group_norm      (x, scale, shift)            -> y
+ *   group_norm_sums (x, dy, scale, shift)        -> [B, 2C+2G]: sum dn | sum dn xhat | mu | r,  dn = dy (dy silu'(n))
+ *   group_norm_dx   (x, dy, sums, scale, shift)  -> r (scale dn - m1 - xhat m2), m1 = sum_c scale sum1 / N, m2 from
+ * sum2 group_norm_grad (x, dy, scale, shift)        -> dx and the sums in one vector: the gate is computed once, and dn
+ * kept The gradients of scale and shift are the second and the first part of the sums, added over the batch.
  *
  * Sums run in `real` over 16 pixels, then in double over chunks whose length depends on the shape alone, and are
  * combined in order: the bits do not depend on the number of threads. A pivot, each channel's first pixel, is taken off
@@ -56,6 +57,8 @@ typedef struct norm_pass {
     norm_geometry s;
     const real *x, *dy, *scale, *shift, *sums;
     real *out;
+    real *found; /* sums [B, 2C+2G] that are written */
+    real *dn;    /* [B,S,C] where dn is kept; NULL: not */
     double *partial;
     real *coefficient;
     double eps;

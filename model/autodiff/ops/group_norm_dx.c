@@ -1,59 +1,11 @@
 /* (x, dy, sums, scale, shift) -> r (scale dn - m1 - xhat m2), the gradient of group_norm in x: see group_norm.h. */
-#include "model/autodiff/ops/group_norm.h"
-
-enum { MU, R, M1, M2 };
-
-/* Per channel: mu, r, r m1, r m2. */
-static void spread(const norm_pass *p, int64_t b)
-{
-    int64_t C = p->s.C, G = p->s.G, K = p->s.K;
-    const real *sum1 = p->sums + b * (2 * C + 2 * G), *sum2 = sum1 + C, *mu = sum2 + C, *r = mu + G;
-    double n = (double)(p->s.S * K);
-    for (int64_t group = 0; group < G; group++) {
-        double m1 = 0, m2 = 0;
-        for (int64_t c = group * K; c < (group + 1) * K; c++) {
-            m1 += (double)p->scale[c] * (double)sum1[c];
-            m2 += (double)p->scale[c] * (double)sum2[c];
-        }
-        for (int64_t c = group * K; c < (group + 1) * K; c++) {
-            norm_coefficient(p, b, MU)[c] = mu[group];
-            norm_coefficient(p, b, R)[c] = r[group];
-            norm_coefficient(p, b, M1)[c] = (real)(m1 / n);
-            norm_coefficient(p, b, M2)[c] = (real)(m2 / n);
-        }
-    }
-}
-
-static void write_chunk(const norm_pass *p, int64_t b, int64_t chunk)
-{
-    int64_t C = p->s.C;
-    const real *restrict mu = norm_coefficient(p, b, MU), *restrict r = norm_coefficient(p, b, R);
-    const real *restrict m1 = norm_coefficient(p, b, M1), *restrict m2 = norm_coefficient(p, b, M2);
-    const real *restrict scale = p->scale, *restrict shift = p->shift;
-    for (int64_t row = chunk * p->s.rows; row < norm_last_row(p, chunk); row++) {
-        const real *x = p->x + (b * p->s.S + row) * C, *dy = p->dy + (b * p->s.S + row) * C;
-        real *dx = p->out + (b * p->s.S + row) * C;
-        if (p->silu) {
-#pragma omp simd
-            for (int64_t c = 0; c < C; c++) {
-                real xhat = (x[c] - mu[c]) * r[c], dn = dy[c] * norm_silu_slope(scale[c] * xhat + shift[c]);
-                dx[c] = r[c] * (scale[c] * dn - m1[c] - xhat * m2[c]);
-            }
-        } else {
-#pragma omp simd
-            for (int64_t c = 0; c < C; c++) {
-                real xhat = (x[c] - mu[c]) * r[c];
-                dx[c] = r[c] * (scale[c] * dy[c] - m1[c] - xhat * m2[c]);
-            }
-        }
-    }
-}
+#include "model/autodiff/ops/group_norm_backward.h"
 
 static fwm_status run(const ad_call *call)
 {
     norm_pass p = norm_pass_of(call);
     p.dy = call->in[1], p.sums = call->in[2], p.scale = call->in[3], p.shift = call->in[4];
-    norm_run(&p, 2, (const norm_phase[]){{NULL, spread}, {write_chunk, NULL}});
+    norm_run(&p, 2, (const norm_phase[]){{NULL, norm_spread}, {norm_dx_chunk, NULL}});
     return FWM_OK;
 }
 AD_KERNEL(group_norm_dx, run)

@@ -1,87 +1,12 @@
 /* (x, dy, scale, shift) -> [B, 2C+2G]: sum dn | sum dn xhat | mu | r of each sample: see group_norm.h. */
-#include "model/autodiff/ops/group_norm.h"
-
-enum { MU, R };
-
-static int64_t width(const norm_geometry *s)
-{
-    return 2 * s->C + 2 * s->G;
-}
-
-static void keep_moments(const norm_pass *p, int64_t b)
-{
-    real *out = p->out + b * width(&p->s) + 2 * p->s.C;
-    for (int64_t group = 0; group < p->s.G; group++) {
-        double mu, r;
-        norm_group_moments(p, b, group, &mu, &r);
-        out[group] = (real)mu;
-        out[p->s.G + group] = (real)r;
-        for (int64_t c = group * p->s.K; c < (group + 1) * p->s.K; c++) {
-            norm_coefficient(p, b, MU)[c] = (real)mu;
-            norm_coefficient(p, b, R)[c] = (real)r;
-        }
-    }
-}
-
-/* part[i] += dn, products[i] += dn xhat over one piece of a row. */
-static inline void sum_span(const norm_pass *p, int64_t b, int64_t row, int64_t c, int64_t span, real *restrict part,
-                            real *restrict products)
-{
-    int64_t at = (b * p->s.S + row) * p->s.C + c;
-    const real *restrict x = p->x + at, *restrict dy = p->dy + at, *restrict scale = p->scale + c;
-    const real *restrict shift = p->shift + c, *restrict mu = norm_coefficient(p, b, MU) + c;
-    const real *restrict r = norm_coefficient(p, b, R) + c;
-    if (p->silu) {
-#pragma omp simd
-        for (int64_t i = 0; i < span; i++) {
-            real xhat = (x[i] - mu[i]) * r[i], dn = dy[i] * norm_silu_slope(scale[i] * xhat + shift[i]);
-            part[i] += dn;
-            products[i] += dn * xhat;
-        }
-    } else {
-#pragma omp simd
-        for (int64_t i = 0; i < span; i++) {
-            real xhat = (x[i] - mu[i]) * r[i];
-            part[i] += dy[i];
-            products[i] += dy[i] * xhat;
-        }
-    }
-}
-
-static void sum_chunk(const norm_pass *p, int64_t b, int64_t chunk)
-{
-    int64_t C = p->s.C, last = norm_last_row(p, chunk);
-    double *sum1 = norm_partial(p, b, chunk), *sum2 = sum1 + C;
-    memset(sum1, 0, (size_t)(2 * C) * sizeof *sum1);
-    for (int64_t row = chunk * p->s.rows; row < last; row += NORM_RUN)
-        for (int64_t c = 0; c < C; c += NORM_SPAN) {
-            int64_t end = last - row < NORM_RUN ? last : row + NORM_RUN, span = C - c < NORM_SPAN ? C - c : NORM_SPAN;
-            real part[NORM_SPAN] = {0}, products[NORM_SPAN] = {0};
-            for (int64_t k = row; k < end; k++)
-                sum_span(p, b, k, c, span, part, products);
-            for (int64_t i = 0; i < span; i++) {
-                sum1[c + i] += (double)part[i];
-                sum2[c + i] += (double)products[i];
-            }
-        }
-}
-
-static void combine(const norm_pass *p, int64_t b)
-{
-    real *out = p->out + b * width(&p->s);
-    for (int64_t c = 0; c < 2 * p->s.C; c++) {
-        double sum = 0;
-        for (int64_t chunk = 0; chunk < p->s.chunks; chunk++)
-            sum += norm_partial(p, b, chunk)[c];
-        out[c] = (real)sum;
-    }
-}
+#include "model/autodiff/ops/group_norm_backward.h"
 
 static fwm_status run(const ad_call *call)
 {
     norm_pass p = norm_pass_of(call);
+    p.found = call->out;
     p.dy = call->in[1], p.scale = call->in[2], p.shift = call->in[3];
-    norm_run(&p, 2, (const norm_phase[]){{norm_moments_chunk, keep_moments}, {sum_chunk, combine}});
+    norm_run(&p, 2, (const norm_phase[]){{norm_moments_chunk, norm_keep_moments}, {norm_sum_chunk, norm_combine}});
     return FWM_OK;
 }
 AD_KERNEL(group_norm_sums, run)
@@ -93,7 +18,7 @@ static fwm_status shape(int n, const ad_shape *const *in, const ad_attributes *a
     FWM_TRY(norm_check(in[0], in[2], in[3], attr));
     FWM_CHECK(ad_shape_equal(in[0], in[1]), FWM_SHAPE, "x and dy differ in shape");
     norm_geometry s = norm_geometry_of(in[0], attr);
-    *out = ad_shape_make(2, s.B, width(&s));
+    *out = ad_shape_make(2, s.B, norm_width(&s));
     return FWM_OK;
 }
 

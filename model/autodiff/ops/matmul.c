@@ -2,6 +2,7 @@
  * two. With Y = A B: dA = dY B^T, dB = A^T dY, each transposed where its operand was. [B,T,K] x [K,N] is one product of
  * B T rows, and so is its weight gradient. */
 #include "model/autodiff/dnnl/matmul.h"
+#include "model/autodiff/choice.h"
 #include "model/autodiff/kernels/gemm.h"
 #include "model/autodiff/kernels/product.h"
 #include "model/autodiff/op.h"
@@ -118,6 +119,8 @@ static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_
     dx[1] = tb ? ad_matmul(g, dy, a, true, ta) : ad_matmul(g, a, dy, !ta, false);
 }
 
+static const char *const candidates[] = {"library", "panels", NULL};
+
 static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, const ad_shape *out,
                           const ad_attributes *attr, void **state, size_t *scratch_size)
 {
@@ -125,7 +128,12 @@ static fwm_status prepare(ad_dtype dtype, int n, const ad_shape *const *in, cons
     const product p = product_of(in[0], in[1], attr);
     const bool ta = attr->i[0] != 0, tb = attr->i[1] != 0, many = p.step_a != 0 && p.step_b != 0;
     matmul_state s = {.batch = NULL};
-    if (dtype != AD_F32 || (!many && (p.batch > 1 || !ad_product_pays(p.m, p.n, p.k, ta, tb))))
+    const char *name = ad_preparing_choice();
+    const bool panels =
+        !many && p.batch == 1 && (name ? strcmp(name, "panels") == 0 : ad_product_pays(p.m, p.n, p.k, ta, tb));
+    if (name && strcmp(name, "panels") == 0 && (!panels || !ad_product_fits(p.m, p.n, p.k, ta, tb)))
+        return FWM_UNSUPPORTED;
+    if (dtype != AD_F32 || (!many && !panels))
         return FWM_OK;
     if (many) {
         FWM_TRY(ad_dnnl_matmul_create(&s.batch, p.batch, p.m, p.n, p.k, ta, tb, scratch_size));
@@ -184,6 +192,7 @@ const ad_op ad_op_matmul = {
     .prepare = prepare,
     .release = release,
     .implementation = implementation,
+    .candidates = candidates,
     .flops = flops,
     .onnx = "MatMul, Transpose before it where asked",
     .samples = samples,

@@ -9,8 +9,8 @@ AD_KERNEL(sum, reduce_run)
 static void gradient(ad_graph *g, ad_value y, ad_value dy, const bool *need, ad_value *dx)
 {
     (void)need;
-    ad_value x = ad_input_of(g, y, 0);
-    dx[0] = ad_broadcast_to(g, ad_reduction_kept(g, x, dy, ad_attributes_of(g, y)), *ad_shape_of(g, x));
+    ad_value x = ad_input_of(g, y, 0), kept = ad_reduction_kept(g, x, dy, ad_attributes_of(g, y));
+    dx[0] = ad_broadcast_to(g, kept, *ad_shape_of(g, x));
 }
 AD_REDUCTION_SAMPLES
 const ad_op ad_op_sum = {
