@@ -139,3 +139,30 @@ Test(experiments, ranks_do_not_show_in_a_vector_field, .timeout = 120)
                  small_text(folder, "err"));
     small_remove(folder);
 }
+
+/* The Well's layout is what `convert` makes of the native one. */
+Test(experiments, simulated_as_the_well_has_it, .timeout = 120)
+{
+    static const char set[] = "--set simulate.train=2 --set simulate.validation=1 --set simulate.test=1 --set "
+                              "simulate.test_ood=0 --set simulate.steps=4";
+    char folder[SMALL_PATH];
+    small_folder(folder);
+    cr_assert_eq(small_shell("mkdir %s/one && %s simulate " SMALL_CONFIG
+                             " %s --out %s/a.h5 >/dev/null 2>%s/err && %s convert --to "
+                             "well --out %s/one/set %s/a.h5 >/dev/null 2>>%s/err",
+                             folder, small_program(), set, folder, folder, small_program(), folder, folder, folder),
+                 0, "%s", small_text(folder, "err"));
+    cr_assert_eq(small_shell("%s simulate " SMALL_CONFIG " %s --layout well --out %s/two/set >/dev/null 2>%s/err",
+                             small_program(), set, folder, folder),
+                 0, "%s", small_text(folder, "err"));
+    cr_expect_eq(small_shell("diff -r %s/one/set %s/two/set >%s/err 2>&1", folder, folder, folder), 0, "%s",
+                 small_text(folder, "err"));
+    cr_expect_neq(small_shell("ls %s/two/set.native.h5* >/dev/null 2>&1", folder), 0, "the native file is left");
+    cr_expect_neq(small_shell("%s simulate " SMALL_CONFIG " %s --layout well --out %s/two/set >/dev/null 2>%s/err",
+                              small_program(), set, folder, folder),
+                  0, "what is there is written over");
+    cr_expect(strstr(small_text(folder, "err"), "there already"), "%s", small_text(folder, "err"));
+    cr_expect_eq(small_shell("%s simulate " SMALL_CONFIG " --layout wall >/dev/null 2>%s/err", small_program(), folder),
+                 2, "%s", small_text(folder, "err"));
+    small_remove(folder);
+}
