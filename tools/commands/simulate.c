@@ -1,4 +1,5 @@
 /* fwm simulate: the finite-element generator connected to the writer of datasets. */
+#include "data/convert.h"
 #include "model/base/arena.h"
 #include "model/base/log.h"
 #include "model/base/threads.h"
@@ -11,6 +12,7 @@
 
 static const struct argp_option options[] = {
     {"out", 'o', "FILE.h5", 0, "Where the dataset goes (default: data.file)", 0},
+    {"layout", 0, "LAYOUT", 0, "fwm (default), or well: The Well's, as `fwm convert --to well` writes it", 0},
     {"set", 0, "KEY=VALUE", 0, "Override a key of the configuration", 0},
     {"force", 0, NULL, 0, "Simulate even where the file is there already", 0},
     {0}};
@@ -26,7 +28,8 @@ const fwm_command fwm_command_simulate = {
            "file that was made from the same block is kept; one made from another is refused without --force.\n\n"
            "Finished trajectories are kept in FILE.h5.parts until then, so a run that was killed goes on where it "
            "stopped. "
-           "Under mpirun the ranks share the trajectories; the file is the same, whatever their number.",
+           "Under mpirun the ranks share the trajectories; the file is the same, whatever their number. "
+           "With --layout well the native file is made beside the target, converted, and removed.",
     .options = options,
     .min_arguments = 1,
     .max_arguments = 1,
@@ -71,14 +74,33 @@ static fwm_status look(const fwm_call *call, const char *path, const char *recip
     return FWM_OK;
 }
 
+/* The native file as The Well has it; what stands under `path` already is not written over. */
+static fwm_status as_well(const char *native, const char *path)
+{
+    ds_dataset *ds = NULL;
+    const ds_convert_options o = {.to = "well"};
+    FWM_TRY(ds_open(&ds, native, "fwm"));
+    const fwm_status status = ds_convert(ds, path, &o);
+    ds_close(&ds);
+    if (status == FWM_OK)
+        (void)remove(native);
+    return status;
+}
+
 fwm_status fwm_run_simulate(fwm_call *call)
 {
     tr_config *c = NULL;
     char *text = NULL;
     bool same = false;
-    int rank, ranks;
+    int rank = 0, ranks = 1;
+    char native[4096];
+    const char *layout = fwm_call_text(call, "layout", "fwm");
+    const bool well = strcmp(layout, "well") == 0;
+    if (!well && strcmp(layout, "fwm") != 0)
+        return fwm_misuse(call, "--layout: expected fwm or well, found \"%.60s\"", layout);
     FWM_TRY(fwm_call_config(call, &c));
     const char *path = fwm_call_text(call, "out", c->data.file);
+    (void)snprintf(native, sizeof native, well ? "%.4000s.native.h5" : "%.4000s", path);
     double start = fwm_seconds();
     fwm_status status = fwm_threads_init((int)c->trainer.threads);
     if (status == FWM_OK)
@@ -87,9 +109,11 @@ fwm_status fwm_run_simulate(fwm_call *call)
         status = fem_ranks(&rank, &ranks);
     if (status == FWM_OK) {
         fwm_log_set_rank(rank, ranks);
-        status = look(call, path, text, rank, &same);
+        status = look(call, native, text, rank, &same);
         if (status == FWM_OK && !same)
-            status = fwm_simulate_dataset(c, path, text, true);
+            status = fwm_simulate_dataset(c, native, text, true);
+        if (status == FWM_OK && well)
+            status = fem_ranks_agree(rank == 0 ? as_well(native, path) : FWM_OK);
     }
     if (status == FWM_OK && rank == 0) {
         double seconds = fwm_seconds() - start;
