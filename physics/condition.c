@@ -225,6 +225,46 @@ static fwm_status list_faces(fem_problem *p, const fem_condition *c)
     return FWM_OK;
 }
 
+/* Whether some unknown on these faces is free to meet a natural condition; multipliers are not asked. */
+static bool acts_on_something(const fem_problem *p, const fem_natural *list, const int *held)
+{
+    const fem_equation *e = p->equation;
+    const fem_mesh *mesh = p->mesh;
+    for (int k = 0, at = 0; k < e->n_fields; k++) {
+        const int width = e->field_kind[k] & FEM_FIELD_VECTOR ? mesh->dim : 1;
+        for (int64_t i = 0; i < list->n * mesh->face_node_count && !(e->field_kind[k] & FEM_FIELD_MULTIPLIER); i++) {
+            const int64_t face = list->face[i / mesh->face_node_count];
+            const int64_t node = mesh->face_nodes[face * mesh->face_node_count + i % mesh->face_node_count];
+            for (int c = at; c < at + width; c++)
+                if (held[node * p->components + c] == FREE)
+                    return true;
+        }
+        at += width;
+    }
+    return false;
+}
+
+/* Natural conditions that contradict: given twice, which would count twice, or where nothing is free. */
+static fwm_status check_natural(const fem_problem *p, const int *held)
+{
+    for (int k = 0, at = 0; k < p->spec.n_conditions; k++) {
+        const fem_condition *c = &p->spec.condition[k];
+        if (!c->natural)
+            continue;
+        FWM_CHECK(acts_on_something(p, &p->natural[at++], held), FWM_INVALID,
+                  "problem: contradictory conditions on boundary %s: %s, where essential conditions hold everything",
+                  c->boundary, c->natural);
+        for (int j = 0; j < k; j++) {
+            const fem_condition *other = &p->spec.condition[j];
+            FWM_CHECK(!other->natural || strcmp(other->natural, c->natural) != 0 ||
+                          strcmp(other->boundary, c->boundary) != 0,
+                      FWM_INVALID, "problem: contradictory conditions on boundary %s: %s is given twice", c->boundary,
+                      c->natural);
+        }
+    }
+    return FWM_OK;
+}
+
 fwm_status fem_conditions_create(fem_problem *p)
 {
     int *held = fwm_malloc((size_t)p->dof, sizeof *held);
@@ -243,6 +283,7 @@ fwm_status fem_conditions_create(fem_problem *p)
         else
             FWM_TRY_GOTO(status, list_faces(p, c));
     }
+    FWM_TRY_GOTO(status, check_natural(p, held));
     pin_multipliers(p, held);
     p->held = fwm_malloc((size_t)p->dof, 1);
     FWM_CHECK_GOTO(status, p->held, FWM_MEMORY, "out of memory for conditions");

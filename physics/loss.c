@@ -46,6 +46,8 @@ static fwm_status residual_loss(fem_problem *p, ad_dtype dtype, void *value, con
                                 const void *u1, const void *u0, const void *a, const fem_theta *theta, int64_t batch)
 {
     FWM_TRY(fem_call_start(p, dtype, theta, batch));
+    if (!bars || !fem_wants_theta(p, bars))
+        FWM_TRY(fem_sparse_prepare(p, dtype, theta));
     int64_t blocks = fem_block_count(p, dtype, batch);
 #pragma omp parallel for schedule(static) if (blocks > 1)
     for (int64_t k = 0; k < blocks; k++) {

@@ -194,6 +194,7 @@ fwm_status fem_problem_reserve(fem_problem *p, ad_dtype dtype, int64_t batch)
 fwm_status fem_call_start(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t batch)
 {
     FWM_CHECK(batch >= 1, FWM_INVALID, "batch: expected at least 1, found %lld", (long long)batch);
+    p->sparse[AD_F32].serves = p->sparse[AD_F64].serves = NULL;
     FWM_TRY(fem_theta_check(p, dtype, theta));
     int64_t counts = 0;
     for (int k = 0; k < p->equation->n_parameters; k++)
@@ -446,8 +447,10 @@ void fem_problem_destroy(fem_problem **problem)
         fwm_free(p->step_theta[k]);
         fwm_free(p->step_theta64[k]);
     }
-    for (int d = 0; d < 2; d++)
+    for (int d = 0; d < 2; d++) {
         workspace_free(&p->work[d]);
+        fem_sparse_destroy(&p->sparse[d]);
+    }
     void *arrays[] = {p->load_row, p->load_action, p->load_weight,  p->load_weight_f32,
                       p->ke,       p->rest,        p->broken_nodes, p->reference_theta};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)

@@ -4,6 +4,7 @@
 
 #include "physics/factor.h"
 #include "physics/scheme.h"
+#include "physics/sparse.h"
 
 typedef struct fem_custom_node fem_custom_node;
 
@@ -111,6 +112,7 @@ struct fem_problem {
     double adjoint_error[2]; /* by ad_dtype: largest |A^T l - g| / |g| seen */
     int64_t adjoint_calls[2];
     fem_workspace work[2];
+    fem_sparse sparse[2]; /* by ad_dtype */
     struct fem_custom_node *customs;
 };
 
@@ -195,6 +197,7 @@ void fem_block_mask(const fem_block *b, int r);
  * where bars->theta is NULL. */
 void fem_clear_theta_bars(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t row, const fem_bars *bars,
                           double *theta_bar[FEM_MAX_PARAMETERS]);
+bool fem_wants_theta(const fem_problem *p, const fem_bars *bars);
 /* Sums the blocks' theta gradients in order into bars->theta. */
 void fem_reduce_theta_bars(fem_problem *p, ad_dtype dtype, const fem_theta *theta, int64_t blocks,
                            const fem_bars *bars);
@@ -244,6 +247,15 @@ fwm_status fem_newton_step(fem_problem *p, ad_dtype dtype, void *u1, const void 
 fwm_status fem_newton_adjoint(fem_problem *p, ad_dtype dtype, const fem_bars *bars, const fem_theta *theta,
                               const void *u1_bar, const void *u1, const void *u0, const void *a, int64_t batch,
                               int64_t *groups) FWM_MUST_USE;
+
+/* ---- sparse.c: the fast path of affine equations ---- */
+
+/* For the call at hand: matrices for this theta where the equation is affine in it. */
+fwm_status fem_sparse_prepare(fem_problem *p, ad_dtype dtype, const fem_theta *theta) FWM_MUST_USE;
+void fem_sparse_destroy(fem_sparse *s);
+/* As fem_block_residual and fem_block_vjp; false, and nothing done, where the matrices do not serve. */
+bool fem_sparse_residual(const fem_block *b, int r, const fem_at *at);
+bool fem_sparse_vjp(const fem_block *b, int v, const fem_at *at, const fem_bar_slots *bars);
 
 /* ---- condition.c ---- */
 fwm_status fem_conditions_create(fem_problem *p) FWM_MUST_USE;

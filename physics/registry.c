@@ -1,5 +1,5 @@
 /* The equations and their kernels, as the build found them in forms/. */
-#include "physics/kernel.h"
+#include "physics/sparse.h"
 
 #include "model/base/threads.h"
 
@@ -47,6 +47,13 @@ static const fem_lane_direct *const lane_direct[6] = {&fem_lane_direct_f32_v1, &
                                                       &fem_lane_direct_f32_v4, &fem_lane_direct_f64_v1,
                                                       &fem_lane_direct_f64_v3, &fem_lane_direct_f64_v4};
 
+extern const fem_sparse_kernels fem_sparse_kernels_f32_v1, fem_sparse_kernels_f32_v3, fem_sparse_kernels_f32_v4,
+    fem_sparse_kernels_f64_v1, fem_sparse_kernels_f64_v3, fem_sparse_kernels_f64_v4;
+
+static const fem_sparse_kernels *const sparse_kernels[6] = {&fem_sparse_kernels_f32_v1, &fem_sparse_kernels_f32_v3,
+                                                            &fem_sparse_kernels_f32_v4, &fem_sparse_kernels_f64_v1,
+                                                            &fem_sparse_kernels_f64_v3, &fem_sparse_kernels_f64_v4};
+
 static int variant(ad_dtype dtype)
 {
     int level = fwm_isa_level();
@@ -61,6 +68,11 @@ const fem_lane_kernels *fem_lane_kernels_find(ad_dtype dtype)
 const fem_lane_direct *fem_lane_direct_find(ad_dtype dtype)
 {
     return lane_direct[variant(dtype)];
+}
+
+const fem_sparse_kernels *fem_sparse_kernels_find(ad_dtype dtype)
+{
+    return sparse_kernels[variant(dtype)];
 }
 
 const fem_form_kernels *fem_form_kernels_find(const fem_equation *equation, ad_dtype dtype)

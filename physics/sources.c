@@ -214,6 +214,10 @@ fwm_status fem_loads_create(fem_problem *p)
     FWM_CHECK_GOTO(status, column, FWM_MEMORY, "out of memory for the loads of %d sources", p->n_sources);
     FWM_TRY_GOTO(status, dense_loads(p, column));
     for (int64_t e = 0; e < n * columns; e++)
+        FWM_CHECK_GOTO(status, isfinite(column[e]), FWM_INVALID,
+                       "problem: source %d: expected a finite density, found %g about node %lld", (int)(e % columns),
+                       column[e], (long long)(e / columns / p->components));
+    for (int64_t e = 0; e < n * columns; e++)
         entries += column[e] != 0;
     p->load_row = fwm_calloc((size_t)p->dof + 1, sizeof *p->load_row);
     p->load_action = fwm_malloc((size_t)entries, sizeof *p->load_action);

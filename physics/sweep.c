@@ -113,6 +113,8 @@ fem_at fem_at_pair(const fem_problem *p)
 void fem_block_residual(const fem_block *b, int r, const fem_at *at)
 {
     const fem_problem *p = b->p;
+    if (fem_sparse_residual(b, r, at))
+        return;
     fem_block_clear(b, r);
     fem_sweep s = fem_block_sweep(b, at);
     s.r = fem_slot(b, r);
@@ -124,6 +126,8 @@ void fem_block_residual(const fem_block *b, int r, const fem_at *at)
 void fem_block_vjp(const fem_block *b, int v, const fem_at *at, const fem_bar_slots *bars)
 {
     const fem_problem *p = b->p;
+    if (fem_sparse_vjp(b, v, at, bars))
+        return;
     fem_sweep s = fem_block_sweep(b, at);
     fem_block_mask(b, v);
     s.rbar = fem_slot(b, v);
@@ -227,10 +231,19 @@ void fem_block_pack_pair(const fem_block *b, const void *u1, const void *u0)
     fem_block_constrain(b, SLOT_U1);
 }
 
+bool fem_wants_theta(const fem_problem *p, const fem_bars *bars)
+{
+    for (int k = 0; k < p->equation->n_parameters; k++)
+        if (bars->theta[k])
+            return true;
+    return false;
+}
+
 fwm_status fem_residual(fem_problem *p, ad_dtype dtype, void *r, const void *u1, const void *u0, const void *a,
                         const fem_theta *theta, int64_t batch)
 {
     FWM_TRY(fem_call_start(p, dtype, theta, batch));
+    FWM_TRY(fem_sparse_prepare(p, dtype, theta));
     int64_t blocks = fem_block_count(p, dtype, batch);
 #pragma omp parallel for schedule(static) if (blocks > 1)
     for (int64_t k = 0; k < blocks; k++) {
@@ -248,6 +261,8 @@ fwm_status fem_residual_vjp(fem_problem *p, ad_dtype dtype, const fem_bars *bars
                             const void *u0, const void *a, const fem_theta *theta, int64_t batch)
 {
     FWM_TRY(fem_call_start(p, dtype, theta, batch));
+    if (!fem_wants_theta(p, bars))
+        FWM_TRY(fem_sparse_prepare(p, dtype, theta));
     int64_t blocks = fem_block_count(p, dtype, batch);
 #pragma omp parallel for schedule(static) if (blocks > 1)
     for (int64_t k = 0; k < blocks; k++) {

@@ -198,6 +198,7 @@ typedef struct tr_config {
         struct {
             int norm;
             int64_t subset;
+            tr_map field_weight; /* of the law's fields; absent: 1 */
         } residual;
     } physics;
     struct {

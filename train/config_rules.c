@@ -132,6 +132,25 @@ static void hold_simulate(rules *r)
         broken(r, "simulate.frame_range", "", "expected two different values");
 }
 
+/* Fields of the law, each reported where it was given. */
+static void hold_field_weights(rules *r, const fem_equation *equation)
+{
+    const tr_map *map = &r->config->physics.residual.field_weight;
+    for (int64_t i = 0; i < map->count; i++) {
+        bool known = false;
+        char names[200] = "none";
+        size_t used = 0;
+        for (int k = 0; equation != NULL && k < equation->n_fields && used < sizeof names; k++) {
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", k > 0 ? ", " : "", equation->field[k]);
+            known = known || strcmp(equation->field[k], map->items[i].name) == 0;
+        }
+        const tr_place place = {map->items[i].file, map->items[i].line, map->items[i].column};
+        if (!known)
+            tr_errors_add(r->errors, place, "physics.residual.field_weight",
+                          "expected a field of the law (%s), found \"%.64s\"", names, map->items[i].name);
+    }
+}
+
 static void hold_physics(rules *r)
 {
     const tr_config *c = r->config;
@@ -139,6 +158,7 @@ static void hold_physics(rules *r)
         c->physics.equation == TR_EQUATION_NONE ? NULL : fem_equation_at(c->physics.equation - 1);
     if (equation != NULL)
         hold_parameters(r, "physics.parameters", &c->physics.parameters, equation);
+    hold_field_weights(r, equation);
     for (int64_t i = 0; i < c->physics.learn.count; i++) {
         const char *name = c->physics.learn.items[i];
         if (!in_map(&c->physics.parameters, name))

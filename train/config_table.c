@@ -293,6 +293,7 @@ const tr_row tr_config_rows[] = {
     REAL(physics.identification.total_variation, "1.0e-4", 0, 1e3, "-", "Weight of the total variation of fields"),
     BOOL(physics.identification.freeze, "true", "Keep the fitted values while the network trains"),
     ENUM(physics.residual.norm, "dual", WORDS("dual", "lumped", "step"), "Norm of the residual: Riesz (independent of the mesh), lumped mass (cheap), error of the step"),
+    MAP(physics.residual.field_weight, "{}", NULL, 0, 1e6, "-", "Weights of the law's fields in the physics loss, by name, each field's residual being in units of its own deviation; absent: 1, 0: left out"),
     INT(physics.residual.subset, "0", 0, MANY, "transitions", "Transitions of a batch that are judged, drawn at random; 0: all"),
 
     ENUM(model.kind, "world", WORDS("world", "points"), "world: frames and states; points: a generator or regressor of points (toys)"),

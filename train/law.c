@@ -33,8 +33,11 @@ struct tr_law {
     double start[FEM_MAX_PARAMETERS];
     bool learned[FEM_MAX_PARAMETERS], field[FEM_MAX_PARAMETERS];
     int64_t nodes;
-    double *mass; /* [nodes] */
-    double *free; /* [n,c] 0 where essential conditions hold the state, else 1; NULL where all is free */
+    double *mass;         /* [nodes] */
+    double *free;         /* [n,c] 0 where essential conditions hold the state, else 1; NULL where all is free */
+    double *parts, *wide; /* of tr_law_parts, for parts_batch transitions */
+    float *narrow;
+    int64_t parts_batch;
     cached_operator cache[MAX_OPERATORS];
     int n_cached;
     wm_physics physics;
@@ -308,6 +311,56 @@ void tr_law_values(const tr_law *law, const nn_store *store, ad_dtype dtype, con
     }
 }
 
+/* Room for the parts of `batch` transitions; nothing is allocated again for as many. */
+static fwm_status reserve_parts(tr_law *law, int64_t batch)
+{
+    const int64_t n = law->equation->n_fields + law->mesh->n_regions;
+    int64_t count = 0;
+    if (batch <= law->parts_batch)
+        return FWM_OK;
+    for (int k = 0; k < law->equation->n_parameters; k++)
+        count += tr_law_count(law, k);
+    fwm_free(law->parts);
+    fwm_free(law->wide);
+    fwm_free(law->narrow);
+    law->parts_batch = 0;
+    law->parts = fwm_malloc((size_t)(batch * n), sizeof *law->parts);
+    law->wide = fwm_malloc((size_t)count, sizeof *law->wide);
+    law->narrow = fwm_malloc((size_t)count, sizeof *law->narrow);
+    FWM_CHECK(law->parts && law->wide && law->narrow, FWM_MEMORY, "law: out of memory");
+    law->parts_batch = batch;
+    return FWM_OK;
+}
+
+static void mean_over_batch(double *mean, const double *each, int64_t n, int64_t batch)
+{
+    for (int64_t k = 0; mean && k < n; k++) {
+        mean[k] = 0;
+        for (int64_t b = 0; b < batch; b++)
+            mean[k] += each[b * n + k] / (double)batch;
+    }
+}
+
+fwm_status tr_law_parts(tr_law *law, const nn_store *store, const float *flat, double *cells, double *fields,
+                        double *regions, const float *s1, const float *s0, const float *a, int64_t batch)
+{
+    const fem_equation *eq = law->equation;
+    fem_theta theta = {{0}, {0}};
+    FWM_TRY(reserve_parts(law, batch));
+    double *of_fields = law->parts, *of_regions = law->parts + batch * eq->n_fields;
+    for (int64_t k = 0, at = 0; k < eq->n_parameters; k++) {
+        theta.count[k] = tr_law_count(law, (int)k);
+        theta.value[k] = law->narrow + at;
+        tr_law_values(law, store, AD_F32, flat, (int)k, law->wide + at);
+        for (int64_t end = at + theta.count[k]; at < end; at++)
+            law->narrow[at] = (float)law->wide[at];
+    }
+    FWM_TRY(fem_indicator(law->problem, AD_F32, cells, of_fields, of_regions, s1, s0, a, &theta, batch));
+    mean_over_batch(fields, of_fields, eq->n_fields, batch);
+    mean_over_batch(regions, of_regions, law->mesh->n_regions, batch);
+    return FWM_OK;
+}
+
 bool tr_law_is_learned(const tr_law *law, int k)
 {
     return law->learned[k];
@@ -446,11 +499,17 @@ static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset
     fem_norm norm = c->physics.residual.norm == TR_NORM_DUAL     ? FEM_NORM_DUAL
                     : c->physics.residual.norm == TR_NORM_LUMPED ? FEM_NORM_LUMPED
                                                                  : FEM_NORM_STEP;
-    const fem_problem_spec own = {.norm = norm,
-                                  .substeps = (int)c->physics.substeps,
-                                  .scheme = tr_scheme_of(c->physics.scheme),
-                                  .tolerance = c->physics.tolerance};
+    fem_problem_spec own = {.norm = norm,
+                            .substeps = (int)c->physics.substeps,
+                            .scheme = tr_scheme_of(c->physics.scheme),
+                            .tolerance = c->physics.tolerance};
     FWM_TRY(mark_free(law, c));
+    for (int k = 0; k < law->equation->n_fields; k++)
+        for (int64_t i = 0; i < c->physics.residual.field_weight.count; i++) {
+            const struct tr_named_real *w = &c->physics.residual.field_weight.items[i];
+            if (strcmp(w->name, law->equation->field[k]) == 0)
+                own.field_weight[k] = w->value > 0 ? w->value : -1; /* a weight of 0 means 1 there */
+        }
     return new_problem(law, c, info->dt, std, own, &law->problem);
 }
 
@@ -495,6 +554,9 @@ void tr_law_destroy(tr_law **out)
     fem_mesh_destroy(&law->mesh);
     fwm_free(law->mass);
     fwm_free(law->free);
+    fwm_free(law->parts);
+    fwm_free(law->wide);
+    fwm_free(law->narrow);
     fwm_free(law);
     *out = NULL;
 }

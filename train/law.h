@@ -40,6 +40,14 @@ int64_t tr_law_count(const tr_law *law, int k);
 void tr_law_values(const tr_law *law, const nn_store *store, ad_dtype dtype, const void *flat, int k, double *values);
 double tr_law_initial(const tr_law *law, int k);
 
+/* Parts of the law's dual loss of transitions s0, a -> s1 ([B,n,c], [B,A]) with the parameters in `flat`: of each
+ * field's equation [n_fields] and in each region [n_regions], means over the batch, each summing to the loss; and cells
+ * [B,n_cells], the error indicator of each element (fem_indicator), which tells where a state breaks the law. NULL: not
+ * wanted. physics.equation must be one. Allocates for the first batch only. Errors: FWM_MEMORY, those of the residual.
+ */
+fwm_status tr_law_parts(tr_law *law, const nn_store *store, const float *flat, double *cells, double *fields,
+                        double *regions, const float *s1, const float *s0, const float *a, int64_t batch) FWM_MUST_USE;
+
 /* Constant operators (made once, kept): a picture of a field of the fine mesh, for evaluation. */
 fwm_status tr_law_render(tr_law *law, int64_t kh, int64_t kw, const ad_sparse **operator) FWM_MUST_USE;
 /* s_phy at the fine nodes. */

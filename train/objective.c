@@ -160,6 +160,8 @@ static void unroll(tr_objective *o, unrolled *u)
                 ad_mean_all(g, wm_weigh_clips(m, ad_square(g, ad_sub(g, picture, at_time(g, o->frames, t + 1)))));
         if (c->objective.physics > 0)
             u->physics[t] = physics_term(o, next, s, a);
+        if (c->objective.physics > 0 && t == 0)
+            o->first = next;
         if (o->spec.memory)
             codes_of(o, u, t, &p, &h, s, s0, a, next);
         s = next;
@@ -331,8 +333,10 @@ static fwm_status build(tr_objective *o)
     build_loss(o, &total);
     FWM_TRY(ad_graph_status(o->g));
     FWM_TRY(differentiate(o, total));
-    ad_value outputs[MAX_PARAMETERS + 6] = {o->report};
+    ad_value outputs[MAX_PARAMETERS + 7] = {o->report};
     int n = 1;
+    if (o->first != AD_NONE)
+        outputs[n++] = o->first;
     if (o->spec.memory) {
         const ad_value kept[] = {o->code, o->true_code, o->context, o->true_context, o->importance};
         for (int k = 0; k < 5; k++)
@@ -350,7 +354,7 @@ fwm_status tr_objective_create(tr_objective **out, const tr_objective_spec *spec
     *out = NULL;
     FWM_CHECK(o, FWM_MEMORY, "objective: out of memory");
     o->spec = *spec;
-    o->frames = o->s_phy = o->actions = AD_NONE;
+    o->frames = o->s_phy = o->actions = o->first = AD_NONE;
     fwm_status status = build(o);
     if (status != FWM_OK)
         tr_objective_destroy(&o);
@@ -505,6 +509,16 @@ const ot_edge_report *tr_objective_edge(const tr_objective *o)
 static const void *kept(const tr_objective *o, ad_value v)
 {
     return v == AD_NONE ? NULL : ad_plan_data(o->plan, v);
+}
+
+bool tr_objective_transition(const tr_objective *o, const float **s1, const float **s0, const float **a)
+{
+    if (o->first == AD_NONE || o->spec.dtype != AD_F32)
+        return false;
+    *s1 = ad_plan_data(o->plan, o->first);
+    *s0 = ad_plan_data(o->plan, o->state); /* times come first: the first of each */
+    *a = ad_plan_data(o->plan, o->actions);
+    return *s1 && *s0 && *a;
 }
 
 const float *tr_objective_contexts(const tr_objective *o, int64_t *width)

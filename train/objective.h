@@ -78,6 +78,10 @@ fwm_status tr_objective_run(tr_objective *objective, const double weights[TR_TER
 /* What transport saw in the last run; NULL where there is no edge term. */
 const ot_edge_report *tr_objective_edge(const tr_objective *objective);
 
+/* The first step's transition in the last run, float32: what was predicted from s0 [B,n,c] under a [B,A]. False where
+ * no law judges predictions, or the graph is not in float32. */
+bool tr_objective_transition(const tr_objective *objective, const float **s1, const float **s0, const float **a);
+
 /* Contexts [B,*width] of the last run's first step, in float32 graphs with a memory. */
 const float *tr_objective_contexts(const tr_objective *objective, int64_t *width);
 

@@ -16,8 +16,9 @@ struct tr_objective {
     ot_sinkhorn *sinkhorn;
     ot_edge_term *edge;
     ad_value frames, state, s_phy, actions, weights, report; /* report: terms, total, plain KL */
-    ad_value scales;                            /* input [2]: 1/s, and what contexts are multiplied by before that */
-    ad_value code, true_code;                   /* of all steps: what the memory is given */
+    ad_value first;           /* the state that the first step predicts; AD_NONE where no law judges it */
+    ad_value scales;          /* input [2]: 1/s, and what contexts are multiplied by before that */
+    ad_value code, true_code; /* of all steps: what the memory is given */
     ad_value context, true_context, importance; /* of the predictions, of the true codes; weights or AD_NONE */
     ot_emphasis *emphasis;
     ot_gate_value *gate[MAX_UNROLL]; /* classes of each step's true codes; of points: of true codes, of noise */

@@ -5,6 +5,7 @@
 #include "model/base/log.h"
 #include "model/base/threads.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -353,6 +354,41 @@ static fwm_status log_step(tr_run *run, progress *p)
 }
 
 /* How much each term pulls: the norm of its own gradient, weight included, by running the plan once for each. */
+/* A name of metrics.jsonl: other characters than its own become _. */
+static void metric_name(char *out, size_t capacity, const char *prefix, const char *name)
+{
+    (void)snprintf(out, capacity, "%s%.60s", prefix, name);
+    for (char *c = out; *c != '\0'; c++)
+        if (!isalnum((unsigned char)*c) && strchr("_./-", *c) == NULL)
+            *c = '_';
+}
+
+/* The physics loss of the last run's first step: of each field's equation and in each region. */
+static fwm_status log_law_parts(tr_run *run)
+{
+    enum { MOST = FEM_MAX_FIELDS + FEM_MAX_NAMES };
+    const float *s1, *s0, *a;
+    tr_law *law = run->world->law;
+    if (!tr_objective_transition(run->stage[run->current], &s1, &s0, &a))
+        return FWM_OK;
+    const fem_equation *eq = tr_law_equation(law);
+    const fem_mesh *mesh = tr_law_mesh(law);
+    double part[MOST];
+    char name[MOST][80];
+    tr_scalar row[MOST + 1] = {{"phase", 1}};
+    FWM_TRY(tr_law_parts(law, run->world->store, run->p, NULL, part, part + eq->n_fields, s1, s0, a,
+                         run->config->data.batch));
+    const int count = eq->n_fields + (mesh->n_regions > 1 ? mesh->n_regions : 0);
+    for (int k = 0; k < count; k++) {
+        const bool field = k < eq->n_fields;
+        metric_name(name[k], sizeof name[k], field ? "loss_phys_" : "loss_phys_in_",
+                    field ? eq->field[k] : mesh->region_name[k - eq->n_fields]);
+        row[k + 1] = (tr_scalar){name[k], part[k]};
+        fwm_log(FWM_LOG_DEBUG, "step %lld: %s %.3e", (long long)run->step, name[k], part[k]);
+    }
+    return tr_events_write(run->events, run->step, row, count + 1);
+}
+
 static fwm_status log_term_norms(tr_run *run, const double weights[TR_TERM_COUNT])
 {
     tr_scalar row[TR_TERM_COUNT + 1] = {{"phase", 1}};
@@ -398,6 +434,8 @@ static fwm_status loss_and_update(tr_run *run, const ds_batch *batch, progress *
         FWM_TRY(log_term_norms(run, p->weights));
     FWM_TRY(tr_objective_run(objective, p->weights, (uint64_t)run->config->seed, (uint64_t)run->step, &p->loss,
                              p->terms, &p->kl));
+    if (run->events && due(run->step, run->config->trainer.term_norms_every))
+        FWM_TRY(log_law_parts(run));
     FWM_TRY(update(run, p));
     return remember(run, batch);
 }

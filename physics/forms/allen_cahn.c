@@ -43,6 +43,8 @@ FEM_INLINE void qb(int dim, const fem_point *p, const fem_flux *v, fem_point_bar
 FEM_FORM_KERNELS(qf, qb)
 
 #ifdef FWM_DEFINITION
+#include "physics/events.h"
+
 static bool is_linear(const double *theta)
 {
     return theta[REACTION] == 0;
@@ -59,11 +61,7 @@ static void rest(int dim, const double *theta, double *u)
 
 static double event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
 {
-    double changed = 0;
-    for (int64_t i = 0; i < mesh->n_nodes; i++)
-        if ((u1[i] > 0) != (u0[i] > 0))
-            changed += mesh->lumped[i];
-    return changed / (mesh->area * dt);
+    return fem_event_crossing(mesh, u1, u0, dt, 1, 0, 0);
 }
 
 static int basin(const fem_mesh *mesh, const double *u)
@@ -96,7 +94,7 @@ const fem_equation fem_equation_allen_cahn = {
     .is_linear = is_linear,
     .rest = rest,
     .event_rate = event_rate,
-    .event_about = "share of the area whose phase (sign) changes, for unit time",
+    .event_about = FEM_ABOUT_CROSSING("phase (sign) changes"),
     .basin = basin,
 };
 #endif

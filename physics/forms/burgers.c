@@ -38,6 +38,8 @@ FEM_INLINE void qb(int dim, const fem_point *p, const fem_flux *v, fem_point_bar
 FEM_FORM_KERNELS(qf, qb)
 
 #ifdef FWM_DEFINITION
+#include "physics/events.h"
+
 static bool is_linear(const double *theta)
 {
     (void)theta;
@@ -51,6 +53,11 @@ static void riesz(int dim, const double *theta, double dt, double *mass, double 
         mass[c] = 1 / dt;
         stiffness[c] = theta[VISCOSITY];
     }
+}
+
+static double event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
+{
+    return fem_event_relative(mesh, u1, u0, dt, mesh->dim, 0, mesh->dim);
 }
 
 extern const fem_equation fem_equation_burgers;
@@ -69,5 +76,7 @@ const fem_equation fem_equation_burgers = {
     .is_linear = is_linear,
     .matrix = FEM_MATRIX_GENERAL,
     .riesz = riesz,
+    .event_rate = event_rate,
+    .event_about = FEM_ABOUT_RELATIVE("velocity"),
 };
 #endif

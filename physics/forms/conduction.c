@@ -63,6 +63,8 @@ FEM_INLINE void bb(int dim, int kind, const fem_point *p, const fem_flux *v, fem
 FEM_FORM_AND_BOUNDARY_KERNELS(qf, qb, bf, bb)
 
 #ifdef FWM_DEFINITION
+#include "physics/events.h"
+
 static bool is_linear(const double *theta)
 {
     return theta[EMISSION] == 0;
@@ -73,6 +75,11 @@ static void riesz(int dim, const double *theta, double dt, double *mass, double 
     (void)dim;
     mass[0] = theta[CAPACITY] / dt;
     stiffness[0] = theta[CONDUCTIVITY];
+}
+
+static double event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
+{
+    return fem_event_relative(mesh, u1, u0, dt, 1, 0, 1);
 }
 
 extern const fem_equation fem_equation_conduction;
@@ -100,5 +107,7 @@ const fem_equation fem_equation_conduction = {
     .natural_about = {"exchange in proportion to the difference to the ambient temperature",
                       "exchange by the difference of fourth powers of absolute temperature"},
     .riesz = riesz,
+    .event_rate = event_rate,
+    .event_about = FEM_ABOUT_RELATIVE("temperature"),
 };
 #endif

@@ -59,5 +59,7 @@ const fem_equation fem_equation_elasticity = {
     .is_linear = is_linear,
     .matrix = FEM_MATRIX_GENERAL,
     .riesz = solid_riesz,
+    .event_rate = solid_event_rate,
+    .event_about = FEM_ABOUT_RELATIVE("velocity"),
 };
 #endif

@@ -47,6 +47,8 @@ FEM_INLINE void qb(int dim, const fem_point *p, const fem_flux *v, fem_point_bar
 FEM_FORM_KERNELS(qf, qb)
 
 #ifdef FWM_DEFINITION
+#include "physics/events.h"
+
 static bool is_linear(const double *theta)
 {
     (void)theta;
@@ -61,6 +63,12 @@ static void riesz(int dim, const double *theta, double dt, double *mass, double 
         mass[c] = 1 / dt;
         stiffness[c] = theta[DIFFUSION_U + c];
     }
+}
+
+/* The activator is excited where it is above 0. */
+static double event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
+{
+    return fem_event_crossing(mesh, u1, u0, dt, 2, 0, 0);
 }
 
 extern const fem_equation fem_equation_fitzhugh_nagumo;
@@ -83,5 +91,7 @@ const fem_equation fem_equation_fitzhugh_nagumo = {
     .is_linear = is_linear,
     .matrix = FEM_MATRIX_GENERAL,
     .riesz = riesz,
+    .event_rate = event_rate,
+    .event_about = FEM_ABOUT_CROSSING("activator passes 0"),
 };
 #endif

@@ -45,6 +45,8 @@ FEM_INLINE void qb(int dim, const fem_point *p, const fem_flux *v, fem_point_bar
 FEM_FORM_KERNELS(qf, qb)
 
 #ifdef FWM_DEFINITION
+#include "physics/events.h"
+
 static bool is_linear(const double *theta)
 {
     (void)theta;
@@ -59,6 +61,12 @@ static void riesz(int dim, const double *theta, double dt, double *mass, double 
         mass[c] = 1 / dt;
         stiffness[c] = theta[DIFFUSION_U + c];
     }
+}
+
+/* A spot is where the activator is above 0.2: patterns of the pair have 0.3 to 0.4 within spots, 0 between them. */
+static double event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
+{
+    return fem_event_crossing(mesh, u1, u0, dt, 2, 1, 0.2);
 }
 
 extern const fem_equation fem_equation_gray_scott;
@@ -82,5 +90,7 @@ const fem_equation fem_equation_gray_scott = {
     .is_linear = is_linear,
     .matrix = FEM_MATRIX_GENERAL,
     .riesz = riesz,
+    .event_rate = event_rate,
+    .event_about = FEM_ABOUT_CROSSING("activator passes 0.2"),
 };
 #endif

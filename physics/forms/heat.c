@@ -43,9 +43,16 @@ FEM_INLINE void qb(int dim, const fem_point *p, const fem_flux *v, fem_point_bar
 FEM_FORM_KERNELS(qf, qb)
 
 #ifdef FWM_DEFINITION
+#include "physics/events.h"
+
 static bool is_linear(const double *theta)
 {
     return theta[RADIATION] == 0;
+}
+
+static double event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
+{
+    return fem_event_relative(mesh, u1, u0, dt, 1, 0, 1);
 }
 
 extern const fem_equation fem_equation_heat;
@@ -68,5 +75,7 @@ const fem_equation fem_equation_heat = {
     .ambient_unit = {"100 K"},
     .source = "heater",
     .is_linear = is_linear,
+    .event_rate = event_rate,
+    .event_about = FEM_ABOUT_RELATIVE("temperature"),
 };
 #endif

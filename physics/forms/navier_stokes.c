@@ -165,6 +165,8 @@ FEM_INLINE void bb(int dim, int kind, const fem_point *p, const fem_flux *v, fem
 FEM_FORM_AND_BOUNDARY_KERNELS(qf, qb, bf, bb)
 
 #ifdef FWM_DEFINITION
+#include "physics/events.h"
+
 static bool is_linear(const double *theta)
 {
     (void)theta;
@@ -180,6 +182,11 @@ static void riesz(int dim, const double *theta, double dt, double *mass, double 
     }
     mass[dim] = 1 / (theta[VISCOSITY] + 1 / dt);
     stiffness[dim] = 0;
+}
+
+static double event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
+{
+    return fem_event_relative(mesh, u1, u0, dt, mesh->dim + 1, 0, mesh->dim);
 }
 
 extern const fem_equation fem_equation_navier_stokes;
@@ -201,5 +208,7 @@ const fem_equation fem_equation_navier_stokes = {
     .natural = {"outflow"},
     .natural_about = {"free outflow that takes no energy from eddies which turn back"},
     .riesz = riesz,
+    .event_rate = event_rate,
+    .event_about = FEM_ABOUT_RELATIVE("velocity"),
 };
 #endif

@@ -37,5 +37,7 @@ const fem_equation fem_equation_neo_hookean = {
     .is_linear = is_linear,
     .matrix = FEM_MATRIX_GENERAL,
     .riesz = solid_riesz,
+    .event_rate = solid_event_rate,
+    .event_about = FEM_ABOUT_RELATIVE("velocity"),
 };
 #endif

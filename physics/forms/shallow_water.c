@@ -115,6 +115,8 @@ FEM_INLINE void bb(int dim, int kind, const fem_point *p, const fem_flux *v, fem
 FEM_FORM_AND_BOUNDARY_KERNELS(qf, qb, bf, bb)
 
 #ifdef FWM_DEFINITION
+#include "physics/events.h"
+
 static bool is_linear(const double *theta)
 {
     (void)theta;
@@ -136,6 +138,11 @@ static void rest(int dim, const double *theta, double *u)
     (void)dim;
     (void)theta;
     u[0] = 1;
+}
+
+static double event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
+{
+    return fem_event_relative(mesh, u1, u0, dt, 3, 1, 2);
 }
 
 extern const fem_equation fem_equation_shallow_water;
@@ -163,5 +170,7 @@ const fem_equation fem_equation_shallow_water = {
     .natural_about = {"lets water through as it comes"},
     .riesz = riesz,
     .rest = rest,
+    .event_rate = event_rate,
+    .event_about = FEM_ABOUT_RELATIVE("discharge"),
 };
 #endif

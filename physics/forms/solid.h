@@ -89,6 +89,8 @@ FEM_INLINE void solid_qb(int dim, const fem_point *p, const fem_flux *v, fem_poi
     FEM_FORM_KERNELS(qf, qb)
 
 #ifdef FWM_DEFINITION
+#include "physics/events.h"
+
 #define SOLID_FIELDS                                                                                                   \
     {                                                                                                                  \
         "displacement", "velocity"                                                                                     \
@@ -127,6 +129,11 @@ static void solid_riesz(int dim, const double *theta, double dt, double *mass, d
         mass[dim + c] = theta[DENSITY] / dt;
         stiffness[dim + c] = (lambda + 2 * mu) * dt;
     }
+}
+
+static double solid_event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
+{
+    return fem_event_relative(mesh, u1, u0, dt, 2 * mesh->dim, mesh->dim, mesh->dim);
 }
 #endif
 

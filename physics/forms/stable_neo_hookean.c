@@ -36,5 +36,7 @@ const fem_equation fem_equation_stable_neo_hookean = {
     .is_linear = is_linear,
     .matrix = FEM_MATRIX_GENERAL,
     .riesz = solid_riesz,
+    .event_rate = solid_event_rate,
+    .event_about = FEM_ABOUT_RELATIVE("velocity"),
 };
 #endif

@@ -56,6 +56,8 @@ FEM_INLINE void bb(int dim, int kind, const fem_point *p, const fem_flux *v, fem
 FEM_FORM_AND_BOUNDARY_KERNELS(qf, qb, bf, bb)
 
 #ifdef FWM_DEFINITION
+#include "physics/events.h"
+
 static bool is_linear(const double *theta)
 {
     (void)theta;
@@ -69,6 +71,11 @@ static void riesz(int dim, const double *theta, double dt, double *mass, double 
     mass[0] = mass[1] = 1 / dt;
     stiffness[0] = 0;
     stiffness[1] = theta[SPEED] * theta[SPEED] * dt;
+}
+
+static double event_rate(const fem_mesh *mesh, const float *u1, const float *u0, double dt)
+{
+    return fem_event_relative(mesh, u1, u0, dt, 2, 1, 1);
 }
 
 extern const fem_equation fem_equation_wave;
@@ -90,5 +97,7 @@ const fem_equation fem_equation_wave = {
     .natural = {"absorbing"},
     .natural_about = {"lets waves of normal incidence leave: c du/dn = -v"},
     .riesz = riesz,
+    .event_rate = event_rate,
+    .event_about = FEM_ABOUT_RELATIVE("velocity"),
 };
 #endif

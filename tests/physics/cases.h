@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { CASE_SOURCES = 2, CASE_FIELDS = 2 };
+enum { CASE_SOURCES = 3, CASE_FIELDS = 2 };
 
 typedef struct equation_case {
     const char *name;
@@ -157,16 +157,29 @@ static inline double case_bump(const double *x, void *dim)
     return 0.6 + 0.5 * sin(2 * x[0] + x[1] + (*(const int *)dim == 3 ? 1.5 * x[2] : 0));
 }
 
+/* The last component that is no multiplier, by name. */
+static inline const char *case_last(const fem_equation *e, int dim, char name[FEM_NAME_BYTES])
+{
+    int k = e->n_fields - 1;
+    while (e->field_kind[k] & FEM_FIELD_MULTIPLIER)
+        k--;
+    const bool vector = e->field_kind[k] & FEM_FIELD_VECTOR;
+    (void)snprintf(name, FEM_NAME_BYTES, vector ? "%s.%c" : "%s", e->field[k], "xyz"[dim - 1]);
+    return name;
+}
+
 /* A driven essential condition on the left, every natural one that the equation knows at the top, its last on the
- * right too, a density and a load on a boundary. *dim outlives the problem. */
+ * right too, densities and a load on a boundary. *dim outlives the problem. */
 static inline fem_problem *case_problem(const equation_case *c, const fem_mesh *mesh, const int *dim, fem_scheme scheme,
                                         int substeps)
 {
     const fem_equation *e = case_equation(c);
     void *context = (void *)(uintptr_t)dim;
+    char last[FEM_NAME_BYTES];
     const fem_source sources[CASE_SOURCES] = {
         {.power = 0.3, .field = c->sourced, .density = case_bump, .context = context},
-        {.power = 0.2, .field = c->sourced, .boundary = "right"}};
+        {.power = 0.2, .field = c->sourced, .boundary = "right"},
+        {.power = 0.1, .field = case_last(e, *dim, last), .density = case_bump, .context = context}};
     fem_condition conditions[FEM_MAX_NATURAL + 2] = {{.boundary = "left",
                                                       .field = c->held,
                                                       .constant = 0.02,

@@ -2,6 +2,7 @@
  * know. */
 #include "support.h"
 
+#include "physics/events.h"
 #include "physics/simulate.h"
 
 #include <unistd.h>
@@ -744,4 +745,55 @@ Test(simulate, a_mesh_from_a_file_has_regions_and_named_boundaries)
     cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
     cr_assert(strstr(fwm_error_message(), "quadrilateral"), "%s", fwm_error_message());
     cr_assert_eq(unlink(path), 0);
+}
+
+/* ---- how suddenly states change ---- */
+
+Test(simulate, event_measures_are_rates_of_areas_and_norms)
+{
+    fem_mesh *mesh;
+    MUST(fem_mesh_create(&mesh, &(fem_mesh_spec){.element = FEM_Q1, .nx = 4, .ny = 4, .lx = 2, .ly = 1}));
+    float u0[50], u1[50];
+    double area = 0;
+    for (int64_t i = 0; i < mesh->n_nodes; i++) { /* the second component passes 0.2 in the left half */
+        const bool left = mesh->nodes[2 * i] < 1;
+        u0[2 * i] = 3;
+        u1[2 * i] = 3.3f;
+        u0[2 * i + 1] = 0.1f;
+        u1[2 * i + 1] = left ? 0.3f : 0.15f;
+        area += left ? mesh->lumped[i] : 0;
+    }
+    cr_expect_float_eq(fem_event_crossing(mesh, u1, u0, 0.5, 2, 1, 0.2), area / 2 / 0.5, 1e-12);
+    cr_expect_float_eq(fem_event_crossing(mesh, u0, u1, 0.5, 2, 1, 0.2), area / 2 / 0.5, 1e-12);
+    cr_expect_eq(fem_event_crossing(mesh, u1, u0, 0.5, 2, 0, 0.2), 0);
+    cr_expect_float_eq(fem_event_relative(mesh, u1, u0, 0.5, 2, 0, 1), 0.3 / 3.3 / 0.5, 1e-6);
+    cr_expect_float_eq(fem_event_relative(mesh, u0, u1, 0.5, 2, 0, 1), 0.3 / 3.3 / 0.5, 1e-6);
+    for (int k = 0; k < 50; k++)
+        u0[k] = u1[k] = 0;
+    cr_expect_eq(fem_event_relative(mesh, u1, u0, 0.5, 2, 0, 2), 0);
+    fem_mesh_destroy(&mesh);
+}
+
+/* Every equation has a criterion and says what it is; a state that stands still has no event. */
+Test(simulate, every_equation_has_a_criterion_of_key_states)
+{
+    fem_mesh *mesh;
+    const fem_equation *e;
+    MUST(fem_mesh_create(&mesh, &(fem_mesh_spec){.element = FEM_P1, .nx = 3, .ny = 3, .lx = 1, .ly = 1}));
+    for (int k = 0; (e = fem_equation_at(k)) != NULL; k++) {
+        const int64_t n = mesh->n_nodes * fem_equation_components(e, 2);
+        float *u0 = malloc((size_t)n * sizeof *u0), *u1 = malloc((size_t)n * sizeof *u1);
+        for (int64_t i = 0; i < n; i++) {
+            u0[i] = 1;
+            u1[i] = -1;
+        }
+        cr_assert(e->event_rate && e->event_about && strlen(e->event_about) > 10, "%s", e->name);
+        cr_expect_eq(e->event_rate(mesh, u0, u0, 0.25), 0, "%s", e->name);
+        const double rate = e->event_rate(mesh, u1, u0, 0.25), share = strstr(e->event_about, "share") ? 1 : 2;
+        cr_expect_float_eq(rate, share / 0.25, 1e-6, "%s: %g", e->name, rate);
+        free(u0);
+        free(u1);
+    }
+    cr_assert_gt(fem_equation_at(0) != NULL, 0);
+    fem_mesh_destroy(&mesh);
 }

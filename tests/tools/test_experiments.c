@@ -1,33 +1,42 @@
 /* Every experiment of configs/ in tiny: simulated, trained for a few steps, evaluated. */
 #include "tests/train/small.h"
 
+#include "model/base/status.h"
+#include "train/events.h"
+
+#include <math.h>
+
 #define FEW                                                                                                            \
     "--set simulate.train=3 --set simulate.validation=1 --set simulate.test=1 --set simulate.test_ood=1 --set "        \
     "simulate.steps=6 --set simulate.frame='[16, 16]' --set data.file=%s/data.h5 --set data.batch=2 --set "            \
     "physics.identification.steps=2 --set physics.identification.batch=2 --set model.encoder.widths='[8, 8, 8]' "      \
     "--set model.predictor.grid=8 --set model.predictor.widths='[8]' --set model.decoder.width=8 --set "               \
     "model.groups=4 --set transport.weight=0 --set objective.unroll='[1]' --set objective.unroll_start='[0.0]' "       \
-    "--set schedule.warmup=1 --set trainer.steps=3 --set trainer.term_norms_every=2 --set eval.horizon=4 --set "       \
+    "--set schedule.warmup=1 --set trainer.steps=3 --set trainer.log_every=1 --set trainer.term_norms_every=2 --set "  \
+    "eval.horizon=4 --set "                                                                                            \
     "eval.horizons='[1, 4]'"
 
 typedef struct experiment {
     const char *name, *fields, *actions; /* of the state and the actions */
+    const char *terms;                   /* what the log says of the law's parts */
     const char *own;                     /* what makes it small */
 } experiment;
 
 static const experiment experiments[] = {
-    {"heat_plate", "temperature", "heater0 heater1 heater2 heater3 ambient",
+    {"heat_plate", "temperature", "heater0 heater1 heater2 heater3 ambient", "loss_phys_temperature",
      "--set simulate.cells='[6, 6]' --set simulate.coarse_cells='[3, 3]'"},
-    {"heat_plate_random", "temperature", "heater0 heater1 heater2 heater3 ambient",
+    {"heat_plate_random", "temperature", "heater0 heater1 heater2 heater3 ambient", "loss_phys_temperature",
      "--set simulate.cells='[6, 6]' --set simulate.coarse_cells='[3, 3]'"},
-    {"bistable", "phase", "spot0 spot1 field", "--set simulate.cells='[6, 6]' --set simulate.coarse_cells='[3, 3]'"},
-    {"gray_scott", "substrate activator", "nozzle0 nozzle1",
+    {"bistable", "phase", "spot0 spot1 field", "loss_phys_phase",
+     "--set simulate.cells='[6, 6]' --set simulate.coarse_cells='[3, 3]'"},
+    {"gray_scott", "substrate activator", "nozzle0 nozzle1", "loss_phys_substrate loss_phys_activator",
      "--set simulate.cells='[8, 8]' --set simulate.coarse_cells='[4, 4]' --set simulate.warmup=1"},
-    {"plume", "concentration", "chimney0 chimney1",
+    {"plume", "concentration", "chimney0 chimney1", "loss_phys_concentration",
      "--set simulate.cells='[8, 8]' --set simulate.coarse_cells='[4, 4]'"},
     {"soft_beam", "displacement.x displacement.y velocity.x velocity.y", "pull bend",
-     "--set simulate.cells='[6, 2]' --set simulate.coarse_cells='[3, 1]'"},
-    {"cylinder_wake", "velocity.x velocity.y pressure", "inflow", "--set simulate.warmup=1"},
+     "loss_phys_displacement loss_phys_velocity", "--set simulate.cells='[6, 2]' --set simulate.coarse_cells='[3, 1]'"},
+    {"cylinder_wake", "velocity.x velocity.y pressure", "inflow", "loss_phys_velocity loss_phys_pressure",
+     "--set simulate.warmup=1"},
 };
 
 static bool names_are(const json_t *list, const char *expected)
@@ -40,6 +49,33 @@ static bool names_are(const json_t *list, const char *expected)
         (void)snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", k > 0 ? " " : "", name);
     }
     return strcmp(text, expected) == 0;
+}
+
+/* The parts of the physics loss are in the log, and where all transitions are judged they sum to it. */
+static void expect_parts(const char *folder, const char *terms, bool whole)
+{
+    char path[SMALL_PATH + 32], names[128], *rest = NULL;
+    double sum = 0;
+    int64_t rows = 0;
+    (void)snprintf(path, sizeof path, "%s/run/metrics.jsonl", folder);
+    (void)snprintf(names, sizeof names, "%s", terms);
+    tr_history h;
+    cr_assert_eq(tr_history_read(&h, path), FWM_OK, "%s", fwm_error_message());
+    double *x = calloc((size_t)h.rows + 1, sizeof *x), *y = calloc((size_t)h.rows + 1, sizeof *y), step = 0, loss = 0;
+    for (const char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest)) {
+        rows = tr_history_series(&h, name, x, y);
+        cr_assert(rows >= 1 && y[rows - 1] >= 0, "%s: %lld lines", name, (long long)rows);
+        step = x[rows - 1];
+        sum += y[rows - 1];
+    }
+    rows = tr_history_series(&h, "loss_phys", x, y);
+    for (int64_t k = 0; k < rows; k++)
+        loss = x[k] == step + 1 ? y[k] : loss; /* a line is of the update that it ends with */
+    cr_expect(!whole || fabs(sum - loss) <= 1e-3 * loss, "parts %g, loss %g", sum, loss);
+    cr_expect_gt(sum, 0);
+    free(x);
+    free(y);
+    tr_history_free(&h);
 }
 
 static void try_experiment(const char *name)
@@ -60,6 +96,7 @@ static void try_experiment(const char *name)
     cr_assert_eq(small_shell("%s train configs/%s.yaml %s " FEW " --out %s/run >/dev/null 2>%s/err", small_program(),
                              name, e->own, folder, folder, folder),
                  0, "%s", small_text(folder, "err"));
+    expect_parts(folder, e->terms, strcmp(name, "heat_plate") == 0 || strcmp(name, "plume") == 0);
     cr_assert_eq(
         small_shell("%s eval %s/run/last.ckpt --json >%s/eval.json 2>%s/err", small_program(), folder, folder, folder),
         0, "%s", small_text(folder, "err"));

@@ -138,4 +138,12 @@ const bench_case bench_cases_heat[] = {
     HEAT("vjp_heat_P1_f64", "all gradients of the residual (float64)", run_vjp, FEM_P1, AD_F64),
     HEAT("implicit_step_heat_P1", "implicit step, factor kept,", run_step, FEM_P1, AD_F32),
     HEAT("implicit_step_heat_P1_f64", "implicit step (float64), factor kept,", run_step, FEM_P1, AD_F64),
+    HEAT("residual_heat_Q1", "residual", run_residual, FEM_Q1, AD_F32),
+    HEAT("residual_heat_Q1_f64", "residual (float64)", run_residual, FEM_Q1, AD_F64),
+    HEAT("vjp_heat_Q1", "all gradients of the residual", run_vjp, FEM_Q1, AD_F32),
+    HEAT("vjp_heat_Q1_f64", "all gradients of the residual (float64)", run_vjp, FEM_Q1, AD_F64),
+    HEAT("residual_heat_P2", "residual", run_residual, FEM_P2, AD_F32),
+    HEAT("residual_heat_P2_f64", "residual (float64)", run_residual, FEM_P2, AD_F64),
+    HEAT("vjp_heat_P2", "all gradients of the residual", run_vjp, FEM_P2, AD_F32),
+    HEAT("vjp_heat_P2_f64", "all gradients of the residual (float64)", run_vjp, FEM_P2, AD_F64),
     {0}};
