@@ -575,7 +575,8 @@ Test(trainer, what_is_wrong_is_said_once, .timeout = 120)
     cr_expect_eq(run(folder, "--set data.file=/nowhere/data.h5"), 1);
     expect_error(folder, "/nowhere/data.h5: ", "No such file");
     cr_expect_eq(run(folder, "--set simulate.sources=[[0.2,0.2],[0.4,0.4]]"), 1);
-    expect_error(folder, "simulate.sources: 2 sources and 1 ambient value(s) make 3 actions", "small.h5 has 5");
+    expect_error(folder, "simulate: 2 sources and loads, 1 ambient value(s) and 0 driven condition(s) make 3 actions",
+                 "small.h5 has 5");
     cr_expect_eq(run(folder, "--variant nothing"), 1);
     expect_error(folder, "variants: expected one of the 5 variants, found \"nothing\"");
 
