@@ -141,7 +141,9 @@ def check_well(folder):
                 if len(n) == 2:
                     assert edges == [["wall", "open"], ["periodic", "periodic"]], edges
                     assert [(c["name"], c["points"]) for c in found["grid"]["conditions"]] == [("body", 4), ("ends", 2), ("lid", 1)]
-                    assert found["mesh"]["vertices"] == n[0] * n[1] and found["mesh"]["cells"] == (n[0] - 1) * (n[1] - 1)
+                    # closed along the last axis: one more row of cells, whose far vertices are the first ones' nodes
+                    mesh = found["mesh"]
+                    assert (mesh["nodes"], mesh["vertices"], mesh["cells"]) == (n[0] * n[1], n[0] * (n[1] + 1), (n[0] - 1) * n[1])
 
     base = folder / "many"
     expected, parts = [], [("train", "b.h5", 2, 9), ("train", "a.hdf5", 1, 4), ("valid", "c.hdf5", 2, 5), ("test", "d.hdf5", 1, 6)]
