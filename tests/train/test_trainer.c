@@ -109,10 +109,9 @@ Test(trainer, stopped_anywhere_goes_on_to_the_same_bits, .timeout = 120)
     end(&t);
 }
 
-/* Clips drawn by their boundary scores: another run than without, and one that goes on to the same bits. */
-Test(trainer, emphasis_draws_by_scores_and_goes_on_too, .timeout = 120)
+/* A run with `more` is another one than without its first setting, and goes on to the same bits. */
+static void changes_and_goes_on(const char *const more[], const char *what)
 {
-    static const char *const more[] = {"transport.emphasis=0.6", "transport.bank=16", "transport.every=3", NULL};
     tries t, plain;
     begin(&t, more);
     tr_train_result whole = train(&t, "whole", 0);
@@ -122,8 +121,14 @@ Test(trainer, emphasis_draws_by_scores_and_goes_on_too, .timeout = 120)
     expect_same(t.folder, "whole/last.ckpt", "part/last.ckpt");
     end(&t);
     begin(&plain, more + 1);
-    cr_expect_neq(train(&plain, "whole", 0).loss, whole.loss, "emphasis changes nothing");
+    cr_expect_neq(train(&plain, "whole", 0).loss, whole.loss, "%s changes nothing", what);
     end(&plain);
+}
+
+Test(trainer, emphasis_draws_by_scores_and_goes_on_too, .timeout = 120)
+{
+    changes_and_goes_on((const char *const[]){"transport.emphasis=0.6", "transport.bank=16", "transport.every=3", NULL},
+                        "emphasis");
 }
 
 /* Kernels chosen by time are kept in the folder: a run that goes on takes them, and so has the bits of one that was not
@@ -159,19 +164,9 @@ Test(trainer, measured_kernels_are_kept, .timeout = 120)
 /* The gate's bank and classes are part of the run's state. */
 Test(trainer, the_gate_goes_on_too, .timeout = 120)
 {
-    static const char *const more[] = {"model.latent.gate=sheets", "transport.code=state", "transport.bank=16",
-                                       "transport.every=3", NULL};
-    tries t, plain;
-    begin(&t, more);
-    tr_train_result whole = train(&t, "whole", 0);
-    (void)train(&t, "part", 5);
-    (void)train(&t, "part", 6);
-    (void)train(&t, "part", 0);
-    expect_same(t.folder, "whole/last.ckpt", "part/last.ckpt");
-    end(&t);
-    begin(&plain, more + 1);
-    cr_expect_neq(train(&plain, "whole", 0).loss, whole.loss, "the gate changes nothing");
-    end(&plain);
+    changes_and_goes_on((const char *const[]){"model.latent.gate=sheets", "transport.code=state", "transport.bank=16",
+                                              "transport.every=3", NULL},
+                        "the gate");
 }
 
 Test(trainer, the_law_learned_along_goes_on_too, .timeout = 120)
