@@ -168,6 +168,16 @@ static inline const char *case_last(const fem_equation *e, int dim, char name[FE
     return name;
 }
 
+/* Every natural condition of the equation at the top, the last also at the right, after the n conditions there are. */
+static inline int case_natural(const fem_equation *e, fem_condition *conditions, int n)
+{
+    for (int k = 0; k < e->n_natural; k++)
+        conditions[n++] = (fem_condition){.boundary = "top", .natural = e->natural[k]};
+    if (e->n_natural > 0)
+        conditions[n++] = (fem_condition){.boundary = "right", .natural = e->natural[e->n_natural - 1]};
+    return n;
+}
+
 /* A driven essential condition on the left, every natural one that the equation knows at the top, its last on the
  * right too, densities and a load on a boundary. *dim outlives the problem. */
 static inline fem_problem *case_problem(const equation_case *c, const fem_mesh *mesh, const int *dim, fem_scheme scheme,
@@ -187,11 +197,7 @@ static inline fem_problem *case_problem(const equation_case *c, const fem_mesh *
                                                       .profile = case_bump,
                                                       .context = context,
                                                       .driven = true}};
-    int n = 1;
-    for (int k = 0; k < e->n_natural; k++)
-        conditions[n++] = (fem_condition){.boundary = "top", .natural = e->natural[k]};
-    if (e->n_natural > 0)
-        conditions[n++] = (fem_condition){.boundary = "right", .natural = e->natural[e->n_natural - 1]};
+    const int n = case_natural(e, conditions, 1);
     fem_problem *p;
     MUST(fem_problem_create(&p, &(fem_problem_spec){.equation = c->name,
                                                     .mesh = mesh,

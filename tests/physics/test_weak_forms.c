@@ -475,11 +475,7 @@ static fem_problem *bare_problem(const equation_case *c, const fem_mesh *mesh, f
     const fem_equation *e = case_equation(c);
     const fem_source source = {.power = 0.3, .field = c->sourced, .density = one};
     fem_condition conditions[FEM_MAX_NATURAL + 1];
-    int n = 0;
-    for (int k = 0; k < e->n_natural; k++)
-        conditions[n++] = (fem_condition){.boundary = "top", .natural = e->natural[k]};
-    if (e->n_natural > 0)
-        conditions[n++] = (fem_condition){.boundary = "right", .natural = e->natural[e->n_natural - 1]};
+    const int n = case_natural(e, conditions, 0);
     fem_problem *p;
     MUST(fem_problem_create(&p, &(fem_problem_spec){.equation = c->name,
                                                     .mesh = mesh,
