@@ -37,22 +37,28 @@ void ds_undoer_clear(ds_undoer *u)
     memset(u, 0, sizeof *u);
 }
 
+/* Elements of `element` bytes; inlined, where it is a constant, so that the compiler sees a word put together. */
+static inline __attribute__((always_inline)) void gather(uint8_t *restrict out, const uint8_t *restrict in, size_t n,
+                                                         size_t element)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < element; k++)
+            out[i * element + k] = in[k * n + i];
+}
+
 /* Bytes 0 of all elements came first, then bytes 1, ...; what is left over stands at the end as it was. */
 __attribute__((target_clones("avx2", "default"))) static void
 unshuffle(uint8_t *restrict out, const uint8_t *restrict in, size_t size, size_t element)
 {
     const size_t n = size / element;
-    if (element == 4) {
-        for (size_t i = 0; i < n; i++) {
-            const uint32_t word = (uint32_t)in[i] | (uint32_t)in[n + i] << 8 | (uint32_t)in[2 * n + i] << 16 |
-                                  (uint32_t)in[3 * n + i] << 24;
-            memcpy(out + 4 * i, &word, sizeof word);
-        }
-    } else {
-        for (size_t k = 0; k < element; k++)
-            for (size_t i = 0; i < n; i++)
-                out[i * element + k] = in[k * n + i];
-    }
+    if (element == 2)
+        gather(out, in, n, 2);
+    else if (element == 4)
+        gather(out, in, n, 4);
+    else if (element == 8)
+        gather(out, in, n, 8);
+    else
+        gather(out, in, n, element);
     memcpy(out + n * element, in + n * element, size - n * element);
 }
 
@@ -104,6 +110,8 @@ static fwm_status undo_one(int id, uint32_t value, ds_undoer *u, int *in, size_t
     bool ok = true;
     if (id == DS_FILTER_FLETCHER32)
         return take_checksum(from, size);
+    if (id == DS_FILTER_SHUFFLE && value == 1)
+        return FWM_OK; /* bytes of bytes stay where they are */
     to = ds_undoer_room(u, 1 - *in, room);
     FWM_CHECK(to, FWM_MEMORY, "out of memory for a chunk of %zu bytes", room);
     if (id == DS_FILTER_SHUFFLE) {
