@@ -15,7 +15,7 @@ ad_value wm_estimate(const wm_model *m, const wm_features *h, ad_value s_phy)
     ad_value in[2] = {h->scale[0], up};
     ad_value y = nn_conv_block(b, "conv0", ad_concat(g, 2, in, 3), c->encoder.width[0], 3, 1, c->groups);
     y = nn_conv(b, "out", y, c->state.count * 4, 3, 1, true, 0.0);
-    y = p->sample(p->self, g, ad_pixel_shuffle(g, y, 2));
+    y = (p->see ? p->sample_seen : p->sample)(p->self, g, ad_pixel_shuffle(g, y, 2));
     double std[WM_MAX_CHANNELS];
     for (int64_t k = 0; k < c->state.count; k++)
         std[k] = c->state.std[k];

@@ -9,6 +9,14 @@
 
 static const char *const stage_name[WM_SCALES] = {"scale2", "scale4", "scale8"};
 
+/* A field of the cheap simulation's mesh, or of the fine one, that moves with s: where a frame shows it. */
+static ad_value show(const wm_model *m, ad_value x, ad_value s, bool coarse, int64_t kh, int64_t kw)
+{
+    const wm_physics *p = m->physics;
+    return p->see ? p->see(p->self, m->nn.g, x, s, coarse, false, kh, kw)
+                  : p->render(p->self, m->nn.g, x, coarse, kh, kw);
+}
+
 /* What the law says about s_phy, as a picture [B,kh,kw,channels], normalised. */
 static ad_value physics_picture(const wm_model *m, ad_value s_phy, ad_value a, int64_t kh, int64_t kw)
 {
@@ -17,20 +25,22 @@ static ad_value physics_picture(const wm_model *m, ad_value s_phy, ad_value a, i
     const wm_channels *stats = &m->config->s_phy;
     ad_value part[4];
     int n = 0;
-    part[n++] = p->render(p->self, g, wm_normalise(m, s_phy, stats), true, kh, kw);
+    part[n++] = show(m, wm_normalise(m, s_phy, stats), s_phy, true, kh, kw);
     if (p->gradient) {
-        ad_value slope = p->gradient(p->self, g, wm_normalise(m, s_phy, stats), true, kh, kw);
+        ad_value normal = wm_normalise(m, s_phy, stats);
+        ad_value slope = p->see ? p->see(p->self, g, normal, s_phy, true, true, kh, kw)
+                                : p->gradient(p->self, g, normal, true, kh, kw);
         part[n++] = ad_affine(g, slope, 0.25, 0.0);
         part[n++] = ad_affine(g, ad_square(g, slope), 1.0 / 32, 0.0); /* energy density |grad u|^2 / 2 */
     }
     if (p->rate && p->prolong) {
-        ad_value rate = p->rate(p->self, g, p->prolong(p->self, g, s_phy), a);
+        ad_value fine = p->prolong(p->self, g, s_phy), rate = p->rate(p->self, g, fine, a);
         /* Bounded: heaters' edges make it large where the mesh is fine. */
         double inverse[WM_MAX_CHANNELS];
         for (int64_t k = 0; k < ad_dim(g, rate, 2); k++)
             inverse[k] = 1.0 / m->config->rate_scale[k];
         rate = ad_tanh(g, ad_mul(g, rate, ad_constant(g, ad_shape_make(1, ad_dim(g, rate, 2)), inverse)));
-        part[n++] = p->render(p->self, g, rate, false, kh, kw);
+        part[n++] = show(m, rate, fine, false, kh, kw);
     }
     return ad_concat(g, n, part, 3);
 }

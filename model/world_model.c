@@ -64,6 +64,14 @@ ad_value wm_render_state(const wm_model *m, ad_value s, int64_t kh, int64_t kw)
     return m->physics->render(m->physics->self, m->nn.g, wm_normalise(m, s, &m->config->state), false, kh, kw);
 }
 
+ad_value wm_see_state(const wm_model *m, ad_value s, int64_t kh, int64_t kw)
+{
+    const wm_physics *p = m->physics;
+    if (!p->see)
+        return wm_render_state(m, s, kh, kw);
+    return p->see(p->self, m->nn.g, wm_normalise(m, s, &m->config->state), s, false, false, kh, kw);
+}
+
 fwm_status wm_build_step(const wm_model *m, int64_t batch, wm_step_io *io)
 {
     ad_graph *g = m->nn.g;

@@ -34,6 +34,12 @@ typedef struct wm_physics {
     ad_value (*gradient)(void *self, ad_graph *g, ad_value s, bool coarse, int64_t kh, int64_t kw);
     /* Pictures to nodes of the fine mesh, bilinear: [B,kh,kw,c] -> [B,n,c]. */
     ad_value (*sample)(void *self, ad_graph *g, ad_value picture);
+    /* Where frames show a body that its displacement moves: a field x of a body in state s (of the same mesh, in
+     * physical units) as the camera sees it, [B,kh,kw,c+1], zero beside the body, the last channel the body itself;
+     * `slope`: the size of its gradient instead. NULL: the camera sees what render draws. */
+    ad_value (*see)(void *self, ad_graph *g, ad_value x, ad_value s, bool coarse, bool slope, int64_t kh, int64_t kw);
+    /* Then: pictures of what the camera sees to nodes, each where it lies at rest. */
+    ad_value (*sample_seen)(void *self, ad_graph *g, ad_value picture);
     /* s_phy at the fine mesh's nodes: [B,m,c'] -> [B,n,c']. */
     ad_value (*prolong)(void *self, ad_graph *g, ad_value s_phy);
     /* One implicit step of the law: [B,n,c], [B,A] -> [B,n,c]. */
@@ -110,6 +116,8 @@ ad_value wm_normalise(const wm_model *m, ad_value x, const wm_channels *stats); 
 ad_value wm_normalise_action(const wm_model *m, ad_value a);
 /* Normalised state as a picture [B,k,k,c]. */
 ad_value wm_render_state(const wm_model *m, ad_value s, int64_t kh, int64_t kw);
+/* As above where a frame shows it: [B,kh,kw,c+1] of a body that moves (wm_physics.see). */
+ad_value wm_see_state(const wm_model *m, ad_value s, int64_t kh, int64_t kw);
 
 /* ---- the parts ---- */
 typedef struct wm_features {

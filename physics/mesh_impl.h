@@ -101,4 +101,11 @@ fwm_status fem_order(int64_t n, const int64_t *row_start, const int32_t *column,
 /* An empty matrix with room; NULL on failure. */
 fem_csr *fem_csr_new(int64_t rows, int64_t cols, int64_t nnz);
 
+/* ---- operators.c ---- */
+
+fwm_status fem_check_picture(int64_t kh, int64_t kw) FWM_MUST_USE;
+/* fem_sample for pictures of a box of the plane. */
+fwm_status fem_sample_box(fem_csr **out, const fem_mesh *mesh, const double *lower, const double *upper, int64_t kh,
+                          int64_t kw) FWM_MUST_USE;
+
 #endif

@@ -245,7 +245,7 @@ done:
 
 /* ---- pictures ---- */
 
-static fwm_status check_picture(int64_t kh, int64_t kw)
+fwm_status fem_check_picture(int64_t kh, int64_t kw)
 {
     FWM_CHECK(kh >= 1 && kh <= 8192 && kw >= 1 && kw <= 8192, FWM_INVALID,
               "picture: expected 1 to 8192 pixels a side, found %lldx%lld", (long long)kh, (long long)kw);
@@ -256,7 +256,7 @@ static fwm_status evaluate_pixels(fem_csr **out, const fem_mesh *mesh, int64_t k
                                   double *mask)
 {
     *out = NULL;
-    FWM_TRY(check_picture(kh, kw));
+    FWM_TRY(fem_check_picture(kh, kw));
     double *points = fwm_malloc((size_t)(kh * kw * mesh->dim), sizeof *points);
     bool *found = fwm_malloc((size_t)(kh * kw), sizeof *found);
     fwm_status status = FWM_OK;
@@ -316,10 +316,11 @@ static void between(double t, int64_t k, int64_t *lower, double *weight)
     *weight = at - (double)*lower;
 }
 
-fwm_status fem_sample(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t kw)
+fwm_status fem_sample_box(fem_csr **out, const fem_mesh *mesh, const double *lower, const double *upper, int64_t kh,
+                          int64_t kw)
 {
     *out = NULL;
-    FWM_TRY(check_picture(kh, kw));
+    FWM_TRY(fem_check_picture(kh, kw));
     fem_csr *m = fem_csr_new(mesh->n_nodes, kh * kw, 4 * mesh->n_nodes);
     FWM_CHECK(m, FWM_MEMORY, "out of memory for %lld nodes", (long long)mesh->n_nodes);
     int64_t at = 0;
@@ -327,8 +328,8 @@ fwm_status fem_sample(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t k
         const double *x = mesh->nodes + mesh->dim * n;
         int64_t i, j;
         double wi, wj;
-        between((mesh->upper[1] - x[1]) / (mesh->upper[1] - mesh->lower[1]), kh, &i, &wi);
-        between((x[0] - mesh->lower[0]) / (mesh->upper[0] - mesh->lower[0]), kw, &j, &wj);
+        between((upper[1] - x[1]) / (upper[1] - lower[1]), kh, &i, &wi);
+        between((x[0] - lower[0]) / (upper[0] - lower[0]), kw, &j, &wj);
         int64_t below = kh > 1 ? kw : 0, right = kw > 1 ? 1 : 0, first = i * kw + j;
         int32_t column[4] = {(int32_t)first, (int32_t)(first + right), (int32_t)(first + below),
                              (int32_t)(first + below + right)};
@@ -339,6 +340,11 @@ fwm_status fem_sample(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t k
     m->nnz = at;
     *out = m;
     return FWM_OK;
+}
+
+fwm_status fem_sample(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t kw)
+{
+    return fem_sample_box(out, mesh, mesh->lower, mesh->upper, kh, kw);
 }
 
 fwm_status fem_prolong(fem_csr **out, const fem_mesh *from, const fem_mesh *to)

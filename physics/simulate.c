@@ -170,6 +170,13 @@ static fwm_status find_components(fem_simulation *s)
             fem_equation_component(s->equation, dim, s->spec.start[k].field, &s->start_first[k], &s->start_count[k]));
     s->shown_count = 1;
     const char *shown = s->spec.shown_field;
+    if (s->spec.deformed) {
+        int count = 0;
+        const fwm_status status = fem_equation_component(s->equation, dim, "displacement", &s->displacement, &count);
+        FWM_CHECK(status == FWM_OK && count == dim, FWM_INVALID,
+                  "simulate: deformed: expected an equation whose displacement is a vector, found %s",
+                  s->equation->name);
+    }
     return shown ? fem_equation_component(s->equation, dim, shown, &s->shown, &s->shown_count) : FWM_OK;
 }
 
@@ -225,14 +232,15 @@ void fem_simulation_destroy(fem_simulation **simulation)
     fem_ladders_destroy(s);
     fem_problem_destroy(&s->cheap);
     fem_problem_destroy(&s->relax);
+    fem_warp_destroy(&s->warp);
     fem_csr_destroy(&s->render);
     fem_csr_destroy(&s->restriction);
     fem_mesh_destroy(&s->mesh);
     fem_mesh_destroy(&s->coarse);
     for (int k = 0; k < FEM_MAX_PARAMETERS; k++)
         fwm_free(s->varying[k]);
-    void *arrays[] = {s->mask,        s->light,   s->u,     s->u_next,    s->v,     s->v_next, s->a,    s->state,
-                      s->cheap_state, s->actions, s->frame, s->key_state, s->basin, s->open,   s->drawn};
+    void *arrays[] = {s->moved, s->mask,        s->light,   s->u,     s->u_next,    s->v,     s->v_next, s->a,
+                      s->state, s->cheap_state, s->actions, s->frame, s->key_state, s->basin, s->open,   s->drawn};
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
         fwm_free(arrays[k]);
     fwm_free(s);
@@ -269,8 +277,7 @@ fwm_status fem_simulation_picture(const fem_simulation *s, const float *state, u
     for (int64_t i = 0; i < s->mesh->n_nodes * fields; i++)
         FWM_CHECK(isfinite(state[i]), FWM_NUMERIC, "picture: the state at node %lld is not finite",
                   (long long)(i / fields));
-    fem_camera_shoot(s, state, NULL, frame);
-    return FWM_OK;
+    return fem_camera_shoot(s, state, NULL, frame);
 }
 
 /* ---- running ---- */
@@ -299,14 +306,20 @@ static fwm_status film(fem_simulation *s, fem_split split, int64_t first, int64_
     float *noise = fwm_malloc((size_t)(values * fwm_threads_count()), sizeof *noise);
     FWM_CHECK(noise, FWM_MEMORY, "out of memory for a frame's noise");
     fwm_key key = {s->spec.seed, FEM_STREAM_NOISE};
+    fwm_status status = FWM_OK;
 #pragma omp parallel for schedule(static)
     for (int64_t k = 0; k < batch * frames; k++) {
         float *own = noise + values * omp_get_thread_num();
         fwm_random_normal_f32(key, fem_trajectory_key(split, first + k / frames) + (uint64_t)(k % frames), values, own);
-        fem_camera_shoot(s, s->state + k * s->mesh->n_nodes * s->components, own, s->frame + k * values);
+        const fwm_status one =
+            fem_camera_shoot(s, s->state + k * s->mesh->n_nodes * s->components, own, s->frame + k * values);
+        if (one != FWM_OK) {
+#pragma omp atomic write
+            status = one;
+        }
     }
     fwm_free(noise);
-    return FWM_OK;
+    return status;
 }
 
 static fwm_status deliver(fem_simulation *s, fem_split split, int64_t first, int64_t batch, fem_sink sink,

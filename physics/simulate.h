@@ -113,6 +113,8 @@ typedef struct fem_simulate_spec {
     fem_start start[FEM_MAX_STARTS];
     const char *shown_field;  /* what frames show: a component, or a vector field's magnitude; NULL: the first */
     fem_range shown;          /* values of it at the ends of the colour map */
+    bool deformed;            /* frames show the body where its displacement has taken it, else in its place at rest */
+    double margin[2];         /* then: what they show beyond the mesh's box along x and y [L] */
     double vignetting, noise; /* brightness 1 - v r^2 (r from the centre, in units of the longer edge); deviation [-] */
     double key_rate;          /* [1/time] */
 } fem_simulate_spec;

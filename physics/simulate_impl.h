@@ -5,6 +5,8 @@
 #include "model/base/random.h"
 #include "physics/simulate.h"
 #include "physics/span.h"
+#include "physics/view.h"
+#include "physics/warp.h"
 
 enum { FEM_LADDER = 7 }; /* 1, 2, ... 64 substeps */
 
@@ -35,7 +37,10 @@ struct fem_simulation {
     fem_csr *render, *restriction; /* nodes -> pixels, nodes -> coarse nodes */
     double *mask;                  /* [H,W] */
     double *light;                 /* [H,W] vignetting */
+    fem_warp *warp;                /* where frames show deformed bodies, else NULL */
+    double *moved;                 /* [threads] pictures of a body before and after */
     int64_t n_actions;
+    int displacement;       /* its first component, where bodies are deformed */
     int shown, shown_count; /* components that frames show */
     int start_first[FEM_MAX_STARTS], start_count[FEM_MAX_STARTS];
 
@@ -106,6 +111,7 @@ fwm_status fem_label(fem_simulation *s, int64_t batch) FWM_MUST_USE;
 
 fwm_status fem_camera_create(fem_simulation *s) FWM_MUST_USE;
 /* frame [H,W,3] of a state [n,c]; noise [H*W*3] normals, or NULL. */
-void fem_camera_shoot(const fem_simulation *s, const float *field, const float *noise, uint8_t *frame);
+fwm_status fem_camera_shoot(const fem_simulation *s, const float *field, const float *noise,
+                            uint8_t *frame) FWM_MUST_USE;
 
 #endif

@@ -174,6 +174,9 @@ fwm_status fem_simulate_check(const fem_simulate_spec *s)
     FWM_TRY(check_range("deviation", s->deviation, 0));
     FWM_TRY(check_range("offset", s->offset, -INFINITY));
     FWM_TRY(check_range("shown", s->shown, -INFINITY));
+    for (int d = 0; d < 2; d++)
+        FWM_CHECK(isfinite(s->margin[d]) && s->margin[d] >= 0 && (s->deformed || s->margin[d] == 0), FWM_INVALID,
+                  "simulate: margin: expected 0 or more, and 0 where bodies are not deformed, found %g", s->margin[d]);
     FWM_CHECK(s->shown.hi > s->shown.lo, FWM_INVALID, "simulate: shown: expected two different values, found %g twice",
               s->shown.lo);
     return FWM_OK;

@@ -149,6 +149,8 @@ typedef struct tr_config {
         tr_records regions, random;          /* tr_region, tr_random */
         tr_records conditions, loads, start; /* tr_condition, tr_load, tr_field_start */
         const char *frame_field;             /* "": the first component */
+        bool deformed;                       /* frames show the body where it is */
+        double margin[2];                    /* x, y */
         tr_matrix inclusions;                /* value, x, y, radius */
         const char *inclusion_of;            /* a parameter; "": the first that may vary */
         tr_matrix sources;                   /* x, y */

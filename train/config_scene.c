@@ -197,6 +197,22 @@ static void hold_cheap(const tr_config *c, tr_errors *errors, const fem_equation
                       "expected an equation of the same fields as %s, found %s", e->name, cheap->name);
 }
 
+static void hold_deformed(const tr_config *c, tr_errors *errors, const fem_equation *e)
+{
+    int first, count = 0;
+    if (!c->simulate.deformed && (c->simulate.margin[0] > 0 || c->simulate.margin[1] > 0))
+        tr_errors_add(errors, place_of(c, "simulate.margin"), "simulate.margin",
+                      "expected [0, 0] where simulate.deformed is false");
+    if (!c->simulate.deformed)
+        return;
+    if (fem_equation_component(e, PLANE, "displacement", &first, &count) != FWM_OK || count != PLANE)
+        tr_errors_add(errors, place_of(c, "simulate.deformed"), "simulate.deformed",
+                      "expected an equation whose displacement is a vector, such as elasticity, found %s", e->name);
+    if (c->simulate.periodic.count > 0)
+        tr_errors_add(errors, place_of(c, "simulate.deformed"), "simulate.deformed",
+                      "expected false where the box is periodic: a body that moves has no place there");
+}
+
 void tr_config_hold_scene(const tr_config *c, tr_errors *errors)
 {
     const fem_equation *e = fem_equation_at(c->simulate.equation);
@@ -210,6 +226,7 @@ void tr_config_hold_scene(const tr_config *c, tr_errors *errors)
     if (c->simulate.frame_field[0] != '\0')
         find_field(errors, place_of(c, "simulate.frame_field"), "simulate.frame_field", e, c->simulate.frame_field,
                    &first, &count);
+    hold_deformed(c, errors, e);
     if (c->simulate.mesh[0] != '\0' && c->simulate.periodic.count > 0)
         tr_errors_add(errors, place_of(c, "simulate.periodic"), "simulate.periodic",
                       "expected none: the mesh comes from a file");

@@ -246,6 +246,8 @@ const tr_row tr_config_rows[] = {
     RANGE(simulate.deviation, "[0.4, 0.8]", 0, 1e6, "field", "Range of the initial field's standard deviation"),
     RANGE(simulate.offset, "[-0.2, 0.2]", -1e6, 1e6, "field", "Range of the initial field's mean, above a constant ambient"),
     STRING(simulate.frame_field, "\"\"", "What frames show: a field or component by name, of a vector field its magnitude; empty: the first component"),
+    BOOL(simulate.deformed, "false", "Frames show the body where its displacement has taken it, else in its place at rest; the equation must have a displacement of the plane"),
+    REAL2(simulate.margin, "[0, 0]", 0, 1e6, "length", "What frames of a deformed body show beyond the box of its place at rest, on both sides along x and y"),
     RANGE(simulate.frame_range, "[-2, 4]", -1e6, 1e6, "field", "Values at the two ends of the colour map"),
     REAL(simulate.vignetting, "0.7", 0, 1, "-", "Darkening of the frame's corners: brightness is 1 - vignetting r^2"),
     REAL(simulate.noise, "0.02", 0, 1, "-", "Standard deviation of the camera's noise, of full brightness"),

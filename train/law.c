@@ -1,4 +1,4 @@
-#include "train/law.h"
+#include "train/law_impl.h"
 
 #include "model/base/arena.h"
 #include "physics/scheme.h"
@@ -7,199 +7,6 @@
 
 #include <math.h>
 #include <string.h>
-
-enum { MAX_OPERATORS = 32 };
-typedef enum operator_kind {
-    RENDER,
-    GRADIENT_X,
-    GRADIENT_Y,
-    SAMPLE,
-    PROLONG,
-    PAIR_DIFFERENCE,
-    OPERATOR_KINDS
-} operator_kind;
-
-typedef struct cached_operator {
-    operator_kind kind;
-    bool coarse;
-    int64_t kh, kw;
-    ad_sparse *matrix;
-} cached_operator;
-
-struct tr_law {
-    fem_mesh *mesh, *coarse;
-    fem_problem *problem;
-    const fem_equation *equation;
-    double start[FEM_MAX_PARAMETERS];
-    bool learned[FEM_MAX_PARAMETERS], field[FEM_MAX_PARAMETERS];
-    int64_t nodes;
-    double *mass;         /* [nodes] */
-    double *free;         /* [n,c] 0 where essential conditions hold the state, else 1; NULL where all is free */
-    double *parts, *wide; /* of tr_law_parts, for parts_batch transitions */
-    float *narrow;
-    int64_t parts_batch;
-    cached_operator cache[MAX_OPERATORS];
-    int n_cached;
-    wm_physics physics;
-    nn_store *store;
-};
-
-/* ---- operators ---- */
-
-static fwm_status pair_difference(const fem_mesh *mesh, fem_csr *out)
-{
-    *out = (fem_csr){.rows = mesh->n_pairs, .cols = mesh->n_cells, .nnz = 2 * mesh->n_pairs};
-    out->row_start = fwm_malloc((size_t)mesh->n_pairs + 1, sizeof *out->row_start);
-    out->column = fwm_malloc((size_t)out->nnz + 1, sizeof *out->column);
-    out->weight = fwm_malloc((size_t)out->nnz + 1, sizeof *out->weight);
-    FWM_CHECK(out->row_start && out->column && out->weight, FWM_MEMORY, "law: out of memory");
-    for (int64_t e = 0; e < mesh->n_pairs; e++) {
-        bool swap = mesh->pair[2 * e] > mesh->pair[2 * e + 1]; /* columns rise within a row */
-        for (int k = 0; k < 2; k++) {
-            out->column[2 * e + k] = mesh->pair[2 * e + (k ^ (int)swap)];
-            out->weight[2 * e + k] = (k == 0 ? 1.0 : -1.0) * mesh->pair_length[e];
-        }
-        out->row_start[e] = 2 * e;
-    }
-    out->row_start[mesh->n_pairs] = out->nnz;
-    return FWM_OK;
-}
-
-/* A state without a place: a picture has its value everywhere, and it takes a picture's mean. */
-static fwm_status placeless(const cached_operator *o, fem_csr *out)
-{
-    const int64_t pixels = o->kh * o->kw;
-    const bool renders = o->kind == RENDER;
-    FWM_CHECK(renders || o->kind == SAMPLE, FWM_INTERNAL, "law: a state without a mesh has no such operator");
-    *out = (fem_csr){.rows = renders ? pixels : 1, .cols = renders ? 1 : pixels, .nnz = pixels};
-    out->row_start = fwm_calloc((size_t)out->rows + 1, sizeof *out->row_start);
-    out->column = fwm_calloc((size_t)pixels, sizeof *out->column);
-    out->weight = fwm_malloc((size_t)pixels, sizeof *out->weight);
-    FWM_CHECK(out->row_start && out->column && out->weight, FWM_MEMORY, "law: out of memory");
-    for (int64_t p = 0; p < pixels; p++) {
-        out->weight[p] = renders ? 1.0 : 1.0 / (double)pixels;
-        out->column[p] = renders ? 0 : (int32_t)p;
-    }
-    for (int64_t r = 0; r <= out->rows; r++)
-        out->row_start[r] = renders ? r : r * pixels;
-    return FWM_OK;
-}
-
-static fwm_status make_operator(const tr_law *law, cached_operator *o)
-{
-    const fem_mesh *mesh = o->coarse ? law->coarse : law->mesh;
-    fem_csr own = {0}, *csr = NULL;
-    fwm_status status = FWM_OK;
-    if (!mesh)
-        status = placeless(o, &own);
-    switch (mesh ? o->kind : OPERATOR_KINDS) {
-    case OPERATOR_KINDS:
-        break;
-    case RENDER:
-        status = fem_render(&csr, mesh, o->kh, o->kw, NULL);
-        break;
-    case GRADIENT_X:
-        status = fem_render_gradient(&csr, mesh, o->kh, o->kw, 0);
-        break;
-    case GRADIENT_Y:
-        status = fem_render_gradient(&csr, mesh, o->kh, o->kw, 1);
-        break;
-    case SAMPLE:
-        status = fem_sample(&csr, mesh, o->kh, o->kw);
-        break;
-    case PROLONG:
-        status = fem_prolong(&csr, law->coarse, law->mesh);
-        break;
-    case PAIR_DIFFERENCE:
-        status = pair_difference(mesh, &own);
-        break;
-    }
-    const fem_csr *m = csr ? csr : &own;
-    if (status == FWM_OK)
-        status = ad_sparse_create(&o->matrix, m->rows, m->cols, m->row_start, m->column, m->weight);
-    fem_csr_destroy(&csr);
-    fwm_free(own.row_start);
-    fwm_free(own.column);
-    fwm_free(own.weight);
-    return status;
-}
-
-static fwm_status find_operator(tr_law *law, operator_kind kind, bool coarse, int64_t kh, int64_t kw,
-                                const ad_sparse **m)
-{
-    for (int i = 0; i < law->n_cached; i++) {
-        const cached_operator *o = &law->cache[i];
-        if (o->kind == kind && o->coarse == coarse && o->kh == kh && o->kw == kw) {
-            *m = o->matrix;
-            return FWM_OK;
-        }
-    }
-    FWM_CHECK(law->n_cached < MAX_OPERATORS, FWM_INTERNAL, "law: more than %d operators", MAX_OPERATORS);
-    FWM_CHECK(!coarse || law->coarse, FWM_DATA, "law: the dataset has no coarse mesh");
-    cached_operator o = {.kind = kind, .coarse = coarse, .kh = kh, .kw = kw};
-    FWM_TRY(make_operator(law, &o));
-    law->cache[law->n_cached++] = o;
-    *m = o.matrix;
-    return FWM_OK;
-}
-
-fwm_status tr_law_render(tr_law *law, int64_t kh, int64_t kw, const ad_sparse **operator)
-{
-    return find_operator(law, RENDER, false, kh, kw, operator);
-}
-
-fwm_status tr_law_prolong(tr_law *law, const ad_sparse **operator)
-{
-    return find_operator(law, PROLONG, false, 0, 0, operator);
-}
-
-/* This thread's message becomes the graph's failure. */
-static ad_value keep_failure(ad_graph *g, fwm_status status)
-{
-    char text[FWM_ERROR_CAPACITY];
-    fwm_error_get(text, sizeof text);
-    return ad_graph_fail(g, status, "%s", text);
-}
-
-/* x through an operator, with the failure kept in the graph. */
-static ad_value apply_operator(tr_law *law, ad_graph *g, ad_value x, operator_kind kind, bool coarse, int64_t kh,
-                               int64_t kw)
-{
-    const ad_sparse *m;
-    fwm_status status = find_operator(law, kind, coarse, kh, kw, &m);
-    return status == FWM_OK ? ad_spmm(g, m, x) : keep_failure(g, status);
-}
-
-static ad_value as_picture(ad_graph *g, ad_value x, int64_t kh, int64_t kw)
-{
-    return ad_reshape(g, x, ad_shape_make(4, ad_dim(g, x, 0), kh, kw, ad_dim(g, x, 2)));
-}
-
-static ad_value build_render(void *self, ad_graph *g, ad_value s, bool coarse, int64_t kh, int64_t kw)
-{
-    return as_picture(g, apply_operator(self, g, s, RENDER, coarse, kh, kw), kh, kw);
-}
-
-static ad_value build_gradient(void *self, ad_graph *g, ad_value s, bool coarse, int64_t kh, int64_t kw)
-{
-    ad_value dx = apply_operator(self, g, s, GRADIENT_X, coarse, kh, kw);
-    ad_value dy = apply_operator(self, g, s, GRADIENT_Y, coarse, kh, kw);
-    /* The small number keeps the root's derivative finite where the field is flat. */
-    ad_value size = ad_sqrt(g, ad_affine(g, ad_add(g, ad_square(g, dx), ad_square(g, dy)), 1.0, 1e-6));
-    return as_picture(g, size, kh, kw);
-}
-
-static ad_value build_sample(void *self, ad_graph *g, ad_value picture)
-{
-    int64_t kh = ad_dim(g, picture, 1), kw = ad_dim(g, picture, 2);
-    ad_value flat = ad_reshape(g, picture, ad_shape_make(3, ad_dim(g, picture, 0), kh * kw, ad_dim(g, picture, 3)));
-    return apply_operator(self, g, flat, SAMPLE, false, kh, kw);
-}
-
-static ad_value build_prolong(void *self, ad_graph *g, ad_value s_phy)
-{
-    return apply_operator(self, g, s_phy, PROLONG, false, 0, 0);
-}
 
 /* ---- parameters ---- */
 
@@ -248,7 +55,7 @@ static ad_value apply_law(tr_law *law, ad_graph *g, fem_custom_kind kind, int n_
         count[k] = tr_law_count(law, k);
     fwm_status status = fem_custom(&custom, law->problem, kind, ad_graph_dtype(g), ad_dim(g, in[0], 0), count);
     if (status != FWM_OK)
-        return keep_failure(g, status);
+        return tr_law_keep_failure(g, status);
     return ad_custom_apply(g, custom, n_states + n, in);
 }
 
@@ -290,7 +97,7 @@ ad_value tr_law_total_variation(tr_law *law, const nn_builder *b)
         if (!law->learned[k] || !law->field[k])
             continue;
         ad_value x = ad_reshape(g, log_parameter(law, b, k), ad_shape_make(3, 1, law->mesh->n_cells, 1));
-        ad_value jump = ad_sum_all(g, ad_abs(g, apply_operator(law, g, x, PAIR_DIFFERENCE, false, 0, 0)));
+        ad_value jump = ad_sum_all(g, ad_abs(g, tr_law_jumps(law, g, x)));
         sum = sum == AD_NONE ? jump : ad_add(g, sum, jump);
     }
     return sum;
@@ -524,6 +331,8 @@ fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds,
         status = tr_mesh_from_data(&law->mesh, info->mesh, ds_path(ds), "/mesh");
     if (status == FWM_OK && info->coarse_mesh)
         status = tr_mesh_from_data(&law->coarse, info->coarse_mesh, ds_path(ds), "/coarse_mesh");
+    if (status == FWM_OK)
+        status = tr_law_watch_body(law, c, ds);
     if (status == FWM_OK && c->physics.equation != TR_EQUATION_NONE)
         status = make_problem(law, c, ds, std);
     if (status == FWM_OK) {
@@ -547,8 +356,7 @@ void tr_law_destroy(tr_law **out)
     tr_law *law = out ? *out : NULL;
     if (!law)
         return;
-    for (int i = 0; i < law->n_cached; i++)
-        ad_sparse_destroy(&law->cache[i].matrix);
+    tr_law_forget_pictures(law);
     fem_problem_destroy(&law->problem);
     fem_mesh_destroy(&law->coarse);
     fem_mesh_destroy(&law->mesh);
@@ -567,10 +375,6 @@ const wm_physics *tr_law_physics(tr_law *law, nn_store *store)
     bool known = law->problem != NULL;
     law->physics = (wm_physics){
         .self = law,
-        .render = build_render,
-        .gradient = law->mesh ? build_gradient : NULL,
-        .sample = build_sample,
-        .prolong = law->coarse ? build_prolong : NULL,
         .step = known ? build_step : NULL,
         .rate = known ? build_rate : NULL,
         .loss = known ? build_loss : NULL,
@@ -578,6 +382,7 @@ const wm_physics *tr_law_physics(tr_law *law, nn_store *store)
         .mass = law->mass,
         .free = law->free,
     };
+    tr_law_add_pictures(law, &law->physics);
     return &law->physics;
 }
 

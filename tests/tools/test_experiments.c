@@ -37,6 +37,16 @@ static const experiment experiments[] = {
      "loss_phys_displacement loss_phys_velocity", "--set simulate.cells='[6, 2]' --set simulate.coarse_cells='[3, 1]'"},
     {"cylinder_wake", "velocity.x velocity.y pressure", "inflow", "loss_phys_velocity loss_phys_pressure",
      "--set simulate.warmup=1"},
+    {"wave", "displacement velocity", "mallet0 mallet1", "loss_phys_displacement loss_phys_velocity",
+     "--set simulate.cells='[8, 8]' --set simulate.coarse_cells='[4, 4]'"},
+    {"shallow_water", "depth discharge.x discharge.y", "sluice", "loss_phys_depth loss_phys_discharge",
+     "--set simulate.cells='[8, 8]' --set simulate.coarse_cells='[4, 4]'"},
+    {"burgers", "velocity.x velocity.y", "along across", "loss_phys_velocity",
+     "--set simulate.cells='[8, 8]' --set simulate.coarse_cells='[4, 4]'"},
+    {"fitzhugh_nagumo", "activator inhibitor", "electrode0 electrode1", "loss_phys_activator loss_phys_inhibitor",
+     "--set simulate.cells='[8, 8]' --set simulate.coarse_cells='[4, 4]'"},
+    {"elastodynamics", "displacement.x displacement.y velocity.x velocity.y", "bend shear",
+     "loss_phys_displacement loss_phys_velocity", "--set simulate.cells='[6, 3]' --set simulate.coarse_cells='[2, 1]'"},
 };
 
 static bool names_are(const json_t *list, const char *expected)
@@ -120,6 +130,11 @@ EXPERIMENT(gray_scott)
 EXPERIMENT(plume)
 EXPERIMENT(soft_beam)
 EXPERIMENT(cylinder_wake)
+EXPERIMENT(wave)
+EXPERIMENT(shallow_water)
+EXPERIMENT(burgers)
+EXPERIMENT(fitzhugh_nagumo)
+EXPERIMENT(elastodynamics)
 
 /* A vector equation with trajectories of its own law: the same bytes from one process and from two. */
 Test(experiments, ranks_do_not_show_in_a_vector_field, .timeout = 120)

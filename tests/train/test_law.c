@@ -1,4 +1,5 @@
 /* The law given to the model: its parameters in the store, its builders, its total variation, and what it refuses. */
+#include "model/base/colours.h"
 #include "model/base/threads.h"
 #include "tests/train/small.h"
 #include "train/world.h"
@@ -149,6 +150,67 @@ Test(law, operators, .timeout = 60)
     cr_expect_neq(m, again);
     tr_world_close(&w);
     tr_config_destroy(c);
+}
+
+/* What the law says a camera sees of a body is what the simulator's camera has drawn: the body's place, and its colour.
+ */
+Test(law, a_moved_body_is_seen_where_frames_show_it, .timeout = 60)
+{
+    enum { H = 24, WIDE = 40 };
+    static const char set[] =
+        "--set simulate.train=1 --set simulate.validation=0 --set simulate.test=0 --set simulate.test_ood=0 --set "
+        "simulate.steps=8 --set simulate.frame='[24, 40]' --set simulate.noise=0 --set simulate.vignetting=0 --set "
+        "simulate.frame_field=displacement.y --set simulate.frame_range='[-1, 1]' --set simulate.warmup=12";
+    char folder[SMALL_PATH], file[SMALL_PATH + 32];
+    const char *sets[] = {file};
+    tr_config *c;
+    tr_world *w;
+    small_folder(folder);
+    cr_assert_eq(fwm_threads_init(1), FWM_OK);
+    cr_assert_eq(small_shell("%s simulate configs/soft_beam.yaml %s --out %s/data.h5 >/dev/null 2>%s/err",
+                             small_program(), set, folder, folder),
+                 0, "%s", small_text(folder, "err"));
+    (void)snprintf(file, sizeof file, "data.file=%s/data.h5", folder);
+    cr_assert_eq(tr_config_load(&c, "configs/soft_beam.yaml", sets, 1), FWM_OK, "%s", fwm_error_message());
+    cr_assert_eq(tr_world_open(&w, c, NULL, NULL), FWM_OK, "%s", fwm_error_message());
+    const int64_t n = w->model.nodes, last = w->info->steps - 1;
+    float *state = malloc((size_t)n * 4 * sizeof *state), *frame = malloc(H * WIDE * 3 * sizeof *frame);
+    const ds_clip clip = {.state = state, .frames = frame};
+    cr_assert_eq(ds_read(w->ds, 0, last, 1, &clip), FWM_OK, "%s", fwm_error_message());
+
+    ad_graph *g;
+    ad_plan *plan;
+    cr_assert_eq(ad_graph_create(&g, AD_F32), FWM_OK);
+    const wm_physics *p = tr_law_physics(w->law, w->store);
+    ad_value s = ad_input(g, "s", ad_shape_make(3, 1, n, 4));
+    ad_value seen = p->see(p->self, g, ad_slice(g, s, 2, 1, 1), s, false, false, H, WIDE);
+    cr_assert_eq(ad_graph_status(g), FWM_OK, "%s", fwm_error_message());
+    cr_assert_eq(ad_plan_create(&plan, g, 1, &seen, NULL), FWM_OK);
+    cr_assert_eq(ad_plan_prepare(plan), FWM_OK);
+    memcpy(ad_plan_data(plan, s), state, (size_t)n * 4 * sizeof *state);
+    cr_assert_eq(ad_plan_run(plan, 0, 0), FWM_OK, "%s", fwm_error_message());
+    const float *y = ad_plan_data(plan, seen);
+    int inside = 0, outside = 0;
+    for (int i = 0; i < H * WIDE; i++) {
+        double rgb[3];
+        fwm_colour(((double)y[2 * i] + 1) / 2, rgb);
+        for (int k = 0; k < 3; k++) {
+            if (y[2 * i + 1] > 1 - 1e-6f) /* whole pixels of the body; its edge is darker */
+                cr_assert_float_eq((double)frame[3 * i + k], rgb[k], 1.0 / 255, "pixel %d", i);
+            else if (y[2 * i + 1] < 1e-6f)
+                cr_assert_eq(frame[3 * i + k], 0, "pixel %d", i);
+        }
+        inside += y[2 * i + 1] > 1 - 1e-6f;
+        outside += y[2 * i + 1] < 1e-6f;
+    }
+    cr_expect(inside > 100 && outside > 400, "%d in the body, %d beside it", inside, outside);
+    ad_plan_destroy(&plan);
+    ad_graph_destroy(&g);
+    tr_world_close(&w);
+    tr_config_destroy(c);
+    free(state);
+    free(frame);
+    small_remove(folder);
 }
 
 static void expect_refused(const char *set, const char *other, fwm_status code, const char *says)

@@ -1,0 +1,172 @@
+/* Cameras that look beyond the mesh's box: what they draw there, and how the simulator's camera shows moved bodies. */
+#include "physics/view.h"
+
+#include "boxes.h"
+#include "physics/simulate.h"
+
+TestSuite(view, .fini = fem_finalize);
+
+enum { H = 18, W = 22 };
+
+/* Without a margin it is fem_render; with one, a linear field has the value of the nearest point of the box. */
+Test(view, pixels_outside_take_the_nearest_point)
+{
+    static const fem_element elements[] = {FEM_P1, FEM_Q1, FEM_P2, FEM_Q2};
+    for (int e = 0; e < 4; e++) {
+        fem_mesh *m = crooked_box(elements[e], 4);
+        const double none[2] = {0, 0}, margin[2] = {0.3, 0.2};
+        const fem_view plain = fem_view_around(m, none), wide = fem_view_around(m, margin);
+        fem_csr *same, *render, *far, *slope;
+        double mask[H * W], mask_of_render[H * W], drawn[H * W], sloped[H * W];
+        MUST(fem_render(&render, m, H, W, mask_of_render));
+        MUST(fem_view_render(&same, m, &plain, H, W, -1, mask));
+        cr_assert_arr_eq(mask, mask_of_render, sizeof mask);
+        cr_assert_eq(same->nnz, render->nnz);
+        cr_assert_arr_eq(same->weight, render->weight, (size_t)same->nnz * sizeof(double));
+        MUST(fem_view_render(&far, m, &wide, H, W, -1, mask));
+        MUST(fem_view_render(&slope, m, &wide, H, W, 1, NULL));
+        double *f = malloc((size_t)m->n_nodes * sizeof *f);
+        for (int64_t i = 0; i < m->n_nodes; i++)
+            f[i] = 2 * m->nodes[2 * i] - 3 * m->nodes[2 * i + 1] + 1;
+        fem_csr_apply(far, f, drawn);
+        fem_csr_apply(slope, f, sloped);
+        int outside = 0;
+        for (int i = 0; i < H * W; i++) {
+            const double x = -0.3 + (i % W + 0.5) * 1.8 / W, y = 1.1 - (i / W + 0.5) * 1.3 / H;
+            const bool in = x > 0 && x < 1.2 && y > 0 && y < 0.9;
+            cr_assert_eq(mask[i], in, "pixel %d at (%g, %g)", i, x, y);
+            cr_assert_float_eq(drawn[i], 2 * fmin(fmax(x, 0), 1.2) - 3 * fmin(fmax(y, 0), 0.9) + 1, 1e-12);
+            cr_assert_float_eq(sloped[i], -3, 1e-10);
+            outside += !in;
+        }
+        cr_assert(outside > H * W / 4 && outside < 3 * H * W / 4);
+        free(f);
+        fem_csr_destroy(&same);
+        fem_csr_destroy(&render);
+        fem_csr_destroy(&far);
+        fem_csr_destroy(&slope);
+        fem_mesh_destroy(&m);
+    }
+}
+
+/* Nodes read a picture of the view where they lie: exact for linear pictures. */
+Test(view, nodes_read_linear_pictures_exactly)
+{
+    fem_mesh *m = crooked_box(FEM_P2, 4);
+    const double margin[2] = {0.3, 0.2};
+    const fem_view wide = fem_view_around(m, margin);
+    fem_csr *sample;
+    double picture[H * W];
+    for (int i = 0; i < H * W; i++)
+        picture[i] = 5 * (-0.3 + (i % W + 0.5) * 1.8 / W) + 2 * (1.1 - (i / W + 0.5) * 1.3 / H);
+    MUST(fem_view_sample(&sample, m, &wide, H, W));
+    double *f = malloc((size_t)m->n_nodes * sizeof *f);
+    fem_csr_apply(sample, picture, f);
+    for (int64_t i = 0; i < m->n_nodes; i++)
+        cr_assert_float_eq(f[i], 5 * m->nodes[2 * i] + 2 * m->nodes[2 * i + 1], 1e-12);
+    free(f);
+    fem_csr_destroy(&sample);
+    fem_mesh_destroy(&m);
+}
+
+Test(view, what_cannot_be_seen_is_named)
+{
+    fem_mesh *torus, *box = plain_box(FEM_TET_P1, 2);
+    fem_mesh_spec spec = box_spec(FEM_P1, 4);
+    spec.periodic[0] = spec.periodic[1] = true;
+    MUST(fem_mesh_create(&torus, &spec));
+    const double margin[2] = {0.3, 0.2};
+    const fem_view around = fem_view_around(torus, margin);
+    fem_csr *m;
+    cr_assert_eq(fem_view_render(&m, torus, &around, H, W, -1, NULL), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "periodic") && !m);
+    cr_assert_eq(fem_view_render(&m, box, &around, H, W, -1, NULL), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "plane") && !m);
+    cr_assert_eq(fem_view_render(&m, torus, &around, 0, W, -1, NULL), FWM_INVALID);
+    fem_mesh_destroy(&torus);
+    fem_mesh_destroy(&box);
+}
+
+static fem_simulate_spec beam(void)
+{
+    fem_simulate_spec spec;
+    fem_simulate_defaults(&spec);
+    spec.equation = "elasticity";
+    spec.mesh = (fem_mesh_spec){.element = FEM_Q1, .nx = 6, .ny = 3, .lx = 2, .ly = 1};
+    spec.coarse = (fem_mesh_spec){.element = FEM_Q1, .nx = 2, .ny = 1, .lx = 2, .ly = 1};
+    memset(spec.truth, 0, sizeof spec.truth);
+    spec.truth[0] = spec.truth[2] = 1;
+    memcpy(spec.nominal, spec.truth, sizeof spec.nominal);
+    spec.n_inclusions = spec.n_sources = 0;
+    spec.n_starts = 1;
+    spec.start[0] =
+        (fem_start){.field = "velocity", .correlation = {1, 1}, .blob_radius = {1, 1}}; /* all at rest, where it is */
+    spec.shown_field = "velocity.x";
+    spec.shown = (fem_range){0, 4};
+    spec.vignetting = 0;
+    spec.deformed = true;
+    spec.margin[0] = 1; /* 4 x 2 lengths as 64 x 32 pixels: 16 a length */
+    spec.margin[1] = 0.5;
+    spec.width = 64;
+    spec.height = 32;
+    return spec;
+}
+
+/* A body that moves by whole pixels is its picture, moved; one that is stretched covers as much more of it. */
+Test(view, the_camera_shows_the_body_where_it_is)
+{
+    enum { WIDE = 64, HIGH = 32, SIZE = WIDE * HIGH };
+    fem_simulate_spec spec = beam();
+    fem_simulation *s;
+    MUST(fwm_threads_init(2));
+    MUST(fem_simulation_create(&s, &spec));
+    const fem_mesh *mesh = fem_simulation_mesh(s);
+    float *state = calloc((size_t)mesh->n_nodes * 4, sizeof *state);
+    static uint8_t rest[SIZE * 3], moved[SIZE * 3], wide[SIZE * 3];
+    for (int64_t i = 0; i < mesh->n_nodes; i++)
+        state[4 * i + 2] = (float)(1 + mesh->nodes[2 * i]);
+    MUST(fem_simulation_picture(s, state, rest));
+    for (int64_t i = 0; i < mesh->n_nodes; i++) {
+        state[4 * i] = 3 / 16.0f;
+        state[4 * i + 1] = -5 / 16.0f;
+    }
+    MUST(fem_simulation_picture(s, state, moved));
+    for (int64_t i = 0; i < mesh->n_nodes; i++) {
+        state[4 * i] = (float)(0.25 * (mesh->nodes[2 * i] - 1));
+        state[4 * i + 1] = 0;
+    }
+    MUST(fem_simulation_picture(s, state, wide));
+    int body = 0, wider = 0;
+    for (int i = 0; i < HIGH; i++)
+        for (int j = 0; j < WIDE; j++) {
+            const uint8_t *old = rest + 3 * (i * WIDE + j), *new = moved + 3 * ((i + 5) * WIDE + j + 3);
+            const bool in = i >= 8 && i < 24 && j >= 16 && j < 48;
+            cr_assert_eq(old[0] + old[1] + old[2] > 0, in, "pixel (%d, %d)", i, j);
+            cr_assert(!in || memcmp(old, new, 3) == 0, "pixel (%d, %d)", i, j);
+            body += in;
+            wider += wide[3 * (i * WIDE + j) + 2] > 0;
+        }
+    cr_assert_eq(body, 512);
+    cr_assert(wider >= 5 * 512 / 4 - 32 && wider <= 5 * 512 / 4 + 64, "%d",
+              wider); /* half covered pixels of two edges */
+    free(state);
+    fem_simulation_destroy(&s);
+}
+
+Test(view, only_bodies_with_a_displacement_are_deformed)
+{
+    fem_simulate_spec spec = beam();
+    fem_simulation *s;
+    spec.deformed = false;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "margin"), "%s", fwm_error_message());
+    fem_simulate_defaults(&spec);
+    spec.deformed = true;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "displacement is a vector"), "%s", fwm_error_message());
+    spec.equation = "wave"; /* its displacement is a number */
+    spec.truth[1] = spec.nominal[1] = 0;
+    spec.n_inclusions = 0;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "displacement is a vector"), "%s", fwm_error_message());
+}
