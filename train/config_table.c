@@ -386,7 +386,7 @@ const tr_row tr_config_rows[] = {
     INT(eval.horizon, "20", 1, 100000, "steps", "Steps of an open-loop rollout"),
     ENUM(eval.start, "state", WORDS("state", "frame"), "What a rollout starts from: the true state, or a frame and the cheap simulation alone"),
     INT(eval.samples, "1", 1, 1024, "rollouts", "Rollouts for each trajectory; 1: the mean of z, more: drawn"),
-    INT(eval.trajectories, "0", 0, MANY, "trajectories", "Use the first N of the split; 0: all"),
+    INT(eval.trajectories, "0", 0, MANY, "trajectories", "Use the first N of the split, in training those of the validation split; 0: all"),
     INTS(eval.horizons, "[1, 5, 10, 20]", 1, 32, 1, 100000, "steps", "Horizons that the report names"),
 
     ENUM(export.format, "safetensors", WORDS("safetensors"), "Format"),
