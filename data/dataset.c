@@ -2,7 +2,6 @@
 
 #include "data/layout.h"
 #include "data/mesh_io.h"
-#include "data/stats_file.h"
 #include "data/trial.h"
 #include "model/base/checked.h"
 
@@ -21,10 +20,7 @@ static const ds_layout *const layouts[] = {
 #undef X
 };
 
-enum { LAYOUTS = sizeof layouts / sizeof *layouts, CHANNELS_MAX = 65536, LIST_BYTES = 256, STRETCH_VALUES = 1 << 22 };
-
-/* Values that are read in about a tenth of a second: the statistics of fewer are not kept. */
-static const double WORTH_KEEPING = 3e7;
+enum { LAYOUTS = sizeof layouts / sizeof *layouts, CHANNELS_MAX = 65536, LIST_BYTES = 256 };
 
 const char *ds_field_name(ds_field field)
 {
@@ -365,72 +361,4 @@ fwm_status ds_truth(ds_dataset *ds, const char *name, int64_t *count, const doub
             return FWM_OK;
         }
     return fwm_fail(FWM_DATA, "%s: /truth/%s: expected an array, found none of that name", ds->path, name);
-}
-
-/* ---- statistics ------------------------------------------------------------------------------------------------ */
-
-/* Streams one trajectory in stretches that overlap by a step, so that no increment is missed. */
-static fwm_status stream_trajectory(ds_dataset *ds, ds_field f, int64_t i, float *x, int64_t stretch, ds_moments *value,
-                                    ds_moments *delta)
-{
-    const ds_field_info *field = &ds->info.fields[f];
-    int64_t points = field->points, channels = field->channels, steps = ds->info.lengths[i];
-    for (int64_t t = 0; t == 0 || t < steps - 1; t += stretch - 1) {
-        int64_t n = steps - t < stretch ? steps - t : stretch, seen = t > 0;
-        FWM_TRY(ds->layout->read(ds, f, i, t, n, DS_AS_FLOATS, x));
-        ds_moments_add_values(value, x + seen * points * channels, n - seen, points, channels);
-        ds_moments_add_deltas(delta, x, n, points, channels);
-    }
-    return FWM_OK;
-}
-
-static fwm_status stream_field(ds_dataset *ds, ds_field f, ds_moments *value, ds_moments *delta)
-{
-    const ds_info *info = &ds->info;
-    int64_t width = info->fields[f].points * info->fields[f].channels, stretch = STRETCH_VALUES / width;
-    bool any = ds_split_list(info, DS_TRAIN, NULL) > 0;
-    if (stretch > info->steps)
-        stretch = info->steps;
-    if (stretch < 2)
-        stretch = 2;
-    float *x = fwm_malloc((size_t)stretch, (size_t)width * sizeof *x);
-    FWM_CHECK(x, FWM_MEMORY, "%s: /%s: out of memory for %lld steps", ds->path, ds_field_name(f), (long long)stretch);
-    fwm_status status = FWM_OK;
-    for (int64_t i = 0; i < info->trajectories && status == FWM_OK; i++)
-        if (!any || info->splits[i] == DS_TRAIN)
-            status = stream_trajectory(ds, f, i, x, stretch, value, delta);
-    fwm_free(x);
-    return status;
-}
-
-/* Values that a pass over what lacks statistics reads. */
-static double values_to_read(const ds_info *info)
-{
-    double values = 0;
-    for (ds_field f = 0; f < DS_FIELDS; f++)
-        for (int64_t i = 0; info->fields[f].points > 0 && !info->fields[f].stats.mean && i < info->trajectories; i++)
-            values += (double)info->lengths[i] * (double)(info->fields[f].points * info->fields[f].channels);
-    return values;
-}
-
-fwm_status ds_ensure_stats(ds_dataset *ds)
-{
-    const bool large = values_to_read(&ds->info) > WORTH_KEEPING;
-    if (large && ds_stats_file_read(ds))
-        return FWM_OK;
-    for (ds_field f = 0; f < DS_FIELDS; f++) {
-        ds_field_info *field = &ds->info.fields[f];
-        if (field->points == 0 || field->stats.mean)
-            continue;
-        ds_moments *moments = fwm_calloc((size_t)(2 * field->channels), sizeof *moments);
-        FWM_CHECK(moments, FWM_MEMORY, "%s: /%s: out of memory", ds->path, ds_field_name(f));
-        fwm_status status = stream_field(ds, f, moments, moments + field->channels);
-        if (status == FWM_OK)
-            status = ds_stats_store(&field->stats, ds->arena, field->channels, moments, moments + field->channels);
-        fwm_free(moments);
-        FWM_TRY(status);
-    }
-    if (large)
-        ds_stats_file_write(ds);
-    return FWM_OK;
 }

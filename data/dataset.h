@@ -40,7 +40,7 @@ typedef struct ds_field_info {
     int64_t points, channels;     /* both 0 where the dataset lacks the field */
     const char *const *names;     /* channels of them, never NULL entries where channels > 0 */
     const char *const *units;     /* "" where not known */
-    ds_stats stats;               /* training split; NULL pointers until known: see ds_ensure_stats */
+    ds_stats stats;               /* training split; NULL pointers until known: ds_ensure_stats */
     const struct ds_array *array; /* where it is stored (one of several), for ds_inspect; NULL where it is not told */
     int time_axis;                /* of that array; -1: it holds for all steps */
 } ds_field_info;
@@ -109,10 +109,11 @@ fwm_status ds_read(ds_dataset *ds, int64_t trajectory, int64_t start, int64_t le
  * Errors: FWM_DATA when there is none of that name, or as ds_read. */
 fwm_status ds_truth(ds_dataset *ds, const char *name, int64_t *count, const double **values) FWM_MUST_USE;
 
-/* Fills the statistics of all fields where the file had none, by streaming over the training split once (over all
- * trajectories when none is marked for training); of large datasets they are kept beside it (stats_file.h). Not to be
- * called while another thread uses the dataset. */
+/* Fills the statistics of all fields, or of those that are wanted, where the file had none, by streaming over the
+ * training split once (over all trajectories when none is marked for training), in several threads; of large datasets
+ * they are kept beside it (stats_file.h). Not to be called while another thread uses the dataset. */
 fwm_status ds_ensure_stats(ds_dataset *ds) FWM_MUST_USE;
+fwm_status ds_ensure_stats_of(ds_dataset *ds, const bool wanted[DS_FIELDS]) FWM_MUST_USE;
 
 /* How many trajectories a split has; their indices, ascending, into list[] (room for N) unless it is NULL. */
 int64_t ds_split_list(const ds_info *info, ds_split split, int64_t *list);

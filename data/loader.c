@@ -225,7 +225,7 @@ static fwm_status prepare(ds_loader *l)
     for (int i = 0; i < l->options.depth; i++)
         FWM_TRY(ds_clip_room_create(&l->slots[i].room, &l->shape, l->options.batch));
     if (l->options.state_noise > 0)
-        FWM_TRY(ds_ensure_stats(l->ds));
+        FWM_TRY(ds_ensure_stats_of(l->ds, (const bool[DS_FIELDS]){[DS_STATE] = true}));
     while (l->started < l->options.threads)
         FWM_TRY(start_reader(l));
     return FWM_OK;

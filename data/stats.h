@@ -1,8 +1,8 @@
 /* Mean and deviation of channels, of values and of their increments from one step to the next.
  *
- * Accumulated in float64 block by block and merged pairwise (Chan, Golub, LeVeque 1983, eq. 2.1), so that the result
- * does not suffer from cancellation however long the data. Values that are NaN or infinite are left out. Deviations
- * are of the population (divided by the count). */
+ * Accumulated in float64 block by block, as differences from the mean so far, and merged pairwise (Chan, Golub, LeVeque
+ * 1983, eq. 2.1), so that the result does not suffer from cancellation however long the data. Values that are NaN or
+ * infinite are left out. Deviations are of the population (divided by the count). */
 #ifndef FWM_DATA_STATS_H
 #define FWM_DATA_STATS_H
 

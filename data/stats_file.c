@@ -101,31 +101,29 @@ static const double *read_list(const json_t *list, int64_t channels, fwm_arena *
     return x;
 }
 
-static bool read_field(const json_t *object, ds_field_info *field, fwm_arena *arena)
+static void read_field(const json_t *object, ds_field_info *field, fwm_arena *arena)
 {
     const double *x[4];
     for (int i = 0; i < 4; i++)
         if (!(x[i] = read_list(json_object_get(object, parts[i]), field->channels, arena)))
-            return false;
+            return;
     field->stats = (ds_stats){x[0], x[1], x[2], x[3]};
-    return true;
 }
 
-bool ds_stats_file_read(ds_dataset *ds)
+void ds_stats_file_read(ds_dataset *ds)
 {
     char path[PATH_BYTES], key[DS_IDENTITY_BYTES];
     json_t *all = name_file(ds, "", path) ? json_load_file(path, 0, NULL) : NULL;
     const char *found = json_string_value(json_object_get(all, "key"));
     if (found)
         ds_identity(ds, key);
-    bool ok = found && strcmp(found, key) == 0;
+    const bool ok = found && strcmp(found, key) == 0;
     for (ds_field f = 0; ok && f < DS_FIELDS; f++) {
         ds_field_info *field = &ds->info.fields[f];
         if (field->points > 0 && !field->stats.mean)
-            ok = read_field(json_object_get(all, ds_field_name(f)), field, ds->arena);
+            read_field(json_object_get(all, ds_field_name(f)), field, ds->arena);
     }
     json_decref(all);
-    return ok;
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -151,7 +149,7 @@ static json_t *describe(const ds_dataset *ds)
     for (ds_field f = 0; ok && f < DS_FIELDS; f++) {
         const ds_field_info *field = &ds->info.fields[f];
         const double *x[4] = {field->stats.mean, field->stats.std, field->stats.delta_mean, field->stats.delta_std};
-        if (field->points == 0)
+        if (field->points == 0 || !field->stats.mean)
             continue;
         json_t *object = json_object();
         for (int i = 0; ok && i < 4; i++)

@@ -12,11 +12,11 @@
 enum { DS_IDENTITY_BYTES = 24 };
 void ds_identity(const ds_dataset *ds, char key[DS_IDENTITY_BYTES]);
 
-/* Fills the statistics of all fields that lack them, where the file is there and was made from this data. True when
- * none lacks them then. What is wrong with the file is not an error: it is as if there were none. */
-bool ds_stats_file_read(ds_dataset *ds);
+/* Fills the statistics of all fields that lack them and are in the file, where it was made from this data. What is
+ * wrong with the file is not an error: it is as if there were none. */
+void ds_stats_file_read(ds_dataset *ds);
 
-/* Writes the statistics of all fields, aside and renamed. Nothing is said when it cannot be done. */
+/* Writes the statistics of all fields that have them, aside and renamed. Nothing is said when it cannot be done. */
 void ds_stats_file_write(const ds_dataset *ds);
 
 #endif

@@ -305,7 +305,8 @@ static fwm_status complete_frames(completion *p)
 
 static fwm_status complete(completion *p)
 {
-    FWM_TRY(ds_ensure_stats(p->file));
+    FWM_TRY(ds_ensure_stats_of(p->file,
+                               (const bool[DS_FIELDS]){[DS_ACTIONS] = true, [DS_STATE] = true, [DS_S_PHY] = true}));
     if (p->config->model.kind == TR_MODEL_POINTS || p->info->fields[DS_STATE].channels == 0)
         return FWM_OK;
     if (p->config->physics.equation != TR_EQUATION_NONE)

@@ -16,8 +16,9 @@
 #include "data/dataset.h"
 #include "train/config.h"
 
-/* Takes over `file`, on error too. Statistics of what the file holds are there afterwards. Errors: FWM_CONFIG (data.*
- * or physics.* contradict the dataset, naming the key), FWM_DATA, and those of reading it and of simulating. */
+/* Takes over `file`, on error too. Statistics of what the file holds are there afterwards, frames excepted. Errors:
+ * FWM_CONFIG (data.* or physics.* contradict the dataset, naming the key), FWM_DATA, and those of reading it and of
+ * simulating. */
 fwm_status tr_recorded(ds_dataset **out, ds_dataset *file, const tr_config *config) FWM_MUST_USE;
 
 /* The same without s_phy. */

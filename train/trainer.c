@@ -168,6 +168,8 @@ typedef struct progress {
     int bad;       /* updates left out in a row */
     double logged; /* seconds */
     int64_t logged_step;
+    double began, first_wait; /* for the first batch [s] */
+    int64_t steps;            /* batches taken */
 } progress;
 
 static double ramp(double step, double total, double start, double end)
@@ -233,6 +235,7 @@ static fwm_status validate(tr_run *run, double *vrmse, double *one)
                              .start = c->data.context - 1,
                              .horizon = horizon,
                              .samples = 1,
+                             .trajectories = c->eval.trajectories,
                              .seed = (uint64_t)c->seed};
     if (!run->validation_ready)
         FWM_TRY(tr_rollout_prepare(run->validation, run->ema));
@@ -343,6 +346,7 @@ static fwm_status log_step(tr_run *run, progress *p)
                            {"waited", ds_loader_waited(run->clips)},
                            {"memory", (double)tr_resident_bytes(false)},
                            {"memory_peak", (double)tr_resident_bytes(true)},
+                           {"memory_plan", (double)run->predicted.workspaces},
                            {"unroll", (double)run->config->objective.unroll.items[run->current]}};
     int n = 0;
     while (row[n].name)
@@ -462,6 +466,8 @@ static fwm_status train_step(tr_run *run, progress *p)
     ds_batch batch;
     FWM_TRY(tr_run_enter_stage(run, tr_run_stage_at(run, run->step)));
     FWM_TRY(ds_loader_next(run->clips, &batch));
+    if (p->steps++ == 0)
+        p->first_wait = ds_loader_waited(run->clips);
     fwm_status status = loss_and_update(run, &batch, p);
     if (status == FWM_NUMERIC)
         FWM_TRY(leave_out(run, &batch, p));
@@ -484,6 +490,16 @@ static fwm_status after_step(tr_run *run, progress *p)
     return due(run->step, c->trainer.save_every) || last ? save_last(run) : FWM_OK;
 }
 
+/* The first batch is not there when training begins; later ones should be. */
+static void print_waiting(const tr_run *run, const progress *p)
+{
+    const double later = ds_loader_waited(run->clips) - p->first_wait, seconds = fwm_seconds() - p->began;
+    fprintf(run->out,
+            "waiting for batches: %.2f ms for the first; %.3f ms a step for the %lld others, %.2f %% of %.2f s\n",
+            1e3 * p->first_wait, p->steps > 1 ? 1e3 * later / (double)(p->steps - 1) : 0, (long long)(p->steps - 1),
+            seconds > 0 ? 1e2 * later / seconds : 0, seconds);
+}
+
 static fwm_status train(tr_run *run)
 {
     int64_t end = run->config->trainer.steps, first = run->step;
@@ -491,7 +507,7 @@ static fwm_status train(tr_run *run)
         end = DRY_STEPS;
     fwm_progress bar;
     char text[160] = "";
-    progress p = {.loss = NAN, .logged = fwm_seconds(), .logged_step = run->step};
+    progress p = {.loss = NAN, .logged = fwm_seconds(), .logged_step = run->step, .began = fwm_seconds()};
     FWM_TRY(ds_loader_seek(run->clips, run->step));
     if (end > first)
         fwm_progress_start(&bar, "train", run->step, end);
@@ -516,8 +532,11 @@ static fwm_status train(tr_run *run)
     if (stop_signal && run->saved != run->step && !run->options->dry_run)
         FWM_TRY(save_last(run));
     run->loss = p.loss;
-    if (run->options->profile && run->current >= 0)
+    if (run->options->profile && run->current >= 0) {
         ad_plan_print(tr_objective_plan(run->stage[run->current]), run->out);
+        if (p.steps > 0)
+            print_waiting(run, &p);
+    }
     return FWM_OK;
 }
 

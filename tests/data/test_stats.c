@@ -7,6 +7,7 @@
 #include "tests/data/sample.h"
 
 #include <criterion/criterion.h>
+#include <float.h>
 #include <math.h>
 
 enum { N = 7, T = 9, POINTS = 1500, CHANNELS = 3 };
@@ -162,8 +163,8 @@ Test(data_stats, do_not_depend_on_the_order_of_arrival)
 
 Test(data_stats, long_trajectories_are_streamed_in_overlapping_stretches)
 {
-    /* 4 M values at a time: 3 steps of 1.5 M values do not fit in one stretch. The whole is a single chunk of 30 MB,
-     * which HDF5 once lost: see ds_h5_create_array. */
+    /* 1 M values at a time, or 2 steps: 5 steps of 1.5 M values do not fit in one stretch. The whole is a single chunk
+     * of 30 MB, which HDF5 once lost: see ds_h5_create_array. */
     enum { STEPS = 5, WIDE = 1500000 };
     ds_info info = {.trajectories = 1, .steps = STEPS, .fields = {[DS_STATE] = {.points = WIDE, .channels = 1}}};
     float *x = malloc((size_t)STEPS * WIDE * sizeof *x);
@@ -203,13 +204,69 @@ Test(data_stats, what_is_not_finite_is_left_out)
     cr_assert_eq(ds_moments_std(&(ds_moments){0}), 0);
 }
 
+/* Against the definition, with few and with many channels, of means far from 0. Each sum has at most n = 3 * 701 terms
+ * (an error of n eps of it); m2 cancels none of it, since differences from the mean so far are summed. */
+Test(data_stats, any_number_of_channels_has_the_moments_of_the_definition)
+{
+    enum { STEPS = 3, PLACES = 701, CHANNELS_MOST = 130 };
+    const double tolerance = 4 * STEPS * PLACES * DBL_EPSILON;
+    float *x = malloc((size_t)STEPS * PLACES * CHANNELS_MOST * sizeof *x);
+    cr_assert_not_null(x);
+    const int64_t some[] = {1, 2, 3, 32, 33, 64, 65, CHANNELS_MOST};
+    for (size_t k = 0; k < sizeof some / sizeof *some; k++) {
+        const int64_t channels = some[k];
+        ds_moments value[CHANNELS_MOST] = {{0}}, delta[CHANNELS_MOST] = {{0}};
+        const int64_t width = PLACES * channels;
+        fwm_random_normal_f32((fwm_key){3, 1}, (uint64_t)channels, STEPS * width, x);
+        for (int64_t i = 0; i < STEPS * width; i++)
+            x[i] += (float)(100 * (i % channels));
+        ds_moments_add_values(value, x, STEPS, PLACES, channels);
+        ds_moments_add_deltas(delta, x, STEPS, PLACES, channels);
+        for (int64_t c = 0; c < channels; c++)
+            for (int what = 0; what < 2; what++) {
+                const ds_moments *m = what ? &delta[c] : &value[c];
+                const int64_t n = (STEPS - what) * PLACES;
+                long double mean = 0, m2 = 0;
+                for (int pass = 0; pass < 2; pass++)
+                    for (int64_t i = 0; i < n; i++) {
+                        const float *at = x + i * channels + c;
+                        const long double v = what ? (long double)at[width] - at[0] : at[0];
+                        if (pass == 0)
+                            mean += v / n;
+                        else
+                            m2 += (v - mean) * (v - mean);
+                    }
+                cr_assert_eq(m->count, n);
+                cr_assert_float_eq(m->mean, (double)mean, tolerance * (1 + fabs((double)mean)), "%lld of %lld: %.17g",
+                                   (long long)c, (long long)channels, m->mean);
+                cr_assert_float_eq(m->m2, (double)m2, tolerance * (double)m2, "%lld of %lld: %.17g, %.17g",
+                                   (long long)c, (long long)channels, m->m2, (double)m2);
+            }
+    }
+    free(x);
+}
+
+Test(data_stats, only_what_is_wanted_is_read)
+{
+    ds_dataset *ds = NULL;
+    cr_assert_eq(sample_write(folder.file, NULL), FWM_OK);
+    cr_assert_eq(ds_open(&ds, folder.file, "auto"), FWM_OK, "%s", fwm_error_message());
+    for (ds_field f = 0; f < DS_FIELDS; f++)
+        ds->info.fields[f].stats = (ds_stats){0};
+    cr_assert_eq(ds_ensure_stats_of(ds, (const bool[DS_FIELDS]){[DS_STATE] = true}), FWM_OK);
+    for (ds_field f = 0; f < DS_FIELDS; f++)
+        cr_assert_eq(ds->info.fields[f].stats.mean != NULL, f == DS_STATE);
+    ds_close(&ds);
+}
+
 static bool has_stats(const char *path, double *mean)
 {
     ds_dataset *ds = NULL;
     cr_assert_eq(ds_open(&ds, path, "auto"), FWM_OK, "%s", fwm_error_message());
     for (ds_field f = 0; f < DS_FIELDS; f++)
         ds->info.fields[f].stats = (ds_stats){0};
-    const bool found = ds_stats_file_read(ds);
+    ds_stats_file_read(ds);
+    const bool found = ds->info.fields[DS_STATE].stats.mean != NULL;
     *mean = found ? ds->info.fields[DS_STATE].stats.mean[1] : 0;
     ds_close(&ds);
     return found;

@@ -19,7 +19,7 @@ static const struct argp_option options[] = {
     {"dry-run", 0, NULL, 0,
      "Print the resolved configuration, parts, plans and memory, and run at most two steps; write nothing", 0},
     {"plan", 0, NULL, 0, "Print every call of every plan", 0},
-    {"profile", 0, NULL, 0, "Measure every call; print times at the end", 0},
+    {"profile", 0, NULL, 0, "Measure every call and the waits for data; print them at the end", 0},
     {0}};
 
 const fwm_command fwm_command_train = {
