@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Residuals and their speed against dolfinx (FEniCSx), beside `fwm bench`, in the same minutes.
 
-    python3 tests/bench/fenics.py [--build build] [--rounds 5] [--only residuals|speed] [--json]
+    python3 tests/bench/fenics.py [--build build] [--rounds 5] [--only residuals|speed] [--spaces P1 ...] [--json]
 
 Needs an interpreter with dolfinx (Debian's python3-dolfinx 0.5 with /usr/bin/python3); where it is missing that is said, and
 nothing is compared. Never needed to build or to test.
@@ -218,8 +218,7 @@ def microseconds(work):
     return 1e6 * spent / count
 
 
-def speed(libraries, build, rounds):
-    spaces = ("P1", "Q1", "P2", "Q2")
+def speed(libraries, build, rounds, spaces):
     names = [f"{what}_heat_{space}{kind}" for what in ("residual", "vjp") for space in spaces for kind in ("", "_f64")]
     listed = subprocess.run([f"{build}/fwm", "bench", "--list"], check=True, capture_output=True, text=True).stdout
     names = [name for name in names if any(line.split()[:1] == [name] for line in listed.splitlines())]
@@ -246,6 +245,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=os.environ.get("FWM_BUILD", "build"))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--spaces", nargs="+", choices=("P1", "Q1", "P2", "Q2"), default=("P1", "Q1", "P2", "Q2"), help="of the speed")
     parser.add_argument("--only", choices=("residuals", "speed"))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -254,7 +254,7 @@ def main():
     if libraries is None:
         return 0
     worst = compare_all(libraries, options.build) if options.only != "speed" else 0.0
-    table = speed(libraries, options.build, options.rounds) if options.only != "residuals" else []
+    table = speed(libraries, options.build, options.rounds, options.spaces) if options.only != "residuals" else []
     if options.json:
         print(json.dumps({"worst_residual": worst, "speed": table}))
     elif table:
