@@ -172,6 +172,7 @@ typedef struct tr_config {
         int layout;
         const char *frames, *state, *actions;
         tr_strings fields; /* channels of the state */
+        int split;
         int edges;
         double dt;
         const char *draw;

@@ -263,6 +263,7 @@ const tr_row tr_config_rows[] = {
     STRING(data.state, "auto", "What the state is, where the layout leaves a choice (generic: PATH:AXES; robomimic: states, obs or a key of obs); auto: its own choice"),
     STRING(data.actions, "auto", "What the actions are, where the layout leaves a choice (generic: PATH:AXES); auto: its own choice"),
     STRINGS(data.fields, "[]", 0, 64, NULL, "Channels of the state that are used, by name, in the order of the equation's fields; []: all"),
+    ENUM(data.split, "train", WORDS("train", "validation", "test", "test_ood"), "Split that training draws its clips from"),
     ENUM(data.edges, "open", WORDS("open", "wall", "periodic"), "What holds at the edges of a grid where the dataset does not say"),
     REAL(data.dt, "0", 0, 1e9, "time", "Time between frames; 0: as the dataset says"),
     STRING(data.draw, "auto", "Channel of the state that is drawn where the dataset has no frames; auto: the first; none: no frames"),

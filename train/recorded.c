@@ -1,6 +1,7 @@
 #include "train/recorded.h"
 
 #include "data/grid.h"
+#include "data/video.h"
 #include "data/view.h"
 #include "model/base/log.h"
 #include "physics/fem.h"
@@ -22,8 +23,8 @@ typedef struct completion {
     const ds_info *info;
     const fem_equation *equation; /* NULL where none is named */
     ds_view_spec spec;
-    bool needed, line;
-    fem_mesh *mesh; /* of the state, where it is needed here */
+    bool needed, line, pure; /* pure: video without a state of its own */
+    fem_mesh *mesh;          /* of the state, where it is needed here */
 } completion;
 
 static void *room(completion *p, int64_t count, size_t size)
@@ -309,6 +310,9 @@ static fwm_status complete(completion *p)
                                (const bool[DS_FIELDS]){[DS_ACTIONS] = true, [DS_STATE] = true, [DS_S_PHY] = true}));
     if (p->config->model.kind == TR_MODEL_POINTS || p->info->fields[DS_STATE].channels == 0)
         return FWM_OK;
+    FWM_CHECK(!p->pure || p->config->physics.equation == TR_EQUATION_NONE, FWM_CONFIG,
+              "physics.equation: %s is video without a state, whose colours no law describes: expected none, found %s",
+              ds_path(p->file), tr_config_word("physics.equation", p->config->physics.equation));
     if (p->config->physics.equation != TR_EQUATION_NONE)
         p->equation = fem_equation_at(p->config->physics.equation - 1);
     FWM_TRY(complete_mesh(p));
@@ -321,8 +325,11 @@ static fwm_status complete(completion *p)
 
 fwm_status tr_recorded_state(ds_dataset **out, ds_dataset *file, const tr_config *config)
 {
-    completion p = {.config = config, .file = file, .info = ds_get_info(file)};
+    const bool pure = ds_get_info(file)->fields[DS_STATE].channels == 0;
     *out = NULL;
+    if (config->model.kind == TR_MODEL_WORLD && ds_video_lacks(ds_get_info(file)))
+        FWM_TRY(ds_video_create(&file, file));
+    completion p = {.config = config, .file = file, .info = ds_get_info(file), .pure = pure};
     p.spec.arena = fwm_arena_create();
     fwm_status status = p.spec.arena ? complete(&p) : out_of_memory(&p);
     fem_mesh_destroy(&p.mesh);

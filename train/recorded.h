@@ -2,6 +2,8 @@
  *
  *     a mesh          grids become meshes whose nodes are their points, closed where they are periodic; a line becomes
  *                     a strip one cell wide (ds_grid_strip); a state of one point stays one, without a place
+ *     sides           those of frames are filled up to multiples of 8 (data/video.h)
+ *     a state         of video without one: the picture itself, coarsely (data/video.h)
  *     frames          drawn from a channel of the state by a colour map (data.draw)
  *     channels        those named by data.fields; on a line, velocities get a second component that is zero
  *     time            problems without it (one step: Darcy) are the transition from a state of zeros to the solution,
