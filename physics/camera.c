@@ -43,7 +43,11 @@ fwm_status fem_camera_create(fem_simulation *s)
                    y = ly / longer * (((double)i + 0.5) / (double)h - 0.5);
             s->light[i * w + j] = fmax(0, 1 - s->spec.vignetting * (x * x + y * y));
         }
-    return s->spec.deformed ? watch_body(s) : fem_render(&s->render, s->mesh, h, w, s->mask);
+    if (s->spec.deformed)
+        return watch_body(s);
+    return s->mesh->dim == 3
+               ? fem_render_slice(&s->render, s->mesh, h, w, lo[2] + s->spec.cut * (hi[2] - lo[2]), -1, s->mask)
+               : fem_render(&s->render, s->mesh, h, w, s->mask);
 }
 
 /* A component at a pixel. */

@@ -26,25 +26,28 @@ static void draw_ambient(const fem_simulation *s, int split, int64_t index, doub
 static void draw_component(const fem_simulation *s, uint64_t step, const fem_start *x, uint32_t base, double above,
                            double *u, int64_t stride)
 {
-    const fwm_key key = {s->spec.seed, FEM_STREAM_START}, features = {s->spec.seed, FEM_STREAM_FEATURES};
+    const fwm_key key = {s->spec.seed, FEM_STREAM_START}, features = {s->spec.seed, FEM_STREAM_FEATURES},
+                  depth = {s->spec.seed, FEM_STREAM_DEPTH};
     const double length = within(x->correlation, fwm_random_uniform(key, step, base + DRAW_CORRELATION)),
                  deviation = within(x->deviation, fwm_random_uniform(key, step, base + DRAW_DEVIATION)),
                  mean = above + within(x->mean, fwm_random_uniform(key, step, base + DRAW_MEAN));
     /* sigma / sqrt(N) sum_k xi_k cos(w_k x) + eta_k sin(w_k x), w ~ N(0, 1/l^2): covariance sigma^2 exp(-r^2/(2 l^2)).
      */
     const double scale = deviation / sqrt((double)FEATURES);
-    const int64_t n = s->mesh->n_nodes;
+    const int64_t n = s->mesh->n_nodes, dim = s->mesh->dim;
     for (int64_t i = 0; i < n; i++)
         u[i * stride] = mean;
     for (uint32_t k = 0; k < FEATURES && scale > 0; k++) {
         const uint32_t draw = base + 4 * k;
         double wx = fwm_random_normal(features, step, draw) / length,
-               wy = fwm_random_normal(features, step, draw + 1) / length;
+               wy = fwm_random_normal(features, step, draw + 1) / length,
+               wz = dim == 3 ? fwm_random_normal(depth, step, draw) / length : 0;
         double xi = scale * fwm_random_normal(features, step, draw + 2),
                eta = scale * fwm_random_normal(features, step, draw + 3);
         for (int64_t i = 0; i < n; i++) {
             double sine, cosine;
-            sincos(wx * s->mesh->nodes[2 * i] + wy * s->mesh->nodes[2 * i + 1], &sine, &cosine);
+            const double *at = s->mesh->nodes + dim * i;
+            sincos(wx * at[0] + wy * at[1] + (dim == 3 ? wz * at[2] : 0), &sine, &cosine);
             u[i * stride] += xi * cosine + eta * sine;
         }
     }
@@ -61,21 +64,26 @@ static void add_blobs(const fem_simulation *s, uint64_t step, const fem_start *x
                       int64_t stride)
 {
     const fem_mesh *mesh = s->mesh;
-    const fwm_key key = {s->spec.seed, FEM_STREAM_START};
+    const fwm_key key = {s->spec.seed, FEM_STREAM_START}, depth = {s->spec.seed, FEM_STREAM_DEPTH};
     const double span = (double)(x->blobs_hi - x->blobs_lo + 1);
     const int64_t count = x->blobs_lo + (int64_t)(span * fwm_random_uniform(key, step, base + DRAW_BLOBS));
     for (int64_t b = 0; b < count; b++) {
         const uint32_t draw = base + DRAW_BLOB + 4 * (uint32_t)b;
         const double value = within(x->blob_value, fwm_random_uniform(key, step, draw)),
                      radius = within(x->blob_radius, fwm_random_uniform(key, step, draw + 1));
-        double centre[2];
-        for (int d = 0; d < 2; d++)
-            centre[d] = mesh->lower[d] +
-                        (mesh->upper[d] - mesh->lower[d]) * fwm_random_uniform(key, step, draw + 2 + (uint32_t)d);
+        double centre[FEM_MAX_DIM];
+        for (int d = 0; d < mesh->dim; d++) {
+            const double share = d < 2 ? fwm_random_uniform(key, step, draw + 2 + (uint32_t)d)
+                                       : fwm_random_uniform(depth, step, draw | 1u << 15);
+            centre[d] = mesh->lower[d] + (mesh->upper[d] - mesh->lower[d]) * share;
+        }
         for (int64_t i = 0; i < mesh->n_nodes; i++) {
-            const double dx = apart(mesh, 0, mesh->nodes[2 * i], centre[0]),
-                         dy = apart(mesh, 1, mesh->nodes[2 * i + 1], centre[1]);
-            u[i * stride] += value * exp(-(dx * dx + dy * dy) / (2 * radius * radius));
+            double square = 0;
+            for (int d = 0; d < mesh->dim; d++) {
+                const double way = apart(mesh, d, mesh->nodes[mesh->dim * i + d], centre[d]);
+                square += way * way;
+            }
+            u[i * stride] += value * exp(-square / (2 * radius * radius));
         }
     }
 }

@@ -43,7 +43,7 @@ void fem_simulation_draw(const fem_simulation *s, int split, int64_t index, int 
             centre[k] = mesh->lower[k] +
                         (mesh->upper[k] - mesh->lower[k]) * fwm_random_uniform(key, step, draw + 2 + (uint32_t)k);
         for (int64_t c = 0; c < mesh->n_cells; c++)
-            if (hypot(mesh->centroid[2 * c] - centre[0], mesh->centroid[2 * c + 1] - centre[1]) < radius)
+            if (fem_disc_holds(mesh, c, centre[0], centre[1], radius))
                 values[c] = value;
     }
 }

@@ -54,7 +54,7 @@ static fwm_status fill_inclusions(fem_simulation *s)
     for (int64_t c = 0; c < s->mesh->n_cells; c++)
         for (int k = 0; k < s->spec.n_inclusions; k++) {
             const fem_inclusion *i = &s->spec.inclusion[k];
-            if (hypot(s->mesh->centroid[2 * c] - i->x, s->mesh->centroid[2 * c + 1] - i->y) < i->radius)
+            if (fem_disc_holds(s->mesh, c, i->x, i->y, i->radius))
                 s->varying[parameter][c] = i->value;
         }
     return FWM_OK;
@@ -188,7 +188,8 @@ static fwm_status check_fields(const fem_simulation *s)
         same = strcmp(e->field[k], cheap->field[k]) == 0;
     FWM_CHECK(same, FWM_INVALID, "simulate: nominal_equation: expected an equation of the fields of %s, found %s",
               e->name, cheap->name);
-    FWM_CHECK(s->mesh->dim == 2, FWM_INVALID, "simulate: expected a mesh in the plane");
+    FWM_CHECK(e->max_dim == 0 || s->mesh->dim <= e->max_dim, FWM_INVALID,
+              "simulate: %s: expected a mesh of %d dimensions, found %d", e->name, e->max_dim, s->mesh->dim);
     return FWM_OK;
 }
 

@@ -17,6 +17,8 @@
  * all actions off, by running the true law (two steps a frame, which is enough for where it ends) until the equation
  * can tell (fem_equation.basin), for at most FEM_RELAX_FRAMES frames or until the state stands still.
  *
+ * In space, discs of inclusions are cylinders along z, and frames show the plane z = lower + cut (upper - lower).
+ *
  * Owner: the arrays given to the sink are the simulator's, valid during the call. Calls come in order of split and
  * index, on the calling thread.
  *
@@ -115,6 +117,7 @@ typedef struct fem_simulate_spec {
     fem_range shown;          /* values of it at the ends of the colour map */
     bool deformed;            /* frames show the body where its displacement has taken it, else in its place at rest */
     double margin[2];         /* then: what they show beyond the mesh's box along x and y [L] */
+    double cut;               /* of meshes in space: the plane that frames show, 0 to 1 of their depth */
     double vignetting, noise; /* brightness 1 - v r^2 (r from the centre, in units of the longer edge); deviation [-] */
     double key_rate;          /* [1/time] */
 } fem_simulate_spec;

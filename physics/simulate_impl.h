@@ -61,12 +61,20 @@ enum fem_stream {
     FEM_STREAM_NOISE,
     FEM_STREAM_AMBIENT,
     FEM_STREAM_DRIVEN,
-    FEM_STREAM_LAW
+    FEM_STREAM_LAW,
+    FEM_STREAM_DEPTH /* what starts have along z */
 };
 
 static inline uint64_t fem_trajectory_key(int split, int64_t index)
 {
     return (uint64_t)split << 60 | (uint64_t)index << 20; /* the frame goes below */
+}
+
+/* Does the cylinder along z (in the plane: the disc) hold the cell's centroid? */
+static inline bool fem_disc_holds(const fem_mesh *mesh, int64_t cell, double x, double y, double radius)
+{
+    const double *at = mesh->centroid + mesh->dim * cell;
+    return (at[0] - x) * (at[0] - x) + (at[1] - y) * (at[1] - y) < radius * radius;
 }
 
 /* ---- simulate_spec.c ---- */

@@ -41,6 +41,7 @@ void fem_simulate_defaults(fem_simulate_spec *spec)
         .deviation = {0.4, 0.8},
         .offset = {-0.2, 0.2},
         .shown = {-2, 4},
+        .cut = 0.5,
         .vignetting = 0.7,
         .noise = 0.02,
         .key_rate = 0.25,
@@ -123,6 +124,9 @@ fwm_status fem_simulate_check_law(const fem_simulate_spec *s, const fem_equation
                   "simulate: inclusion %d: expected a positive radius and %s from %g to %g, found %g and %g", k,
                   p->name, p->lo, p->hi, s->inclusion[k].radius, s->inclusion[k].value);
     }
+    for (int k = 0; k < s->n_sources; k++)
+        FWM_CHECK(fem_element_dim(s->mesh.element) == 2 || s->source[k].boundary || s->source[k].density, FWM_INVALID,
+                  "simulate: source %d: expected a boundary: squares are of the plane", k);
     FWM_TRY(check_parameters("truth", e, s->truth));
     FWM_TRY(check_parameters("nominal", cheap, s->nominal));
     FWM_CHECK(!s->mesh_file || (s->refine >= 1 && s->refine <= 4), FWM_INVALID,
@@ -174,6 +178,7 @@ fwm_status fem_simulate_check(const fem_simulate_spec *s)
     FWM_TRY(check_range("deviation", s->deviation, 0));
     FWM_TRY(check_range("offset", s->offset, -INFINITY));
     FWM_TRY(check_range("shown", s->shown, -INFINITY));
+    FWM_CHECK(s->cut >= 0 && s->cut <= 1, FWM_INVALID, "simulate: cut: expected 0 to 1, found %g", s->cut);
     for (int d = 0; d < 2; d++)
         FWM_CHECK(isfinite(s->margin[d]) && s->margin[d] >= 0 && (s->deformed || s->margin[d] == 0), FWM_INVALID,
                   "simulate: margin: expected 0 or more, and 0 where bodies are not deformed, found %g", s->margin[d]);

@@ -11,16 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 16, MAX_PARAMETERS = 512, EXACT = 512, MOST = 2048, DIRECTIONS = 128, LAG = 2, REACH = 2, ANCHORS = 48 };
+enum { BATCH = 16, MAX_PARAMETERS = 512, EXACT = 512, MOST = 2048, DIRECTIONS = 128 };
+enum { LAG = 2, RELAX = 48, MOST_RELAXED = 512, REACH = 2, ANCHORS = 48 }; /* of the detector */
 
 struct tr_codes {
     tr_world *w;
     int64_t H, D, room, trajectories;
     ad_graph *g;
     ad_plan *plan;
+    const float *flat;
     ad_value s, a, code;
     float *predicted, *truth; /* [room,H,D]: of states 0..H-1; the first with the action that follows it */
-    double *basin;            /* [room,H] */
+    float *led; /* [room,H,D]: where the true ones lead, of the first `relaxed` trajectories at even places;
+                   NULL: the law has no stable states */
+    int64_t relaxed;
+    double *basin; /* [room,H] */
     bool has_basins;
 };
 
@@ -45,6 +50,11 @@ static fwm_status build(tr_codes *c, const float *flat)
     c->truth = fwm_calloc(rows * (size_t)c->D, sizeof *c->truth);
     c->basin = fwm_calloc(rows, sizeof *c->basin);
     FWM_CHECK(c->predicted && c->truth && c->basin, FWM_MEMORY, "codes: out of memory");
+    const fem_equation *law = tr_law_equation(c->w->law);
+    if (law && law->basin) {
+        c->led = fwm_calloc(rows * (size_t)c->D, sizeof *c->led);
+        FWM_CHECK(c->led, FWM_MEMORY, "codes: out of memory");
+    }
     return FWM_OK;
 }
 
@@ -53,7 +63,7 @@ fwm_status tr_codes_create(tr_codes **out, tr_world *world, const float *flat, i
     *out = NULL;
     tr_codes *c = fwm_calloc(1, sizeof *c);
     FWM_CHECK(c, FWM_MEMORY, "codes: out of memory");
-    *c = (tr_codes){.w = world, .H = H, .room = trajectories};
+    *c = (tr_codes){.w = world, .H = H, .room = trajectories, .flat = flat};
     fwm_status status = build(c, flat);
     if (status != FWM_OK)
         tr_codes_destroy(&c);
@@ -69,6 +79,7 @@ void tr_codes_destroy(tr_codes **c)
     ad_graph_destroy(&(*c)->g);
     fwm_free((*c)->predicted);
     fwm_free((*c)->truth);
+    fwm_free((*c)->led);
     fwm_free((*c)->basin);
     fwm_free(*c);
     *c = NULL;
@@ -95,6 +106,24 @@ static fwm_status encode(tr_codes *c, const float *states, const float *actions,
     return FWM_OK;
 }
 
+/* Codes of where H states lead when they are left alone. */
+static fwm_status relax(tr_codes *c, const float *states, float *out)
+{
+    const wm_config *m = &c->w->model;
+    const size_t size = (size_t)(c->H * m->nodes * m->state.count), actions = (size_t)(c->H * m->actions);
+    float *s = fwm_malloc(size, sizeof *s), *off = fwm_calloc(actions + 1, sizeof *off);
+    fwm_status status = s && off ? FWM_OK : fwm_fail(FWM_MEMORY, "codes: out of memory");
+    if (status == FWM_OK) {
+        memcpy(s, states, size * sizeof *s);
+        status = tr_law_relax(c->w->law, c->w->config, c->w->ds, c->w->store, c->flat, s, c->H, RELAX);
+    }
+    if (status == FWM_OK)
+        status = encode(c, s, off, out);
+    fwm_free(s);
+    fwm_free(off);
+    return status;
+}
+
 fwm_status tr_codes_add(tr_codes *c, const float *predicted, const float *truth, const float *actions,
                         const double *basin)
 {
@@ -102,6 +131,10 @@ fwm_status tr_codes_add(tr_codes *c, const float *predicted, const float *truth,
     int64_t at = c->trajectories * c->H;
     FWM_TRY(encode(c, predicted, actions, c->predicted + at * c->D));
     FWM_TRY(encode(c, truth, actions, c->truth + at * c->D));
+    if (c->led && basin && c->trajectories % 2 == 0 && c->relaxed * c->H < MOST_RELAXED) {
+        FWM_TRY(relax(c, truth, c->led + at * c->D));
+        c->relaxed++;
+    }
     for (int64_t h = 0; h < c->H; h++)
         c->basin[at + h] = basin ? basin[h] : -1;
     c->has_basins |= basin != NULL;
@@ -158,26 +191,29 @@ static bool crosses(const double *basin, int64_t H, int64_t t)
     return false;
 }
 
-/* Rows (t, t + LAG) of trajectories of one parity: contexts, outcomes, and whether t is near a passage. */
+/* States of trajectories of one parity: contexts, outcomes, and whether each is near a passage. */
 typedef struct pairs {
     int64_t n;
     float *context, *outcome;
     unsigned char *flag;
 } pairs;
 
+/* The bank (parity 0) or the states that are judged by it. */
 static fwm_status collect(const tr_codes *c, int parity, pairs *p)
 {
-    int64_t per = c->H - LAG, most = (c->trajectories + 1) / 2 * (per > 0 ? per : 0);
+    const int64_t lag = c->led ? 0 : LAG, per = c->H > lag ? c->H - lag : 0, H = c->H;
+    const int64_t end = c->led && parity == 0 ? 2 * c->relaxed : c->trajectories, most = (end + 1) / 2 * per;
+    const float *outcome = c->led ? c->led : c->truth;
     size_t D = (size_t)c->D;
     *p = (pairs){.context = fwm_malloc((size_t)most * D + 1, sizeof(float)),
                  .outcome = fwm_malloc((size_t)most * D + 1, sizeof(float)),
                  .flag = fwm_calloc((size_t)most + 1, 1)};
     FWM_CHECK(p->context && p->outcome && p->flag, FWM_MEMORY, "codes: out of memory");
-    for (int64_t k = parity; k < c->trajectories; k += 2)
+    for (int64_t k = parity; k < end && k < c->trajectories; k += 2)
         for (int64_t t = 0; t < per; t++) {
-            memcpy(p->context + (size_t)p->n * D, c->truth + (size_t)(k * c->H + t) * D, D * sizeof(float));
-            memcpy(p->outcome + (size_t)p->n * D, c->truth + (size_t)(k * c->H + t + LAG) * D, D * sizeof(float));
-            p->flag[p->n++] = crosses(c->basin + k * c->H, c->H, t);
+            memcpy(p->context + (size_t)p->n * D, c->truth + (size_t)(k * H + t) * D, D * sizeof(float));
+            memcpy(p->outcome + (size_t)p->n * D, outcome + (size_t)(k * H + t + lag) * D, D * sizeof(float));
+            p->flag[p->n++] = crosses(c->basin + k * H, H, t);
         }
     return FWM_OK;
 }

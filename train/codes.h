@@ -5,9 +5,11 @@
  * components of mode mixing are the simulator's basins where the dataset has them (/truth/basin: what each frame would
  * relax to, -1 unknown, which counts as its nearest known code's), else the sheets that are seen in the true codes.
  *
- * With basins the boundary detector is judged too: of every second trajectory, pairs (code of s(t), code of s(t + lag))
- * make a paired diagram (boundary.h); its distance ranks the states of the others; true boundary states are those
- * within two frames of a change of basin. */
+ * With basins the boundary detector is judged too. Of every second trajectory, pairs (code of a state, code of where it
+ * leads) make a paired diagram (boundary.h); its distance ranks the states of the others; true boundary states are
+ * those within two frames of a change of basin. Where a state leads: under the model's own law, left alone for RELAX
+ * frames (tr_law_relax), if that law has stable states to lead to (fem_equation.basin); else where the data are LAG
+ * frames later, actions and all. No label takes part. */
 #ifndef TRAIN_CODES_H
 #define TRAIN_CODES_H
 

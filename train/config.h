@@ -53,7 +53,7 @@ typedef struct tr_records { /* mappings of one kind: items is an array of its st
 } tr_records;
 
 /* Choices, stored as int: the position of the word in the table's list. */
-enum tr_cell { TR_TRIANGLE, TR_QUADRILATERAL };
+enum tr_cell { TR_TRIANGLE, TR_QUADRILATERAL, TR_TETRAHEDRON, TR_HEXAHEDRON };
 enum tr_space { TR_P1, TR_P2, TR_Q1, TR_Q2 };
 enum tr_layout {
     TR_LAYOUT_AUTO,
@@ -135,14 +135,15 @@ typedef struct tr_config {
         double dt;                                 /* between frames */
         int64_t substeps, nominal_substeps;
         int cell, space;
-        int64_t cells[2]; /* x, y */
-        double size[2];
+        tr_ints cells; /* x, y, and of cells in space z */
+        tr_reals size;
         tr_strings periodic;          /* x, y */
         const char *mesh, *mesh_hash; /* a gmsh file; "": a box. XXH64 of the file, "": any */
         int64_t refine;
-        int64_t coarse_cells[2], frame[2]; /* frame: height, width */
-        int equation;                      /* position in physics/forms */
-        int nominal_equation;              /* 0: the same, else 1 + its position */
+        tr_ints coarse_cells;
+        int64_t frame[2];     /* height, width */
+        int equation;         /* position in physics/forms */
+        int nominal_equation; /* 0: the same, else 1 + its position */
         int scheme;
         double spectral_radius, tolerance, adaptive;
         tr_map truth, nominal;
@@ -150,7 +151,7 @@ typedef struct tr_config {
         tr_records conditions, loads, start; /* tr_condition, tr_load, tr_field_start */
         const char *frame_field;             /* "": the first component */
         bool deformed;                       /* frames show the body where it is */
-        double margin[2];                    /* x, y */
+        double margin[2], cut;               /* x, y; where frames cut a box in space */
         tr_matrix inclusions;                /* value, x, y, radius */
         const char *inclusion_of;            /* a parameter; "": the first that may vary */
         tr_matrix sources;                   /* x, y */

@@ -116,7 +116,7 @@ static void hold_simulate(rules *r)
     hold_parameters(r, "simulate.nominal", &c->simulate.nominal,
                     c->simulate.nominal_equation > 0 ? fem_equation_at(c->simulate.nominal_equation - 1) : equation);
     hold_inclusions(r, equation);
-    const bool quadrilateral = c->simulate.cell == TR_QUADRILATERAL;
+    const bool quadrilateral = c->simulate.cell == TR_QUADRILATERAL || c->simulate.cell == TR_HEXAHEDRON;
     const bool q = c->simulate.space == TR_Q1 || c->simulate.space == TR_Q2;
     if (quadrilateral != q)
         broken(r, "simulate.space", "simulate.cell", "expected %s on %s cells, found %s",
@@ -124,7 +124,7 @@ static void hold_simulate(rules *r)
                tr_config_word("simulate.space", c->simulate.space));
     for (int64_t i = 0; i < c->simulate.sources.rows; i++) {
         const double *x = c->simulate.sources.items + 2 * i;
-        if (c->simulate.mesh[0] == '\0' && (x[0] > c->simulate.size[0] || x[1] > c->simulate.size[1]))
+        if (c->simulate.mesh[0] == '\0' && (x[0] > c->simulate.size.items[0] || x[1] > c->simulate.size.items[1]))
             broken(r, "simulate.sources", "simulate.size",
                    "expected sources within simulate.size, found row %lld outside", (long long)i);
     }

@@ -10,13 +10,18 @@
 #include <string.h>
 
 enum { PLANE = 2 };
-static const char *const sides[] = {"left", "right", "bottom", "top"}; /* of boxes: two for each axis */
+static const char *const sides[] = {"left", "right", "bottom", "top", "front", "back"}; /* of boxes: two an axis */
+
+static int dimensions(const tr_config *c)
+{
+    return c->simulate.cell == TR_TETRAHEDRON || c->simulate.cell == TR_HEXAHEDRON ? 3 : PLANE;
+}
 
 /* A field or component of the equation; after an error count is 0. */
-static void find_field(tr_errors *errors, tr_place place, const char *path, const fem_equation *e, const char *name,
-                       int *first, int *count)
+static void find_field(const tr_config *c, tr_errors *errors, tr_place place, const char *path, const fem_equation *e,
+                       const char *name, int *first, int *count)
 {
-    if (fem_equation_component(e, PLANE, name, first, count) == FWM_OK)
+    if (fem_equation_component(e, dimensions(c), name, first, count) == FWM_OK)
         return;
     tr_errors_add(errors, place, path, "%s", fwm_error_message());
     *count = 0;
@@ -25,15 +30,17 @@ static void find_field(tr_errors *errors, tr_place place, const char *path, cons
 /* Boundaries of a box; those of a file are known when it is read. */
 static void hold_boundary(const tr_config *c, tr_errors *errors, tr_place place, const char *path, const char *name)
 {
+    const int count = 2 * dimensions(c);
     int side = 0;
     if (c->simulate.mesh[0] != '\0')
         return;
-    while (side < 4 && strcmp(name, sides[side]) != 0)
+    while (side < count && strcmp(name, sides[side]) != 0)
         side++;
-    if (side == 4)
-        tr_errors_add(errors, place, path, "expected a boundary of the box (left, right, bottom, top), found \"%.60s\"",
-                      name);
-    for (int64_t k = 0; side < 4 && k < c->simulate.periodic.count; k++)
+    if (side == count)
+        tr_errors_add(errors, place, path,
+                      "expected a boundary of the box (left, right, bottom, top%s), found \"%.60s\"",
+                      count > 4 ? ", front, back" : "", name);
+    for (int64_t k = 0; side < count && k < c->simulate.periodic.count; k++)
         if (c->simulate.periodic.items[k][0] - 'x' == side / 2)
             tr_errors_add(errors, place, path,
                           "expected a boundary that is there: the box is periodic along %s, so it "
@@ -80,11 +87,11 @@ static void hold_conditions(const tr_config *c, tr_errors *errors, const fem_equ
             hold_natural(errors, q, path, e);
             continue;
         }
-        find_field(errors, q->place, path, e, q->field, &first, &count);
+        find_field(c, errors, q->place, path, e, q->field, &first, &count);
         for (int64_t j = 0; j < k; j++) {
             int from, width;
             if (all[j].field[0] == '\0' || strcmp(all[j].boundary, q->boundary) != 0 ||
-                fem_equation_component(e, PLANE, all[j].field, &from, &width) != FWM_OK)
+                fem_equation_component(e, dimensions(c), all[j].field, &from, &width) != FWM_OK)
                 continue;
             if (from < first + count && first < from + width)
                 tr_errors_add(errors, q->place, path,
@@ -102,12 +109,14 @@ static void hold_loads(const tr_config *c, tr_errors *errors, const fem_equation
         int first, count = 1;
         (void)snprintf(path, sizeof path, "simulate.loads[%lld]", (long long)k);
         if (all[k].field[0] != '\0')
-            find_field(errors, all[k].place, path, e, all[k].field, &first, &count);
+            find_field(c, errors, all[k].place, path, e, all[k].field, &first, &count);
         if (count > 1)
             tr_errors_add(errors, all[k].place, path, "expected one component, as in %s.x, found all of %s",
                           all[k].field, all[k].field);
         if (all[k].boundary[0] != '\0')
             hold_boundary(c, errors, all[k].place, path, all[k].boundary);
+        else if (dimensions(c) > PLANE)
+            tr_errors_add(errors, all[k].place, path, "expected a boundary in space: squares are of the plane");
     }
 }
 
@@ -119,7 +128,7 @@ static void hold_starts(const tr_config *c, tr_errors *errors, const fem_equatio
         char path[64];
         int first, count;
         (void)snprintf(path, sizeof path, "simulate.start[%lld]", (long long)k);
-        find_field(errors, all[k].place, path, e, all[k].field, &first, &count);
+        find_field(c, errors, all[k].place, path, e, all[k].field, &first, &count);
         for (int i = first; i < first + count; i++) {
             if (taken[i])
                 tr_errors_add(errors, all[k].place, path, "expected each component once, found %s again", all[k].field);
@@ -197,6 +206,36 @@ static void hold_cheap(const tr_config *c, tr_errors *errors, const fem_equation
                       "expected an equation of the same fields as %s, found %s", e->name, cheap->name);
 }
 
+/* Boxes have as many numbers as their cells have dimensions. */
+static void hold_space(const tr_config *c, tr_errors *errors, const fem_equation *e)
+{
+    const int dim = dimensions(c);
+    const struct {
+        const char *path;
+        int64_t count;
+    } list[] = {{"simulate.cells", c->simulate.cells.count},
+                {"simulate.coarse_cells", c->simulate.coarse_cells.count},
+                {"simulate.size", c->simulate.size.count}};
+    for (int k = 0; k < 3 && c->simulate.mesh[0] == '\0'; k++)
+        if (list[k].count != dim)
+            tr_errors_add(errors, place_of(c, list[k].path), list[k].path,
+                          "expected %d numbers for %s cells, found %lld", dim,
+                          tr_config_word("simulate.cell", c->simulate.cell), (long long)list[k].count);
+    for (int64_t k = 0; k < c->simulate.periodic.count; k++)
+        if (c->simulate.periodic.items[k][0] - 'x' >= dim)
+            tr_errors_add(errors, place_of(c, "simulate.periodic"), "simulate.periodic",
+                          "expected axes of the plane, found z");
+    if (e->max_dim > 0 && dim > e->max_dim)
+        tr_errors_add(errors, place_of(c, "simulate.cell"), "simulate.cell",
+                      "expected cells of the plane: %s has no form in space", e->name);
+    if (dim > PLANE && c->simulate.sources.rows > 0)
+        tr_errors_add(errors, place_of(c, "simulate.sources"), "simulate.sources",
+                      "expected none in space: squares are of the plane; give simulate.loads on boundaries");
+    if (dim > PLANE && c->simulate.deformed)
+        tr_errors_add(errors, place_of(c, "simulate.deformed"), "simulate.deformed",
+                      "expected false in space: frames show a plane of the body's place at rest");
+}
+
 static void hold_deformed(const tr_config *c, tr_errors *errors, const fem_equation *e)
 {
     int first, count = 0;
@@ -224,8 +263,9 @@ void tr_config_hold_scene(const tr_config *c, tr_errors *errors)
     hold_random(c, errors, e);
     hold_cheap(c, errors, e);
     if (c->simulate.frame_field[0] != '\0')
-        find_field(errors, place_of(c, "simulate.frame_field"), "simulate.frame_field", e, c->simulate.frame_field,
+        find_field(c, errors, place_of(c, "simulate.frame_field"), "simulate.frame_field", e, c->simulate.frame_field,
                    &first, &count);
+    hold_space(c, errors, e);
     hold_deformed(c, errors, e);
     if (c->simulate.mesh[0] != '\0' && c->simulate.periodic.count > 0)
         tr_errors_add(errors, place_of(c, "simulate.periodic"), "simulate.periodic",

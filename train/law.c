@@ -242,7 +242,8 @@ static fwm_status new_problem(const tr_law *law, const tr_config *c, double dt, 
     own.source = scene.source;
     own.n_conditions = scene.n_conditions;
     own.condition = scene.condition;
-    field_scales(law->equation, law->mesh->dim, std, own.field_scale);
+    if (std)
+        field_scales(law->equation, law->mesh->dim, std, own.field_scale);
     return fem_problem_create(problem, &own);
 }
 
@@ -275,6 +276,51 @@ fwm_status tr_law_true_problem(const tr_law *law, const tr_config *config, const
     const fem_scheme scheme = tr_scheme_of(config->simulate.scheme);
     const fem_problem_spec own = {.scheme = scheme, .substeps = fem_scheme_substeps(scheme)};
     return new_problem(law, config, ds_get_info(ds)->dt, std, own, problem);
+}
+
+/* u [batch*n*c] -> where it is after `frames` steps; u_next is work space, a [batch*A] zeros. */
+static fwm_status let_go(fem_problem *problem, const fem_theta *theta, double *u, double *u_next, const double *a,
+                         int64_t size, int64_t batch, int64_t frames)
+{
+    for (int64_t t = 0; t < frames; t++) {
+        FWM_TRY(fem_step(problem, AD_F64, u_next, u, a, theta, batch));
+        memcpy(u, u_next, (size_t)(batch * size) * sizeof *u);
+    }
+    return FWM_OK;
+}
+
+fwm_status tr_law_relax(const tr_law *law, const tr_config *config, const ds_dataset *ds, const nn_store *store,
+                        const float *flat, float *states, int64_t batch, int64_t frames)
+{
+    const fem_equation *eq = law->equation;
+    const int64_t size = law->mesh->n_nodes * fem_equation_components(eq, law->mesh->dim);
+    int64_t total = 0;
+    for (int k = 0; k < eq->n_parameters; k++)
+        total += tr_law_count(law, k);
+    fem_problem *problem = NULL;
+    FWM_TRY(new_problem(law, config, ds_get_info(ds)->dt, NULL, (fem_problem_spec){.scheme = FEM_BACKWARD_EULER},
+                        &problem));
+    const int64_t actions = fem_problem_actions(problem);
+    double *u = fwm_malloc((size_t)(2 * batch * size), sizeof *u), *values = fwm_malloc((size_t)total + 1, sizeof *u);
+    double *a = fwm_calloc((size_t)(batch * actions) + 1, sizeof *a);
+    fwm_status status = u && values && a ? FWM_OK : fwm_fail(FWM_MEMORY, "law: out of memory");
+    fem_theta theta = {{0}, {0}};
+    for (int64_t k = 0, at = 0; status == FWM_OK && k < eq->n_parameters; at += theta.count[k++]) {
+        tr_law_values(law, store, AD_F32, flat, (int)k, values + at);
+        theta.count[k] = tr_law_count(law, (int)k);
+        theta.value[k] = values + at;
+    }
+    for (int64_t i = 0; status == FWM_OK && i < batch * size; i++)
+        u[i] = (double)states[i];
+    if (status == FWM_OK)
+        status = let_go(problem, &theta, u, u + batch * size, a, size, batch, frames);
+    for (int64_t i = 0; status == FWM_OK && i < batch * size; i++)
+        states[i] = (float)u[i];
+    fwm_free(u);
+    fwm_free(values);
+    fwm_free(a);
+    fem_problem_destroy(&problem);
+    return status;
 }
 
 static fwm_status make_problem(tr_law *law, const tr_config *c, const ds_dataset *ds, const double *std)
@@ -326,6 +372,7 @@ fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds,
     tr_law *law = fwm_calloc(1, sizeof *law);
     *out = NULL;
     FWM_CHECK(law, FWM_MEMORY, "law: out of memory");
+    law->cut = c->simulate.cut;
     fwm_status status = FWM_OK;
     if (info->mesh || info->fields[DS_STATE].points != 1 || c->physics.equation != TR_EQUATION_NONE)
         status = tr_mesh_from_data(&law->mesh, info->mesh, ds_path(ds), "/mesh");

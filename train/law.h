@@ -48,6 +48,12 @@ double tr_law_initial(const tr_law *law, int k);
 fwm_status tr_law_parts(tr_law *law, const nn_store *store, const float *flat, double *cells, double *fields,
                         double *regions, const float *s1, const float *s0, const float *a, int64_t batch) FWM_MUST_USE;
 
+/* States [batch,n,c] left alone: all actions off, `frames` frames of the dataset by the law with the parameters in
+ * `flat`, in place; one step of backward Euler a frame, for what matters is where they go, not when. physics.equation
+ * must be one. Errors: FWM_MEMORY, FWM_NUMERIC (a step has no solution). */
+fwm_status tr_law_relax(const tr_law *law, const tr_config *config, const ds_dataset *ds, const nn_store *store,
+                        const float *flat, float *states, int64_t batch, int64_t frames) FWM_MUST_USE;
+
 /* Constant operators (made once, kept): a picture of a field of the fine mesh, for evaluation. */
 fwm_status tr_law_render(tr_law *law, int64_t kh, int64_t kw, const ad_sparse **operator) FWM_MUST_USE;
 /* s_phy at the fine nodes. */

@@ -45,7 +45,7 @@ struct tr_law {
     int n_cached;
     bool deformed; /* frames show the body where its displacement has taken it */
     int displacement;
-    double margin[2];
+    double margin[2], cut; /* beyond the box; where frames cut a box in space, 0 to 1 */
     cached_warp warp[TR_LAW_WARPS];
     int n_warps;
     wm_physics physics;

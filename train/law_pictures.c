@@ -56,6 +56,15 @@ static fwm_status make_view(const tr_law *law, cached_operator *o, const fem_mes
     return fem_view_render(csr, mesh, &view, o->kh, o->kw, axis, o->mask);
 }
 
+/* Values or derivatives of the mesh's box; in space of the plane that frames show. */
+static fwm_status draw(const tr_law *law, fem_csr **csr, const fem_mesh *mesh, const cached_operator *o, int axis)
+{
+    if (mesh->dim == 3)
+        return fem_render_slice(csr, mesh, o->kh, o->kw, mesh->lower[2] + law->cut * (mesh->upper[2] - mesh->lower[2]),
+                                axis, NULL);
+    return axis < 0 ? fem_render(csr, mesh, o->kh, o->kw, NULL) : fem_render_gradient(csr, mesh, o->kh, o->kw, axis);
+}
+
 static fwm_status make_operator(const tr_law *law, cached_operator *o)
 {
     const fem_mesh *mesh = o->coarse ? law->coarse : law->mesh;
@@ -69,13 +78,13 @@ static fwm_status make_operator(const tr_law *law, cached_operator *o)
     case OPERATOR_KINDS:
         break;
     case RENDER:
-        status = fem_render(&csr, mesh, o->kh, o->kw, NULL);
+        status = draw(law, &csr, mesh, o, -1);
         break;
     case GRADIENT_X:
-        status = fem_render_gradient(&csr, mesh, o->kh, o->kw, 0);
+        status = draw(law, &csr, mesh, o, 0);
         break;
     case GRADIENT_Y:
-        status = fem_render_gradient(&csr, mesh, o->kh, o->kw, 1);
+        status = draw(law, &csr, mesh, o, 1);
         break;
     case SAMPLE:
         status = fem_sample(&csr, mesh, o->kh, o->kw);

@@ -2,6 +2,7 @@
 #include "physics/view.h"
 
 #include "boxes.h"
+#include "model/base/colours.h"
 #include "physics/simulate.h"
 
 TestSuite(view, .fini = fem_finalize);
@@ -112,6 +113,23 @@ static fem_simulate_spec beam(void)
     return spec;
 }
 
+/* Heat in a block, a plane of which is shown without noise; values from 0 to 1. */
+static fem_simulate_spec block(fem_element element)
+{
+    fem_simulate_spec spec;
+    fem_simulate_defaults(&spec);
+    spec.mesh = (fem_mesh_spec){.element = element, .nx = 4, .ny = 3, .nz = 3, .lx = 1, .ly = 0.8, .lz = 0.7};
+    spec.coarse = (fem_mesh_spec){.element = element, .nx = 2, .ny = 2, .nz = 1, .lx = 1, .ly = 0.8, .lz = 0.7};
+    spec.n_sources = 0;
+    spec.vignetting = 0;
+    spec.shown = (fem_range){0, 1};
+    spec.height = 16;
+    spec.width = 24;
+    spec.frames = 3;
+    spec.dt = 0.1;
+    return spec;
+}
+
 /* A body that moves by whole pixels is its picture, moved; one that is stretched covers as much more of it. */
 Test(view, the_camera_shows_the_body_where_it_is)
 {
@@ -151,6 +169,102 @@ Test(view, the_camera_shows_the_body_where_it_is)
               wider); /* half covered pixels of two edges */
     free(state);
     fem_simulation_destroy(&s);
+}
+
+/* Frames of a block show its plane at `cut`; a field that is its own depth has one colour there. */
+Test(view, a_block_is_shown_where_it_is_cut)
+{
+    static const double cuts[] = {0, 0.3, 1};
+    static uint8_t frame[16 * 24 * 3];
+    for (int k = 0; k < 3; k++) {
+        fem_simulate_spec spec = block(FEM_TET_P1);
+        fem_simulation *s;
+        spec.cut = cuts[k];
+        MUST(fem_simulation_create(&s, &spec));
+        const fem_mesh *mesh = fem_simulation_mesh(s);
+        float *state = malloc((size_t)mesh->n_nodes * sizeof *state);
+        for (int64_t i = 0; i < mesh->n_nodes; i++)
+            state[i] = (float)(mesh->nodes[3 * i + 2] / 0.7);
+        MUST(fem_simulation_picture(s, state, frame));
+        double rgb[3];
+        fwm_colour(cuts[k], rgb);
+        for (int i = 0; i < 16 * 24 * 3; i++)
+            cr_assert_float_eq(frame[i] / 255.0, rgb[i % 3], 1.01 / 255, "cut %g, value %d", cuts[k], i);
+        free(state);
+        fem_simulation_destroy(&s);
+    }
+}
+
+static fwm_status keep_state(void *context, const fem_trajectory *t)
+{
+    const size_t bytes = (size_t)(t->frames * t->nodes * t->components) * sizeof *t->state;
+    float **state = context;
+    *state = malloc(bytes);
+    memcpy(*state, t->state, bytes);
+    return FWM_OK;
+}
+
+/* A start in space varies along z as it does along x, a load on a face moves a solid, and what is held stays. */
+Test(view, blocks_start_and_move_in_space)
+{
+    for (int k = 0; k < 2; k++) {
+        const bool solid = k == 1;
+        fem_simulate_spec spec = block(k == 0 ? FEM_TET_P1 : FEM_HEX_Q1);
+        fem_simulation *s;
+        float *state, *again;
+        if (solid) {
+            spec.equation = "elasticity";
+            memset(spec.truth, 0, sizeof spec.truth);
+            spec.truth[0] = spec.truth[2] = 1;
+            memcpy(spec.nominal, spec.truth, sizeof spec.nominal);
+            spec.scheme = FEM_MIDPOINT;
+            spec.shown_field = "displacement";
+            spec.n_conditions = 1;
+            spec.condition[0] = (fem_condition){.boundary = "front", .field = "displacement"};
+            spec.n_sources = 1;
+            spec.source[0] = (fem_source){.boundary = "back", .field = "velocity.z", .power = 1};
+            spec.power = (fem_range){1, 1};
+            spec.power_probability = 1;
+            spec.n_starts = 1;
+            spec.start[0] = (fem_start){.field = "velocity", .correlation = {1, 1}, .blob_radius = {1, 1}};
+        }
+        MUST(fem_simulation_create(&s, &spec));
+        MUST(fem_simulate_some(s, FEM_TRAIN, 1, 1, keep_state, &state));
+        MUST(fem_simulate_some(s, FEM_TRAIN, 1, 1, keep_state, &again));
+        const fem_mesh *mesh = fem_simulation_mesh(s);
+        const int64_t c = solid ? 6 : 1, size = mesh->n_nodes * c;
+        cr_assert_arr_eq(state, again, (size_t)(spec.frames * size) * sizeof *state);
+        double least = INFINITY, most = -INFINITY, held = 0, moved = 0;
+        for (int64_t i = 0; i < mesh->n_nodes; i++) {
+            const double *x = mesh->nodes + 3 * i;
+            if (!solid && x[0] == 0 && x[1] == 0) { /* an edge along z */
+                least = fmin(least, (double)state[i]);
+                most = fmax(most, (double)state[i]);
+            }
+            const double z = solid ? (double)state[(spec.frames - 1) * size + i * c + 2] : 0;
+            held = fmax(held, x[2] == 0 ? fabs(z) : 0);
+            moved = fmax(moved, x[2] > 0.69 ? z : 0);
+        }
+        cr_assert(solid || most - least > 0.1, "%g", most - least);
+        cr_assert(!solid || (held == 0 && moved > 1e-3), "%g at the front, %g at the back", held, moved);
+        free(state);
+        free(again);
+        fem_simulation_destroy(&s);
+    }
+}
+
+Test(view, squares_are_of_the_plane)
+{
+    fem_simulate_spec spec = block(FEM_TET_P1);
+    fem_simulation *s;
+    spec.n_sources = 1;
+    spec.source[0] = (fem_source){.x = 0.5, .y = 0.5, .half_width = 0.1, .power = 1};
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "squares are of the plane"), "%s", fwm_error_message());
+    spec.n_sources = 0;
+    spec.cut = 1.5;
+    cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
+    cr_assert(strstr(fwm_error_message(), "cut"), "%s", fwm_error_message());
 }
 
 Test(view, only_bodies_with_a_displacement_are_deformed)

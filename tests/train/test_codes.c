@@ -95,3 +95,38 @@ Test(codes, what_is_known_is_measured, .timeout = 60)
     }
     close_scene(&s);
 }
+
+/* Under a law with stable states the detector follows each state to where it leads: the simulator's basins, which it
+ * does not see, are told apart. */
+Test(codes, a_law_with_stable_states_tells_where_they_lead, .timeout = 120)
+{
+    static const char tiny[] =
+        "--set simulate.train=2 --set simulate.validation=1 --set simulate.test=24 --set simulate.test_ood=0 --set "
+        "simulate.steps=22 --set simulate.cells='[8, 8]' --set simulate.coarse_cells='[4, 4]' --set "
+        "simulate.frame='[16, 16]' --set data.batch=2 --set physics.identification.steps=2 --set "
+        "physics.identification.batch=2 --set model.encoder.widths='[8, 8, 8]' --set model.predictor.grid=8 --set "
+        "model.predictor.widths='[8]' --set model.decoder.width=8 --set model.groups=4 --set objective.unroll='[1]' "
+        "--set objective.unroll_start='[0.0]' --set trainer.steps=1 --set schedule.warmup=1 --set eval.horizon=20 "
+        "--set eval.horizons='[1]'";
+    char folder[SMALL_PATH], path[SMALL_PATH + 32];
+    small_folder(folder);
+    cr_assert_eq(
+        small_shell("%s simulate configs/bistable_small.yaml %s --set data.file=%s/data.h5 >/dev/null 2>%s/err",
+                    small_program(), tiny, folder, folder),
+        0, "%s", small_text(folder, "err"));
+    cr_assert_eq(small_shell("%s train configs/bistable_small.yaml %s --set data.file=%s/data.h5 --out %s/run "
+                             ">/dev/null 2>%s/err",
+                             small_program(), tiny, folder, folder, folder),
+                 0, "%s", small_text(folder, "err"));
+    cr_assert_eq(small_shell("%s eval %s/run/last.ckpt --json --no-report >%s/eval.json 2>%s/err", small_program(),
+                             folder, folder, folder),
+                 0, "%s", small_text(folder, "err"));
+    (void)snprintf(path, sizeof path, "%s/eval.json", folder);
+    json_t *result = small_json(path), *codes = json_object_get(result, "codes");
+    const double auc = json_number_value(json_object_get(codes, "boundary_auc"));
+    cr_log_info("AUC %.3f", auc);
+    cr_expect(json_is_true(json_object_get(codes, "basins")));
+    cr_expect_gt(auc, 0.85);
+    json_decref(result);
+    small_remove(folder);
+}

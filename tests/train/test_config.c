@@ -235,6 +235,45 @@ Test(config, rules_between_keys)
             "t.yaml:1:13: experiment: expected a name that can be a folder's (no /, no leading dot), found \"a/b\"");
 }
 
+/* Boxes in space: numbers, sides, axes, and what has no form there. */
+Test(config, rules_of_space)
+{
+    refuses(MINIMAL "simulate: {cell: tetrahedron, coarse_cells: [4, 4, 4], size: [1, 1, 1]}\n",
+            "t.yaml:1:1: simulate.cells: expected 3 numbers for tetrahedron cells, found 2");
+    refuses(MINIMAL "simulate: {cells: [4, 4, 4]}\n",
+            "t.yaml:4:19: simulate.cells: expected 2 numbers for triangle cells, found 3");
+    refuses(MINIMAL "simulate: {cell: hexahedron, cells: [4, 4, 4], coarse_cells: [4, 4, 4], size: [1, 1, 1]}\n",
+            "t.yaml:4:18: simulate.cell: expected Q1 or Q2 on hexahedron cells, found P1");
+    refuses(MINIMAL "simulate: {periodic: [z]}\n",
+            "t.yaml:4:22: simulate.periodic: expected axes of the plane, found z");
+    refuses(MINIMAL "simulate: {conditions: [{boundary: back, field: temperature}]}\n",
+            "t.yaml:4:25: simulate.conditions[0]: expected a boundary of the box (left, right, bottom, top), found "
+            "\"back\"");
+    refuses(MINIMAL "simulate:\n  {cell: tetrahedron, cells: [4, 4, 4], coarse_cells: [4, 4, 4], size: [1, 1, 1],\n"
+                    "  sources: [[0.5, 0.5]]}\n",
+            "t.yaml:6:12: simulate.sources: expected none in space: squares are of the plane; give simulate.loads on "
+            "boundaries");
+    refuses(MINIMAL "simulate:\n  {cell: tetrahedron, cells: [4, 4, 4], coarse_cells: [4, 4, 4], size: [1, 1, 1],\n"
+                    "  loads: [{action: a}]}\n",
+            "t.yaml:6:11: simulate.loads[0]: expected a boundary in space: squares are of the plane");
+    refuses(MINIMAL
+            "simulate: {equation: shallow_water, cell: tetrahedron, cells: [4, 4, 4], coarse_cells: [4, 4, 4],\n"
+            "  size: [1, 1, 1]}\n",
+            "t.yaml:4:43: simulate.cell: expected cells of the plane: shallow_water has no form in space");
+    refuses(MINIMAL "simulate: {deformed: true}\n",
+            "t.yaml:4:22: simulate.deformed: expected an equation whose displacement is a vector, such as elasticity, "
+            "found heat");
+    refuses(MINIMAL "simulate: {margin: [0, 1]}\n",
+            "t.yaml:4:20: simulate.margin: expected [0, 0] where simulate.deformed is false");
+    refuses(MINIMAL "simulate: {equation: elasticity, deformed: true, periodic: [x]}\n",
+            "t.yaml:4:44: simulate.deformed: expected false where the box is periodic: a body that moves has no place "
+            "there");
+    tr_config *c = parse(MINIMAL "simulate: {cell: hexahedron, space: Q1, cells: [4, 5, 6], coarse_cells: [2, 2, 2],\n"
+                                 "  size: [1, 2, 3], loads: [{action: a, boundary: front}]}\n");
+    cr_expect(c->simulate.cells.count == 3 && c->simulate.cells.items[2] == 6 && c->simulate.size.items[2] == 3);
+    tr_config_destroy(c);
+}
+
 /* ---- --set ---- */
 Test(config, set_is_the_same_schema)
 {

@@ -224,6 +224,54 @@ static void expect_refused(const char *set, const char *other, fwm_status code, 
     tr_config_destroy(c);
 }
 
+/* Left alone, a state goes where the law's own steps with all actions off take it. */
+Test(law, a_state_left_alone_follows_the_law, .timeout = 60)
+{
+    enum { B = 2, FRAMES = 3, A = 5 };
+    static const char *const more[] = {"physics.parameters={conductivity: 2, loss: 3}", "physics.learn=[]",
+                                       "physics.field=[]", NULL};
+    const double conductivity = 2, loss = 3, zero = 0, off[B * A] = {0};
+    tr_config *c = load(more);
+    tr_world *w;
+    cr_assert_eq(tr_world_open(&w, c, NULL, NULL), FWM_OK, "%s", fwm_error_message());
+    const fem_mesh *mesh = tr_law_mesh(w->law);
+    const int64_t n = mesh->n_nodes;
+    fem_problem *problem;
+    const fem_source heater = {.x = 0.5, .y = 0.5, .half_width = 0.1, .power = 1}; /* off */
+    const fem_problem_spec spec = {.equation = "heat",
+                                   .mesh = mesh,
+                                   .dt = w->info->dt,
+                                   .scheme = FEM_BACKWARD_EULER,
+                                   .n_sources = 4,
+                                   .source = (const fem_source[]){heater, heater, heater, heater}};
+    cr_assert_eq(fem_problem_create(&problem, &spec), FWM_OK, "%s", fwm_error_message());
+    fem_theta theta = {{0}, {0}};
+    for (int k = 0; k < tr_law_equation(w->law)->n_parameters; k++)
+        theta.value[k] = &zero, theta.count[k] = 1;
+    theta.value[index_of(w->law, "conductivity")] = &conductivity;
+    theta.value[index_of(w->law, "loss")] = &loss;
+    float *states = malloc((size_t)(B * n) * sizeof *states);
+    double *u = malloc((size_t)(2 * B * n) * sizeof *u), *next = u + B * n, largest = 0;
+    for (int64_t i = 0; i < B * n; i++) {
+        states[i] = (float)(1 + sin(3.0 * (double)i));
+        u[i] = (double)states[i];
+    }
+    for (int t = 0; t < FRAMES; t++) {
+        cr_assert_eq(fem_step(problem, AD_F64, next, u, off, &theta, B), FWM_OK, "%s", fwm_error_message());
+        memcpy(u, next, (size_t)(B * n) * sizeof *u);
+    }
+    cr_assert_eq(tr_law_relax(w->law, c, w->ds, w->store, NULL, states, B, FRAMES), FWM_OK, "%s", fwm_error_message());
+    for (int64_t i = 0; i < B * n; i++) {
+        largest = fmax(largest, fabs(u[i]));
+        cr_expect_float_eq((double)states[i], u[i], 1e-6);
+    }
+    cr_expect(largest > 1e-3 && largest < 1.9, "%g", largest);
+    free(states), free(u);
+    fem_problem_destroy(&problem);
+    tr_world_close(&w);
+    tr_config_destroy(c);
+}
+
 Test(law, refusals, .timeout = 60)
 {
     expect_refused("simulate.sources=[]", NULL, FWM_CONFIG,

@@ -173,21 +173,34 @@ done:
     return status;
 }
 
+static void counts(const tr_ints *cells, int64_t n[FEM_MAX_DIM])
+{
+    for (int d = 0; d < FEM_MAX_DIM; d++)
+        n[d] = d < cells->count ? cells->items[d] : 0;
+}
+
 static fwm_status fill_meshes(const tr_config *c, fem_simulate_spec *s)
 {
     fem_element element;
     FWM_TRY(fem_element_parse(tr_config_word("simulate.cell", c->simulate.cell),
                               tr_config_word("simulate.space", c->simulate.space), &element));
+    const tr_reals *size = &c->simulate.size;
+    int64_t fine[FEM_MAX_DIM], coarse[FEM_MAX_DIM];
+    counts(&c->simulate.cells, fine);
+    counts(&c->simulate.coarse_cells, coarse);
     s->mesh = (fem_mesh_spec){.element = element,
-                              .nx = c->simulate.cells[0],
-                              .ny = c->simulate.cells[1],
-                              .lx = c->simulate.size[0],
-                              .ly = c->simulate.size[1]};
+                              .nx = fine[0],
+                              .ny = fine[1],
+                              .nz = fine[2],
+                              .lx = size->items[0],
+                              .ly = size->items[1],
+                              .lz = size->count > 2 ? size->items[2] : 0};
     for (int64_t k = 0; k < c->simulate.periodic.count; k++)
         s->mesh.periodic[c->simulate.periodic.items[k][0] - 'x'] = true;
     s->coarse = s->mesh;
-    s->coarse.nx = c->simulate.coarse_cells[0];
-    s->coarse.ny = c->simulate.coarse_cells[1];
+    s->coarse.nx = coarse[0];
+    s->coarse.ny = coarse[1];
+    s->coarse.nz = coarse[2];
     if (c->simulate.mesh[0] == '\0')
         return FWM_OK;
     s->mesh_file = c->simulate.mesh;
@@ -233,6 +246,7 @@ fwm_status fwm_simulation_spec(const tr_config *c, fem_simulate_spec *s)
     s->key_rate = c->simulate.key_rate;
     s->shown_field = c->simulate.frame_field[0] != '\0' ? c->simulate.frame_field : NULL;
     s->shown = range(c->simulate.frame_range);
+    s->cut = c->simulate.cut;
     s->deformed = c->simulate.deformed;
     memcpy(s->margin, c->simulate.margin, sizeof s->margin);
     s->vignetting = c->simulate.vignetting;

@@ -17,7 +17,8 @@ enum { PRODUCT_ROWS = FWM_ISA_LEVEL == 4 ? 16 / PANEL_LANES : PANEL_LANES > 12 ?
 
 typedef struct panel_walk {
     int64_t a_row, a_step, a_outer, b_row, c_row;
-    const real *ahead; /* panel that will be read next, asked for meanwhile; NULL: none */
+    const real *ahead;             /* rows of 16 that will be read next, asked for meanwhile; NULL: none */
+    int64_t ahead_row, ahead_rows; /* how far apart they are, and how many */
 } panel_walk;
 
 LANES_INLINE void panel_product_rows(int rows, real *c, const real *a, const real *b, int64_t inner, int64_t outer,
@@ -34,7 +35,7 @@ LANES_INLINE void panel_product_rows(int rows, real *c, const real *a, const rea
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++)
             __builtin_prefetch(a + walk.a_outer + i * walk.a_row);
-        for (int64_t i = 0; i < expected; i++, walk.ahead += PANEL)
+        for (int64_t i = 0; i < expected; i++, walk.ahead += walk.ahead_row)
             __builtin_prefetch(walk.ahead);
 #pragma GCC unroll 4
         for (int64_t k = 0; k < inner; k++, b += walk.b_row, at += walk.a_step) {
@@ -61,11 +62,12 @@ LANES_INLINE void panel_product_rows(int rows, real *c, const real *a, const rea
 LANES_INLINE void panel_product(int64_t rows, real *c, const real *a, const real *b, int64_t inner, int64_t outer,
                                 panel_walk walk, bool add)
 {
-    const int64_t expected = walk.ahead && rows >= PRODUCT_ROWS ? (inner * PRODUCT_ROWS + rows - 1) / rows : 0;
+    const int64_t pieces = rows / PRODUCT_ROWS * outer;
+    const int64_t expected = walk.ahead && pieces > 0 ? (walk.ahead_rows + pieces - 1) / pieces : 0;
     for (; rows >= PRODUCT_ROWS; rows -= PRODUCT_ROWS, c += PRODUCT_ROWS * walk.c_row, a += PRODUCT_ROWS * walk.a_row) {
         panel_product_rows(PRODUCT_ROWS, c, a, b, inner, outer, walk, expected, add);
         if (expected)
-            walk.ahead += outer * expected * PANEL;
+            walk.ahead += outer * expected * walk.ahead_row;
     }
     if (PRODUCT_ROWS > 8 && rows >= 8) {
         panel_product_rows(PRODUCT_ROWS > 8 ? 8 : 1, c, a, b, inner, outer, walk, 0, add);

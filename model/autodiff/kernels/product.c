@@ -47,36 +47,50 @@ static void gather_columns(int64_t rows, real *to, const real *from, int64_t apa
             lanes_store(to + i * PANEL + v, lanes_load(from + i * apart + v));
 }
 
-/* Rows of 16 k's at a time, so that the next of them are asked for meanwhile; the rest of k in one piece. */
+/* Rows of 16 k's at a time, so that the next of them are asked for meanwhile; the rest of k in one piece. `ahead`: k
+ * rows of B, ahead_row apart, that will be copied next; NULL: none. */
 LANES_INLINE void multiply(int64_t rows, real *c, int64_t c_row, const real *a, int64_t a_row, const real *b, int64_t k,
-                           bool add)
+                           const real *ahead, int64_t ahead_row, bool add)
 {
     enum { INNER = 16 };
-    const panel_walk walk = {.a_row = a_row, .a_step = 1, .a_outer = INNER, .b_row = PANEL, .c_row = c_row};
     const int64_t whole = k / INNER;
+    panel_walk walk = {.a_row = a_row, .a_step = 1, .a_outer = INNER, .b_row = PANEL, .c_row = c_row};
+    walk.ahead = ahead, walk.ahead_row = ahead_row, walk.ahead_rows = k;
     if (whole > 0)
         panel_product(rows, c, a, b, INNER, whole, walk, add);
+    walk.ahead = NULL;
     if (k % INNER > 0)
         panel_product(rows, c, a + whole * INNER, b + whole * INNER * PANEL, k % INNER, 1, walk, add || whole > 0);
 }
 
-/* C's columns j..j+15, from B's or its turned panels. */
-static void column_panel(const ad_product *p, int64_t j, real *c, const real *a, const real *b, const real *turned,
-                         real *chunk)
+/* C's columns j..j+15, `length` terms from k on, of B's panel that was turned or is copied here; `more`: columns j+16..
+ * come next. */
+static void column_panel(const ad_product *p, int64_t j, int64_t k, int64_t length, real *c, const real *a,
+                         const real *b, const real *turned, real *chunk, bool more)
 {
-    for (int64_t k = 0; k < p->k; k += CHUNK) {
-        const int64_t length = p->k - k < CHUNK ? p->k - k : CHUNK;
-        const real *panel = p->trans_b ? turned + j * p->k + k * PANEL : chunk;
-        if (!p->trans_b)
-            gather_columns(length, chunk, b + k * p->n + j, p->n);
-        if (!p->trans_a) {
-            multiply(p->m, c + j, p->n, a + k, p->k, panel, length, k > 0);
-            continue;
-        }
-        const panel_walk walk = {.a_row = 1, .a_step = PANEL, .b_row = PANEL, .c_row = p->n};
-        for (int64_t i = 0; i < p->m; i += PANEL)
-            panel_product(PANEL, c + i * p->n + j, turned + i * p->k + k * PANEL, panel, length, 1, walk, k > 0);
+    const real *panel = p->trans_b ? turned + j * p->k + k * PANEL : chunk, *own = b + k * p->n + j;
+    const real *ahead = more && !p->trans_b ? own + PANEL : NULL;
+    if (!p->trans_b)
+        gather_columns(length, chunk, own, p->n);
+    if (!p->trans_a) {
+        multiply(p->m, c + j, p->n, a + k, p->k, panel, length, ahead, p->n, k > 0);
+        return;
     }
+    panel_walk walk = {.a_row = 1, .a_step = PANEL, .b_row = PANEL, .c_row = p->n, .ahead_row = p->n};
+    for (int64_t i = 0; i < p->m; i += PANEL) {
+        const int64_t from = i * length / p->m;
+        walk.ahead = ahead ? ahead + from * p->n : NULL, walk.ahead_rows = (i + PANEL) * length / p->m - from;
+        panel_product(PANEL, c + i * p->n + j, turned + i * p->k + k * PANEL, panel, length, 1, walk, k > 0);
+    }
+}
+
+/* C's columns from first to last: the part of A that meets a chunk of k stays in the second-level cache. */
+static void column_panels(const ad_product *p, int64_t first, int64_t last, real *c, const real *a, const real *b,
+                          const real *turned, real *chunk)
+{
+    for (int64_t k = 0; k < p->k; k += CHUNK)
+        for (int64_t j = first; j < last; j += PANEL)
+            column_panel(p, j, k, p->k - k < CHUNK ? p->k - k : CHUNK, c, a, b, turned, chunk, j + PANEL < last);
 }
 
 /* A block of C^T: rows j.. of B against the panel of A's rows i..i+15. */
@@ -86,7 +100,7 @@ static void row_block(const ad_product *p, int64_t i, int64_t j, real *c, const 
     real block[ROWS * PANEL];
     for (int64_t k = 0; k < p->k; k += CHUNK) {
         const int64_t length = p->k - k < CHUNK ? p->k - k : CHUNK;
-        multiply(rows, block, PANEL, b + j * p->k + k, p->k, turned + i * p->k + k * PANEL, length, k > 0);
+        multiply(rows, block, PANEL, b + j * p->k + k, p->k, turned + i * p->k + k * PANEL, length, NULL, 0, k > 0);
     }
     for (int r = 0; r < PANEL; r++)
         for (int64_t q = 0; q < rows; q++)
@@ -112,15 +126,14 @@ static void run(const ad_product *p, void *c_, const void *a, const void *b, voi
     const int64_t units = p->across ? p->m / PANEL * blocks : p->n / PANEL;
 #pragma omp parallel num_threads(p->threads) if (p->threads > 1 && p->m * p->n * p->k > 4 * FWM_PARALLEL_MIN)
     {
-        real *chunk = chunks + omp_get_thread_num() * chunk_size(p);
+        const int64_t team = omp_get_num_threads(), me = omp_get_thread_num();
+        const int64_t first = me * units / team, last = (me + 1) * units / team;
         if (turned_size(p) > 0)
             turn_all(p, turned, a, b);
-#pragma omp for schedule(static)
-        for (int64_t unit = 0; unit < units; unit++)
-            if (p->across)
-                row_block(p, unit / blocks * PANEL, unit % blocks * ROWS, c, b, turned);
-            else
-                column_panel(p, unit * PANEL, c, a, b, turned, chunk);
+        if (!p->across)
+            column_panels(p, first * PANEL, last * PANEL, c, a, b, turned, chunks + me * chunk_size(p));
+        for (int64_t unit = first; p->across && unit < last; unit++)
+            row_block(p, unit / blocks * PANEL, unit % blocks * ROWS, c, b, turned);
     }
 }
 
@@ -159,16 +172,19 @@ ad_product ad_product_plan(int64_t m, int64_t n, int64_t k, bool trans_a, bool t
                         .threads = threads};
 }
 
-/* Measured on two AVX2 cores of a Zen 3, oneDNN 2.6.3 and OpenBLAS 0.3.21 beside it in one run, alone and in the step
- * of a recurrent model. A B from 64 rows on: 1.0 to 1.6 times faster than the better library; at 16 rows, where a panel
- * is copied for three uses, equal. A^T B with 256 columns and more 1.0 to 1.6; with few columns the copy of A costs as
- * much as the product. A B^T is oneDNN's: 0.6 to 1.1. Sides of 1000 and more leave the second-level cache: 0.6. */
+/* Measured on two AVX2 cores of a Zen 3, oneDNN 2.6.3 and OpenBLAS 0.3.21 beside it in one run, operands in memory,
+ * medians of interleaved calls; how many times faster than the better library's choice by shape. A B from 8 rows
+ * on: 1.0 to 1.4. A^T B 1.0 to 1.4, but 0.8 where 512 rows and more have over 1024 columns. A B^T below 128 rows 1.0
+ * to 1.5, from there 0.9 to 1.0. Where all sides are long the second-level cache does not hold what is read again: 0.6.
+ */
 bool ad_product_pays(int64_t m, int64_t n, int64_t k, bool trans_a, bool trans_b)
 {
-    enum { FEW = 64, WIDE = 256, LARGE = 768 };
-    if (trans_b || !ad_product_fits(m, n, k, trans_a, trans_b) || (m >= LARGE && n >= LARGE && k >= LARGE))
+    enum { FEW = 8, NARROW = 64, TALL = 512, WIDE = 1024, MANY = 128, LARGE = 768 };
+    if (!ad_product_fits(m, n, k, trans_a, trans_b) || (m >= LARGE && n >= LARGE && k >= LARGE))
         return false;
-    return m >= (trans_a ? WIDE : FEW) && n >= WIDE;
+    if (trans_b)
+        return m >= FEW && m < MANY;
+    return n >= NARROW && (trans_a ? m >= NARROW && (m < TALL || n <= WIDE) : m >= FEW);
 }
 
 const char *ad_product_name(const ad_product *p)

@@ -237,10 +237,11 @@ LANES_INLINE void multiply_block(int64_t points, const ad_winograd *p, int64_t r
     const int64_t K = p->parts * p->K, pitch = panel_pitch(p);
     panel_walk walk = {
         .a_row = tile_pitch(points), .a_step = 1, .a_outer = pitch, .b_row = PANEL, .c_row = tile_pitch(points)};
+    walk.ahead_row = PANEL;
     for (int64_t n = 0; n < p->N; n += PANEL)
         for (int64_t k = 0; k < K; k += K_CHUNK) {
             int64_t chunk = K - k < K_CHUNK ? K - k : K_CHUNK;
-            walk.ahead = weights + n * K + (k + chunk) * PANEL;
+            walk.ahead = weights + n * K + (k + chunk) * PANEL, walk.ahead_rows = chunk;
             panel_product(rows, results + n / PANEL * pitch, samples + k / PANEL * pitch, weights + n * K + k * PANEL,
                           PANEL, chunk / PANEL, walk, k > 0);
         }
@@ -446,12 +447,10 @@ static void place_phases(ad_winograd *p, int axis)
  * (gradients) many times before the next; shared evenly among the threads. */
 static int64_t block_of(const ad_winograd *p, int64_t rows_at_once)
 {
-    enum { IMAGES_BYTES = 1 << 20, WEIGHTS_BYTES = 4 << 20, LEAST = 36, LEAST_HEAVY = 64, HEAVY = 8 << 20, FEW = 4 };
+    enum { BYTES = 1 << 20, LEAST = 36, LEAST_WEIGHTS = 48, FEW = 4 };
     bool weights = p->kind == AD_CONV_BACKWARD_WEIGHTS;
     int64_t each = p->points * (p->parts * p->K + p->N) * (int64_t)sizeof(float);
-    int64_t streamed = p->points * p->groups * p->parts * p->K * p->N * (int64_t)sizeof(float);
-    int64_t least = !weights && streamed > HEAVY ? LEAST_HEAVY : LEAST;
-    int64_t block = (weights ? WEIGHTS_BYTES : IMAGES_BYTES) / each, share = weights ? 1 : p->threads;
+    int64_t least = weights ? LEAST_WEIGHTS : LEAST, block = BYTES / each, share = weights ? 1 : p->threads;
     block = block < least ? least : block;
     int64_t blocks = ceiling(ceiling(p->tiles, block), share) * share;
     block = ceiling(p->tiles, blocks);

@@ -18,6 +18,7 @@
 #ifndef FWM_AUTODIFF_OPS_GROUP_NORM_H
 #define FWM_AUTODIFF_OPS_GROUP_NORM_H
 
+#include "model/autodiff/kernels/lanes.h"
 #include "model/autodiff/kernels/mathfun.h"
 #include "model/autodiff/op.h"
 #include "model/autodiff/ops.h"
@@ -97,33 +98,63 @@ static inline real norm_silu_slope(real n)
     return sigma * ((real)1 + n * ((real)1 - sigma));
 }
 
-enum { NORM_RUN = 16, NORM_SPAN = 64 }; /* pixels and channels whose sums run in `real`, in the first-level cache */
+/* Pixels and channels whose sums run in `real`: for moments in registers, otherwise in the first-level cache. */
+enum { NORM_RUN = 16, NORM_SPAN = 256, NORM_VECTORS = 4, NORM_BLOCK = NORM_VECTORS * LANES };
+
+/* Of some rows of NORM_BLOCK channels, C apart. */
+LANES_INLINE void norm_moments_block(int64_t rows, int64_t C, const real *x, const real *pivot, double *restrict sum,
+                                     double *restrict square)
+{
+    lanes part[NORM_VECTORS], squares[NORM_VECTORS], centre[NORM_VECTORS];
+    real parts[NORM_BLOCK], all[NORM_BLOCK];
+#pragma GCC unroll 4
+    for (int v = 0; v < NORM_VECTORS; v++) {
+        part[v] = squares[v] = (lanes){0};
+        centre[v] = lanes_load(pivot + v * LANES);
+    }
+    for (int64_t k = 0; k < rows; k++, x += C)
+#pragma GCC unroll 4
+        for (int v = 0; v < NORM_VECTORS; v++) {
+            const lanes d = lanes_load(x + v * LANES) - centre[v];
+            part[v] += d;
+            squares[v] += d * d;
+        }
+#pragma GCC unroll 4
+    for (int v = 0; v < NORM_VECTORS; v++) {
+        lanes_store(parts + v * LANES, part[v]);
+        lanes_store(all + v * LANES, squares[v]);
+    }
+#pragma omp simd
+    for (int i = 0; i < NORM_BLOCK; i++) {
+        sum[i] += (double)parts[i];
+        square[i] += (double)all[i];
+    }
+}
 
 /* Sums of (x - pivot) and its square for each channel of one chunk. */
 static inline void norm_moments_chunk(const norm_pass *p, int64_t b, int64_t chunk)
 {
-    int64_t C = p->s.C, last = norm_last_row(p, chunk);
-    const real *sample = p->x + b * p->s.S * C;
+    const int64_t C = p->s.C, last = norm_last_row(p, chunk);
+    const real *pivot = p->x + b * p->s.S * C;
     double *sum = norm_partial(p, b, chunk), *square = sum + C;
     memset(sum, 0, (size_t)(2 * C) * sizeof *sum);
-    for (int64_t row = chunk * p->s.rows; row < last; row += NORM_RUN)
-        for (int64_t c = 0; c < C; c += NORM_SPAN) {
-            int64_t rows = last - row < NORM_RUN ? last - row : NORM_RUN, span = C - c < NORM_SPAN ? C - c : NORM_SPAN;
-            real part[NORM_SPAN] = {0}, squares[NORM_SPAN] = {0};
+    for (int64_t row = chunk * p->s.rows; row < last; row += NORM_RUN) {
+        const int64_t rows = last - row < NORM_RUN ? last - row : NORM_RUN;
+        const real *x = pivot + row * C;
+        int64_t c = 0;
+        for (; c + NORM_BLOCK <= C; c += NORM_BLOCK)
+            norm_moments_block(rows, C, x + c, pivot + c, sum + c, square + c);
+        for (; c < C; c++) {
+            real part = 0, squares = 0;
             for (int64_t k = 0; k < rows; k++) {
-                const real *restrict x = sample + (row + k) * C + c, *restrict pivot = sample + c;
-#pragma omp simd
-                for (int64_t i = 0; i < span; i++) {
-                    real d = x[i] - pivot[i];
-                    part[i] += d;
-                    squares[i] += d * d;
-                }
+                const real d = x[k * C + c] - pivot[c];
+                part += d;
+                squares += d * d;
             }
-            for (int64_t i = 0; i < span; i++) {
-                sum[c + i] += (double)part[i];
-                square[c + i] += (double)squares[i];
-            }
+            sum[c] += (double)part;
+            square[c] += (double)squares;
         }
+    }
 }
 
 /* mu and r of one group from the chunks' moments. */

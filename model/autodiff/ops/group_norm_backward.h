@@ -70,7 +70,9 @@ static inline void norm_sum_chunk(const norm_pass *p, int64_t b, int64_t chunk)
     for (int64_t row = chunk * p->s.rows; row < last; row += NORM_RUN)
         for (int64_t c = 0; c < C; c += NORM_SPAN) {
             int64_t end = last - row < NORM_RUN ? last : row + NORM_RUN, span = C - c < NORM_SPAN ? C - c : NORM_SPAN;
-            real part[NORM_SPAN] = {0}, products[NORM_SPAN] = {0};
+            real part[NORM_SPAN], products[NORM_SPAN];
+            for (int64_t i = 0; i < span; i++)
+                part[i] = products[i] = 0;
             for (int64_t k = row; k < end; k++)
                 norm_sum_span(p, b, k, c, span, part, products);
             for (int64_t i = 0; i < span; i++) {
