@@ -266,6 +266,8 @@ const tr_row tr_config_rows[] = {
     STRINGS(data.fields, "[]", 0, 64, NULL, "Channels of the state that are used, by name, in the order of the equation's fields; []: all"),
     ENUM(data.split, "train", WORDS("train", "validation", "test", "test_ood"), "Split that training draws its clips from"),
     ENUM(data.edges, "open", WORDS("open", "wall", "periodic"), "What holds at the edges of a grid where the dataset does not say"),
+    ENUM(data.across, "third", WORDS("first", "second", "third"), "Of a grid of three axes: the one that the plane lies across which is trained on"),
+    REAL(data.plane, "0.5", 0, 1, "of the axis", "Of a grid of three axes: where that plane lies, from the axis's first point (0) to its last (1)"),
     REAL(data.dt, "0", 0, 1e9, "time", "Time between frames; 0: as the dataset says"),
     STRING(data.draw, "auto", "Channel of the state that is drawn where the dataset has no frames; auto: the first; none: no frames"),
     INT2(data.frame, "[0, 0]", 0, 1024, "pixels", "Height and width of drawn frames, multiples of 8 from 16 on; 0: about those of the grid"),
