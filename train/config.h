@@ -173,7 +173,10 @@ typedef struct tr_config {
         int layout;
         const char *frames, *state, *actions;
         tr_strings fields; /* channels of the state */
+        int split;
         int edges;
+        int across;   /* axis of a grid of three */
+        double plane; /* where on it, of its length */
         double dt;
         const char *draw;
         int64_t frame[2];
