@@ -21,11 +21,24 @@ static void train_in(const char *folder, const char *yaml, const expectation *e)
     const char *sets[] = {"trainer.steps=3", "schedule.warmup=1"};
     tr_config *config = NULL;
     cr_assert_eq(tr_config_load(&config, path, sets, 2), FWM_OK, "%s", fwm_error_message());
-    const tr_train_options options = {.folder = folder};
+    const tr_train_options options = {.folder = folder, .profile = true};
     tr_train_result result;
-    FILE *quiet = fopen("/dev/null", "w");
-    cr_assert_eq(tr_train(&result, config, &options, quiet), FWM_OK, "%s: %s", e->config, fwm_error_message());
-    fclose(quiet);
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    cr_assert_eq(tr_train(&result, config, &options, out), FWM_OK, "%s: %s", e->config, fwm_error_message());
+    fclose(out);
+    double first, later, share, seconds;
+    long long others;
+    const char *waiting = strstr(text, "waiting for batches: ");
+    cr_assert(
+        waiting &&
+            sscanf(waiting,
+                   "waiting for batches: %lf ms for the first; %lf ms a step for the %lld others, %lf %% of %lf s",
+                   &first, &later, &others, &share, &seconds) == 5,
+        "%s", text);
+    cr_expect(others == 2 && first >= 0 && later >= 0 && share <= 100 && later * 2 <= 1e3 * seconds);
+    free(text);
     cr_assert_eq(result.steps, 3);
     cr_assert(isfinite(result.loss));
     tr_trained trained;
