@@ -152,6 +152,7 @@ typedef struct tr_config {
         const char *frame_field;             /* "": the first component */
         bool deformed;                       /* frames show the body where it is */
         double margin[2], cut;               /* x, y; where frames cut a box in space */
+        int cut_across;                      /* x, y, z */
         tr_matrix inclusions;                /* value, x, y, radius */
         const char *inclusion_of;            /* a parameter; "": the first that may vary */
         tr_matrix sources;                   /* x, y */
