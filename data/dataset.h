@@ -49,12 +49,13 @@ typedef struct ds_info {
     const char *layout, *name, *equation, *generator, *config; /* "" where not known */
     double dt;                                                 /* time between frames, 0 where not known */
     int64_t seed;
-    int64_t trajectories;   /* N */
-    int64_t steps;          /* T: the longest trajectory's */
-    const int64_t *lengths; /* [N] steps of each */
-    const uint8_t *splits;  /* [N] ds_split of each */
-    int64_t height, width;  /* of frames; 0 when there are none */
-    bool frames_are_bytes;  /* stored as u8 (read as value / 255) */
+    int64_t trajectories;              /* N */
+    int64_t steps;                     /* T: the longest trajectory's */
+    const int64_t *lengths;            /* [N] steps of each */
+    const uint8_t *splits;             /* [N] ds_split of each */
+    int64_t height, width;             /* of frames; 0 when there are none */
+    int64_t shown_height, shown_width; /* the upper left part that was recorded (video.h); 0: all of it */
+    bool frames_are_bytes;             /* stored as u8 (read as value / 255) */
     ds_field_info fields[DS_FIELDS];
     int64_t parameters; /* P */
     const char *const *parameter_names, *const *parameter_units;

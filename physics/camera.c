@@ -36,7 +36,8 @@ fwm_status fem_camera_create(fem_simulation *s)
     s->light = fwm_malloc((size_t)(h * w), sizeof *s->light);
     FWM_CHECK(s->mask && s->light, FWM_MEMORY, "out of memory for %lldx%lld pixels", (long long)h, (long long)w);
     const double *lo = s->mesh->lower, *hi = s->mesh->upper, *margin = s->spec.margin;
-    double lx = hi[0] - lo[0] + 2 * margin[0], ly = hi[1] - lo[1] + 2 * margin[1], longer = fmax(lx, ly);
+    const int across = s->mesh->dim == 3 ? s->spec.cut.axis : 2, right = across == 0, up = across == 2 ? 1 : 2;
+    double lx = hi[right] - lo[right] + 2 * margin[0], ly = hi[up] - lo[up] + 2 * margin[1], longer = fmax(lx, ly);
     for (int64_t i = 0; i < h; i++)
         for (int64_t j = 0; j < w; j++) {
             double x = lx / longer * (((double)j + 0.5) / (double)w - 0.5),
@@ -45,9 +46,8 @@ fwm_status fem_camera_create(fem_simulation *s)
         }
     if (s->spec.deformed)
         return watch_body(s);
-    return s->mesh->dim == 3
-               ? fem_render_slice(&s->render, s->mesh, h, w, lo[2] + s->spec.cut * (hi[2] - lo[2]), -1, s->mask)
-               : fem_render(&s->render, s->mesh, h, w, s->mask);
+    return s->mesh->dim == 3 ? fem_cut_render(&s->render, s->mesh, &s->spec.cut, h, w, -1, s->mask)
+                             : fem_render(&s->render, s->mesh, h, w, s->mask);
 }
 
 /* A component at a pixel. */

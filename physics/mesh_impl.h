@@ -104,8 +104,8 @@ fem_csr *fem_csr_new(int64_t rows, int64_t cols, int64_t nnz);
 /* ---- operators.c ---- */
 
 fwm_status fem_check_picture(int64_t kh, int64_t kw) FWM_MUST_USE;
-/* fem_sample for pictures of a box of the plane. */
-fwm_status fem_sample_box(fem_csr **out, const fem_mesh *mesh, const double *lower, const double *upper, int64_t kh,
-                          int64_t kw) FWM_MUST_USE;
+/* fem_sample for pictures whose axes are those of the mesh's given here, of the box from lower [2] to upper [2]. */
+fwm_status fem_sample_box(fem_csr **out, const fem_mesh *mesh, const int axes[2], const double *lower,
+                          const double *upper, int64_t kh, int64_t kw) FWM_MUST_USE;
 
 #endif

@@ -316,8 +316,8 @@ static void between(double t, int64_t k, int64_t *lower, double *weight)
     *weight = at - (double)*lower;
 }
 
-fwm_status fem_sample_box(fem_csr **out, const fem_mesh *mesh, const double *lower, const double *upper, int64_t kh,
-                          int64_t kw)
+fwm_status fem_sample_box(fem_csr **out, const fem_mesh *mesh, const int axes[2], const double *lower,
+                          const double *upper, int64_t kh, int64_t kw)
 {
     *out = NULL;
     FWM_TRY(fem_check_picture(kh, kw));
@@ -328,8 +328,8 @@ fwm_status fem_sample_box(fem_csr **out, const fem_mesh *mesh, const double *low
         const double *x = mesh->nodes + mesh->dim * n;
         int64_t i, j;
         double wi, wj;
-        between((upper[1] - x[1]) / (upper[1] - lower[1]), kh, &i, &wi);
-        between((x[0] - lower[0]) / (upper[0] - lower[0]), kw, &j, &wj);
+        between((upper[1] - x[axes[1]]) / (upper[1] - lower[1]), kh, &i, &wi);
+        between((x[axes[0]] - lower[0]) / (upper[0] - lower[0]), kw, &j, &wj);
         int64_t below = kh > 1 ? kw : 0, right = kw > 1 ? 1 : 0, first = i * kw + j;
         int32_t column[4] = {(int32_t)first, (int32_t)(first + right), (int32_t)(first + below),
                              (int32_t)(first + below + right)};
@@ -344,7 +344,8 @@ fwm_status fem_sample_box(fem_csr **out, const fem_mesh *mesh, const double *low
 
 fwm_status fem_sample(fem_csr **out, const fem_mesh *mesh, int64_t kh, int64_t kw)
 {
-    return fem_sample_box(out, mesh, mesh->lower, mesh->upper, kh, kw);
+    static const int axes[2] = {0, 1};
+    return fem_sample_box(out, mesh, axes, mesh->lower, mesh->upper, kh, kw);
 }
 
 fwm_status fem_prolong(fem_csr **out, const fem_mesh *from, const fem_mesh *to)

@@ -17,7 +17,7 @@
  * all actions off, by running the true law (two steps a frame, which is enough for where it ends) until the equation
  * can tell (fem_equation.basin), for at most FEM_RELAX_FRAMES frames or until the state stands still.
  *
- * In space, discs of inclusions are cylinders along z, and frames show the plane z = lower + cut (upper - lower).
+ * In space, discs of inclusions are cylinders along z, and frames show a plane.
  *
  * Owner: the arrays given to the sink are the simulator's, valid during the call. Calls come in order of split and
  * index, on the calling thread.
@@ -27,6 +27,7 @@
 #define FWM_PHYSICS_SIMULATE_H
 
 #include "physics/fem.h"
+#include "physics/view.h"
 
 enum { FEM_MAX_INCLUSIONS = 16, FEM_MAX_REGION_VALUES = 32, FEM_MAX_STARTS = 8, FEM_RELAX_FRAMES = 80 };
 typedef enum fem_split { FEM_TRAIN, FEM_VALIDATION, FEM_TEST, FEM_TEST_OOD, FEM_SPLIT_COUNT } fem_split;
@@ -117,7 +118,7 @@ typedef struct fem_simulate_spec {
     fem_range shown;          /* values of it at the ends of the colour map */
     bool deformed;            /* frames show the body where its displacement has taken it, else in its place at rest */
     double margin[2];         /* then: what they show beyond the mesh's box along x and y [L] */
-    double cut;               /* of meshes in space: the plane that frames show, 0 to 1 of their depth */
+    fem_cut cut;              /* of meshes in space: the plane that frames show */
     double vignetting, noise; /* brightness 1 - v r^2 (r from the centre, in units of the longer edge); deviation [-] */
     double key_rate;          /* [1/time] */
 } fem_simulate_spec;

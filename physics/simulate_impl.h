@@ -5,7 +5,6 @@
 #include "model/base/random.h"
 #include "physics/simulate.h"
 #include "physics/span.h"
-#include "physics/view.h"
 #include "physics/warp.h"
 
 enum { FEM_LADDER = 7 }; /* 1, 2, ... 64 substeps */

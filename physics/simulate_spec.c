@@ -41,7 +41,7 @@ void fem_simulate_defaults(fem_simulate_spec *spec)
         .deviation = {0.4, 0.8},
         .offset = {-0.2, 0.2},
         .shown = {-2, 4},
-        .cut = 0.5,
+        .cut = {.axis = 2, .share = 0.5},
         .vignetting = 0.7,
         .noise = 0.02,
         .key_rate = 0.25,
@@ -178,7 +178,9 @@ fwm_status fem_simulate_check(const fem_simulate_spec *s)
     FWM_TRY(check_range("deviation", s->deviation, 0));
     FWM_TRY(check_range("offset", s->offset, -INFINITY));
     FWM_TRY(check_range("shown", s->shown, -INFINITY));
-    FWM_CHECK(s->cut >= 0 && s->cut <= 1, FWM_INVALID, "simulate: cut: expected 0 to 1, found %g", s->cut);
+    FWM_CHECK(s->cut.share >= 0 && s->cut.share <= 1 && s->cut.axis >= 0 && s->cut.axis < 3, FWM_INVALID,
+              "simulate: cut: expected a share from 0 to 1 and axis 0 to 2, found %g and %d", s->cut.share,
+              s->cut.axis);
     for (int d = 0; d < 2; d++)
         FWM_CHECK(isfinite(s->margin[d]) && s->margin[d] >= 0 && (s->deformed || s->margin[d] == 0), FWM_INVALID,
                   "simulate: margin: expected 0 or more, and 0 where bodies are not deformed, found %g", s->margin[d]);

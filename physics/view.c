@@ -101,5 +101,64 @@ done:
 
 fwm_status fem_view_sample(fem_csr **out, const fem_mesh *mesh, const fem_view *view, int64_t kh, int64_t kw)
 {
-    return fem_sample_box(out, mesh, view->lower, view->upper, kh, kw);
+    static const int axes[2] = {0, 1};
+    return fem_sample_box(out, mesh, axes, view->lower, view->upper, kh, kw);
+}
+
+/* ---- planes of bodies in space ---- */
+
+static fwm_status check_cut(const fem_mesh *mesh, const fem_cut *cut)
+{
+    FWM_CHECK(mesh->dim == 3, FWM_INVALID, "cut: expected a mesh in space, found one in the plane");
+    FWM_CHECK(cut->axis >= 0 && cut->axis < 3 && cut->share >= 0 && cut->share <= 1, FWM_INVALID,
+              "cut: expected axis 0 to 2 and a share from 0 to 1, found %d and %g", cut->axis, cut->share);
+    return FWM_OK;
+}
+
+/* The axes to the right and upwards. */
+static void axes_of(const fem_cut *cut, int axes[2])
+{
+    axes[0] = cut->axis == 0 ? 1 : 0;
+    axes[1] = cut->axis == 2 ? 1 : 2;
+}
+
+fwm_status fem_cut_render(fem_csr **out, const fem_mesh *mesh, const fem_cut *cut, int64_t kh, int64_t kw, int axis,
+                          double *mask)
+{
+    *out = NULL;
+    FWM_TRY(check_cut(mesh, cut));
+    FWM_TRY(fem_check_picture(kh, kw));
+    FWM_CHECK(axis >= -1 && axis < 2, FWM_INVALID, "cut: expected the picture's axis 0 or 1, or -1, found %d", axis);
+    int axes[2];
+    axes_of(cut, axes);
+    const double *lo = mesh->lower, *hi = mesh->upper;
+    double *points = fwm_malloc((size_t)(3 * kh * kw), sizeof *points);
+    bool *found = fwm_malloc((size_t)(kh * kw), sizeof *found);
+    fwm_status status = FWM_OK;
+    FWM_CHECK_GOTO(status, points && found, FWM_MEMORY, "out of memory for %lldx%lld pixels", (long long)kh,
+                   (long long)kw);
+    for (int64_t i = 0; i < kh * kw; i++) {
+        const double right = ((double)(i % kw) + 0.5) / (double)kw, down = ((double)(i / kw) + 0.5) / (double)kh;
+        points[3 * i + axes[0]] = lo[axes[0]] + right * (hi[axes[0]] - lo[axes[0]]);
+        points[3 * i + axes[1]] = hi[axes[1]] - down * (hi[axes[1]] - lo[axes[1]]);
+        points[3 * i + cut->axis] = lo[cut->axis] + cut->share * (hi[cut->axis] - lo[cut->axis]);
+    }
+    FWM_TRY_GOTO(status, fem_evaluate(out, mesh, kh * kw, points, axis < 0 ? -1 : axes[axis], found));
+    for (int64_t i = 0; mask && i < kh * kw; i++)
+        mask[i] = found[i] ? 1 : 0;
+done:
+    fwm_free(points);
+    fwm_free(found);
+    return status;
+}
+
+fwm_status fem_cut_sample(fem_csr **out, const fem_mesh *mesh, const fem_cut *cut, int64_t kh, int64_t kw)
+{
+    *out = NULL;
+    FWM_TRY(check_cut(mesh, cut));
+    int axes[2];
+    axes_of(cut, axes);
+    const double lower[2] = {mesh->lower[axes[0]], mesh->lower[axes[1]]},
+                 upper[2] = {mesh->upper[axes[0]], mesh->upper[axes[1]]};
+    return fem_sample_box(out, mesh, axes, lower, upper, kh, kw);
 }

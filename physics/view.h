@@ -27,4 +27,21 @@ fwm_status fem_view_render(fem_csr **out, const fem_mesh *mesh, const fem_view *
 fwm_status fem_view_sample(fem_csr **out, const fem_mesh *mesh, const fem_view *view, int64_t kh,
                            int64_t kw) FWM_MUST_USE;
 
+/* ---- planes of bodies in space ---- */
+
+/* The plane across `axis` at a share of the mesh's extent along it. Pictures show the two other axes, the first to the
+ * right and the second upwards. */
+typedef struct fem_cut {
+    int axis;     /* 0, 1, 2: x, y, z */
+    double share; /* 0 to 1 */
+} fem_cut;
+
+/* nodes -> pixels [kh*kw] of the plane within the mesh's box: values (axis -1) or derivatives along the picture's axis
+ * 0 (to the right) or 1 (upwards) [1/L]. Zero rows outside the mesh; `mask` as above. Errors: FWM_INVALID for a mesh in
+ * the plane, an axis or a share out of range. */
+fwm_status fem_cut_render(fem_csr **out, const fem_mesh *mesh, const fem_cut *cut, int64_t kh, int64_t kw, int axis,
+                          double *mask) FWM_MUST_USE;
+/* pixels -> nodes, as fem_sample: along the cut's axis every node takes the same picture. */
+fwm_status fem_cut_sample(fem_csr **out, const fem_mesh *mesh, const fem_cut *cut, int64_t kh, int64_t kw) FWM_MUST_USE;
+
 #endif

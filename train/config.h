@@ -152,6 +152,7 @@ typedef struct tr_config {
         const char *frame_field;             /* "": the first component */
         bool deformed;                       /* frames show the body where it is */
         double margin[2], cut;               /* x, y; where frames cut a box in space */
+        int cut_across;                      /* x, y, z */
         tr_matrix inclusions;                /* value, x, y, radius */
         const char *inclusion_of;            /* a parameter; "": the first that may vary */
         tr_matrix sources;                   /* x, y */
@@ -173,7 +174,10 @@ typedef struct tr_config {
         int layout;
         const char *frames, *state, *actions;
         tr_strings fields; /* channels of the state */
+        int split;
         int edges;
+        int across;   /* axis of a grid of three */
+        double plane; /* where on it, of its length */
         double dt;
         const char *draw;
         int64_t frame[2];

@@ -120,8 +120,10 @@ typedef struct scene {
     fem_theta theta; /* the true parameters of the trajectory at hand */
     bool known;
     const ad_sparse *prolong;
-    int64_t n, c, H, pixels;      /* nodes, fields, states a trajectory, values a frame */
-    float *states, *frames;       /* [B,H,...] of the model */
+    int64_t n, c, H, pixels; /* nodes, fields, states a trajectory, values a frame */
+    float *states, *frames;  /* [B,H,...] of the model */
+    int64_t shown_height, shown_width;
+    float *cropped[2];            /* a frame each, where frames were filled up */
     float *other, *mass;          /* [H,n,c], [n] */
     double *residual;             /* [H-1] */
     const fem_equation *equation; /* the data's, NULL where it is not known */
@@ -188,12 +190,24 @@ static fwm_status add_states(const scene *s, int method, int64_t index, const fl
     return FWM_OK;
 }
 
-static fwm_status add_frames(const scene *s, int method, int64_t index, const float *x, int64_t stride, const float *y)
+/* The part of a frame that was recorded: the frame itself, or a copy in room. */
+static const float *shown(const scene *s, const float *frame, float *room)
 {
     const wm_config *c = &s->w->model;
+    const size_t line = (size_t)(s->shown_width * c->colors);
+    if (s->shown_height == c->height && s->shown_width == c->width)
+        return frame;
+    for (int64_t r = 0; r < s->shown_height; r++)
+        memcpy(room + (size_t)r * line, frame + r * c->width * c->colors, line * sizeof *room);
+    return room;
+}
+
+static fwm_status add_frames(const scene *s, int method, int64_t index, const float *x, int64_t stride, const float *y)
+{
     for (int64_t h = 1; h < s->H; h++)
-        FWM_TRY(tr_metrics_add_frame(s->e->table[method], index, (int)h, x + h * stride, y + h * s->pixels,
-                                     (int)c->height, (int)c->width, (int)c->colors));
+        FWM_TRY(tr_metrics_add_frame(s->e->table[method], index, (int)h, shown(s, x + h * stride, s->cropped[0]),
+                                     shown(s, y + h * s->pixels, s->cropped[1]), (int)s->shown_height,
+                                     (int)s->shown_width, (int)s->w->model.colors));
     return FWM_OK;
 }
 
@@ -300,12 +314,18 @@ static fwm_status allocate(scene *s, int64_t batch)
     s->states = fwm_malloc((size_t)batch * H * size, sizeof(float));
     const bool pictures = (s->o->frames || s->o->example) && s->pixels > 0;
     s->frames = pictures ? fwm_malloc((size_t)batch * H * (size_t)s->pixels, sizeof(float)) : NULL;
+    const ds_info *info = s->w->info;
+    s->shown_height = info->shown_height > 0 ? info->shown_height : c->height;
+    s->shown_width = info->shown_width > 0 ? info->shown_width : c->width;
+    for (int k = 0; k < 2; k++)
+        s->cropped[k] = fwm_malloc((size_t)s->pixels + 1, sizeof(float));
     s->other = fwm_malloc(H * size, sizeof(float));
     s->mass = fwm_malloc((size_t)s->n, sizeof(float));
     s->residual = fwm_malloc(H, sizeof(double));
     s->key = fwm_calloc(H, sizeof *s->key);
     s->true_key = fwm_calloc(H, sizeof *s->true_key);
-    FWM_CHECK(s->states && s->other && s->mass && s->residual && s->key && s->true_key && (s->frames || !pictures),
+    FWM_CHECK(s->cropped[0] && s->cropped[1] && s->states && s->other && s->mass && s->residual && s->key &&
+                  s->true_key && (s->frames || !pictures),
               FWM_MEMORY, "evaluation: out of memory");
     if (s->o->codes)
         FWM_TRY(open_codes(s));
@@ -374,6 +394,8 @@ fwm_status tr_evaluate(tr_evaluation **out, tr_world *world, tr_rollout *rollout
     tr_true_law_destroy(&s.truth);
     fwm_free(s.states);
     fwm_free(s.frames);
+    fwm_free(s.cropped[0]);
+    fwm_free(s.cropped[1]);
     fwm_free(s.other);
     fwm_free(s.mass);
     fwm_free(s.residual);

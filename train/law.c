@@ -372,7 +372,7 @@ fwm_status tr_law_create(tr_law **out, const tr_config *c, const ds_dataset *ds,
     tr_law *law = fwm_calloc(1, sizeof *law);
     *out = NULL;
     FWM_CHECK(law, FWM_MEMORY, "law: out of memory");
-    law->cut = c->simulate.cut;
+    law->cut = (fem_cut){.axis = c->simulate.cut_across, .share = c->simulate.cut};
     fwm_status status = FWM_OK;
     if (info->mesh || info->fields[DS_STATE].points != 1 || c->physics.equation != TR_EQUATION_NONE)
         status = tr_mesh_from_data(&law->mesh, info->mesh, ds_path(ds), "/mesh");

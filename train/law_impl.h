@@ -2,6 +2,7 @@
 #ifndef TRAIN_LAW_IMPL_H
 #define TRAIN_LAW_IMPL_H
 
+#include "physics/view.h"
 #include "physics/warp.h"
 #include "train/law.h"
 
@@ -45,7 +46,8 @@ struct tr_law {
     int n_cached;
     bool deformed; /* frames show the body where its displacement has taken it */
     int displacement;
-    double margin[2], cut; /* beyond the box; where frames cut a box in space, 0 to 1 */
+    double margin[2]; /* beyond the box */
+    fem_cut cut;      /* of a box in space: what frames show */
     cached_warp warp[TR_LAW_WARPS];
     int n_warps;
     wm_physics physics;

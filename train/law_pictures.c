@@ -2,7 +2,6 @@
 #include "train/law_impl.h"
 
 #include "model/base/arena.h"
-#include "physics/view.h"
 
 #include <string.h>
 
@@ -60,8 +59,7 @@ static fwm_status make_view(const tr_law *law, cached_operator *o, const fem_mes
 static fwm_status draw(const tr_law *law, fem_csr **csr, const fem_mesh *mesh, const cached_operator *o, int axis)
 {
     if (mesh->dim == 3)
-        return fem_render_slice(csr, mesh, o->kh, o->kw, mesh->lower[2] + law->cut * (mesh->upper[2] - mesh->lower[2]),
-                                axis, NULL);
+        return fem_cut_render(csr, mesh, &law->cut, o->kh, o->kw, axis, NULL);
     return axis < 0 ? fem_render(csr, mesh, o->kh, o->kw, NULL) : fem_render_gradient(csr, mesh, o->kh, o->kw, axis);
 }
 
@@ -87,7 +85,8 @@ static fwm_status make_operator(const tr_law *law, cached_operator *o)
         status = draw(law, &csr, mesh, o, 1);
         break;
     case SAMPLE:
-        status = fem_sample(&csr, mesh, o->kh, o->kw);
+        status =
+            mesh->dim == 3 ? fem_cut_sample(&csr, mesh, &law->cut, o->kh, o->kw) : fem_sample(&csr, mesh, o->kh, o->kw);
         break;
     case PROLONG:
         status = fem_prolong(&csr, law->coarse, law->mesh);

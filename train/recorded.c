@@ -1,6 +1,7 @@
 #include "train/recorded.h"
 
 #include "data/grid.h"
+#include "data/video.h"
 #include "data/view.h"
 #include "model/base/log.h"
 #include "physics/fem.h"
@@ -22,8 +23,8 @@ typedef struct completion {
     const ds_info *info;
     const fem_equation *equation; /* NULL where none is named */
     ds_view_spec spec;
-    bool needed, line;
-    fem_mesh *mesh; /* of the state, where it is needed here */
+    bool needed, line, pure; /* pure: video without a state of its own */
+    fem_mesh *mesh;          /* of the state, where it is needed here */
 } completion;
 
 static void *room(completion *p, int64_t count, size_t size)
@@ -46,6 +47,39 @@ static const double *counted(completion *p, int64_t n)
     return x;
 }
 
+/* Of three axes the plane across one of them at its point nearest to data.plane; p->spec.nodes picks its points. */
+static fwm_status take_plane(completion *p, ds_grid *grid)
+{
+    const ds_grid space = *p->info->grid;
+    const int across = p->config->data.across, first = across == 0 ? 1 : 0, second = across == 2 ? 1 : 2;
+    const int64_t stride[DS_GRID_MAX] = {space.n[1] * space.n[2], space.n[2], 1}, n = space.n[first] * space.n[second],
+                  at = llround(p->config->data.plane * (double)(space.n[across] - 1));
+    FWM_CHECK(!p->equation, FWM_CONFIG,
+              "physics.equation: a plane is taken of the three axes of %s (data.across), and no law holds on it alone: "
+              "expected none, found %s",
+              ds_path(p->file), p->equation->name);
+    *grid = (ds_grid){.dims = 2};
+    for (int d = 0; d < 2; d++) {
+        const int from = d == 0 ? first : second;
+        grid->n[d] = space.n[from];
+        grid->names[d] = space.names[from];
+        grid->coordinates[d] = space.coordinates[from];
+        memcpy(grid->edge[d], space.edge[from], sizeof grid->edge[d]);
+    }
+    int64_t *row_start = room(p, n, sizeof *row_start);
+    int32_t *column = room(p, n, sizeof *column);
+    double *weight = room(p, n, sizeof *weight);
+    if (!row_start || !column || !weight)
+        return out_of_memory(p);
+    for (int64_t i = 0; i <= n; i++) {
+        row_start[i] = i;
+        column[i] = (int32_t)(at * stride[across] + i / grid->n[1] * stride[first] + i % grid->n[1] * stride[second]);
+        weight[i] = 1;
+    }
+    p->spec.nodes = (ds_rows){n, row_start, column, weight};
+    return FWM_OK;
+}
+
 /* The grid with its edges settled, lines widened to strips. */
 static fwm_status settle_grid(completion *p, const ds_grid **out)
 {
@@ -54,6 +88,8 @@ static fwm_status settle_grid(completion *p, const ds_grid **out)
     if (!grid)
         return out_of_memory(p);
     *grid = *p->info->grid;
+    if (grid->dims == DS_GRID_MAX)
+        FWM_TRY(take_plane(p, grid));
     for (int d = 0; d < grid->dims; d++) {
         for (int side = 0; side < 2; side++)
             if (grid->edge[d][side] == DS_EDGE_UNKNOWN)
@@ -86,8 +122,9 @@ static fwm_status complete_mesh(completion *p)
     if (!info->grid || info->fields[DS_STATE].points <= 1 ||
         (info->mesh && info->mesh->dim > 1 && edges_are_known(info->grid)))
         return FWM_OK;
-    FWM_CHECK(info->grid->dims <= 2, FWM_UNSUPPORTED, "%s: /state: grids of one and two axes are trained on, found %d",
-              ds_path(p->file), info->grid->dims);
+    FWM_CHECK(info->fields[DS_STATE].points <= INT32_MAX, FWM_UNSUPPORTED,
+              "%s: /state: expected a grid of at most %d points, found %lld", ds_path(p->file), INT32_MAX,
+              (long long)info->fields[DS_STATE].points);
     FWM_TRY(settle_grid(p, &p->spec.grid));
     FWM_TRY(ds_grid_mesh(p->spec.grid, p->spec.arena, &p->spec.mesh));
     FWM_CHECK(p->spec.mesh, FWM_DATA,
@@ -292,8 +329,8 @@ static fwm_status complete_frames(completion *p)
     choose_sides(p, d);
     FWM_TRY(choose_range(p, d));
     FWM_TRY(fem_render(&csr, p->mesh, d->height, d->width, NULL));
-    for (int64_t e = 0; p->line && e < csr->nnz; e++)
-        csr->column[e] /= 2; /* nodes of a strip to points of the line */
+    for (int64_t e = 0; p->spec.nodes.rows > 0 && e < csr->nnz; e++)
+        csr->column[e] = p->spec.nodes.column[csr->column[e]]; /* nodes of a strip, of a plane, to points beneath */
     fwm_status status = tr_rows_keep(&d->pixels, p->spec.arena, csr);
     fem_csr_destroy(&csr);
     p->needed = true;
@@ -309,6 +346,9 @@ static fwm_status complete(completion *p)
                                (const bool[DS_FIELDS]){[DS_ACTIONS] = true, [DS_STATE] = true, [DS_S_PHY] = true}));
     if (p->config->model.kind == TR_MODEL_POINTS || p->info->fields[DS_STATE].channels == 0)
         return FWM_OK;
+    FWM_CHECK(!p->pure || p->config->physics.equation == TR_EQUATION_NONE, FWM_CONFIG,
+              "physics.equation: %s is video without a state, whose colours no law describes: expected none, found %s",
+              ds_path(p->file), tr_config_word("physics.equation", p->config->physics.equation));
     if (p->config->physics.equation != TR_EQUATION_NONE)
         p->equation = fem_equation_at(p->config->physics.equation - 1);
     FWM_TRY(complete_mesh(p));
@@ -321,8 +361,11 @@ static fwm_status complete(completion *p)
 
 fwm_status tr_recorded_state(ds_dataset **out, ds_dataset *file, const tr_config *config)
 {
-    completion p = {.config = config, .file = file, .info = ds_get_info(file)};
+    const bool pure = ds_get_info(file)->fields[DS_STATE].channels == 0;
     *out = NULL;
+    if (config->model.kind == TR_MODEL_WORLD && ds_video_lacks(ds_get_info(file)))
+        FWM_TRY(ds_video_create(&file, file));
+    completion p = {.config = config, .file = file, .info = ds_get_info(file), .pure = pure};
     p.spec.arena = fwm_arena_create();
     fwm_status status = p.spec.arena ? complete(&p) : out_of_memory(&p);
     fem_mesh_destroy(&p.mesh);

@@ -1,7 +1,10 @@
-/* What a dataset that others recorded lacks, completed so that the model trains on it (data/view.h):
+/* What a dataset that others recorded lacks, completed so that the model trains on it (data/view.h, data/video.h):
  *
  *     a mesh          grids become meshes whose nodes are their points, closed where they are periodic; a line becomes
- *                     a strip one cell wide (ds_grid_strip); a state of one point stays one, without a place
+ *                     a strip one cell wide (ds_grid_strip); of three axes a plane is taken (data.across, data.plane)
+ *                     without a law; a state of one point stays one, without a place
+ *     sides           those of frames are filled up to multiples of 8
+ *     a state         of video without one: the picture itself, coarsely
  *     frames          drawn from a channel of the state by a colour map (data.draw)
  *     channels        those named by data.fields; on a line, velocities get a second component that is zero
  *     time            problems without it (one step: Darcy) are the transition from a state of zeros to the solution,

@@ -148,7 +148,7 @@ fwm_status tr_run_allocate(tr_run *run)
     for (size_t k = 0; k < sizeof vectors / sizeof *vectors; k++)
         FWM_TRY(fwm_block_alloc((void **)vectors[k], (size_t)run->size * sizeof(float)));
     FWM_TRY(make_groups(run));
-    ds_loader_options clips = {.split = DS_TRAIN,
+    ds_loader_options clips = {.split = (ds_split)c->data.split,
                                .clip = c->data.clip,
                                .batch = c->data.batch,
                                .limit = c->data.trajectories,

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Residuals and their speed against dolfinx (FEniCSx), beside `fwm bench`, in the same minutes.
 
-    python3 tests/bench/fenics.py [--build build] [--rounds 5] [--only residuals|speed] [--json]
+    python3 tests/bench/fenics.py [--build build] [--rounds 5] [--only residuals|speed] [--spaces P1 ...] [--json]
 
 Needs an interpreter with dolfinx (Debian's python3-dolfinx 0.5 with /usr/bin/python3); where it is missing that is said, and
 nothing is compared. Never needed to build or to test.
@@ -9,8 +9,9 @@ nothing is compared. Never needed to build or to test.
 Residuals: heat, Allen-Cahn, elasticity and Navier-Stokes (Taylor-Hood) on one mesh of crooked cells, P1, Q1, P2, Q2, float64,
 the same quadrature, entry by entry; ends with status 1 where the largest difference is above 1e-12 of the largest entry.
 
-Speed: heat with loss and radiation, conductivity by cell, 64 x 64 cells, one thread each: the residual of a state, and all
-its gradients (new and old state, conductivity, ambient, the three scalars). dolfinx assembles compiled forms (-O3,
+Speed: heat with a loss (rows `heat`: affine, fwm takes two sparse matrices) and with radiation too (rows `radiating`: fwm
+sweeps), conductivity by cell, 64 x 64 cells, one thread each: the residual of a state, and all its gradients (new and old
+state, conductivity, ambient, the scalars). dolfinx assembles compiled forms (-O3,
 -march=native) into vectors that exist. A ratio is the median of the rounds' own; 10 means that fwm is ten times as fast.
 """
 
@@ -168,7 +169,7 @@ def compare_all(libraries, build):
 class Heat:
     """One state on 64 x 64 cells: functions that assemble, into vectors that exist."""
 
-    def __init__(self, libraries, space):
+    def __init__(self, libraries, law, space):
         dolfinx, np, ufl, MPI = libraries
         kind = dolfinx.mesh.CellType.triangle if space[0] == "P" else dolfinx.mesh.CellType.quadrilateral
         mesh = dolfinx.mesh.create_rectangle(MPI.COMM_SELF, [[0, 0], [1, 1]], [64, 64], kind)
@@ -181,7 +182,9 @@ class Heat:
         loss, radiation, base, ambient = (dolfinx.fem.Constant(mesh, v) for v in (3.0, 0.05, 3.0, AMBIENT))
 
         def weak(v):
-            f0 = (u - old) / DT + loss * (u - ambient) + radiation * ((base + u) ** 4 - (base + ambient) ** 4)
+            f0 = (u - old) / DT + loss * (u - ambient)
+            if law == "radiating":
+                f0 += radiation * ((base + u) ** 4 - (base + ambient) ** 4)
             return f0 * v * dx + k * ufl.inner(ufl.grad(u), ufl.grad(v)) * dx
 
         pairing = weak(w)
@@ -189,9 +192,12 @@ class Heat:
         self.fem = dolfinx.fem
         self.residual_form = compiled(weak(ufl.TestFunction(V)))
         self.vector_forms = [compiled(ufl.derivative(pairing, f, ufl.TestFunction(f.function_space))) for f in (u, old, k)]
-        self.scalar_forms = [compiled(f) for f in (
-            -(loss + 4 * radiation * (base + ambient) ** 3) * w * dx, (u - ambient) * w * dx,
-            ((base + u) ** 4 - (base + ambient) ** 4) * w * dx, 4 * radiation * ((base + u) ** 3 - (base + ambient) ** 3) * w * dx)]
+        scalars = [-loss * w * dx, (u - ambient) * w * dx]
+        if law == "radiating":
+            scalars = [-(loss + 4 * radiation * (base + ambient) ** 3) * w * dx, scalars[1],
+                       ((base + u) ** 4 - (base + ambient) ** 4) * w * dx,
+                       4 * radiation * ((base + u) ** 3 - (base + ambient) ** 3) * w * dx]
+        self.scalar_forms = [compiled(f) for f in scalars]
         self.vectors = {id(f): np.zeros(f.function_spaces[0].dofmap.index_map.size_local) for f in [self.residual_form] + self.vector_forms}
 
     def assemble(self, form):
@@ -218,20 +224,19 @@ def microseconds(work):
     return 1e6 * spent / count
 
 
-def speed(libraries, build, rounds):
-    spaces = ("P1", "Q1", "P2", "Q2")
-    names = [f"{what}_heat_{space}{kind}" for what in ("residual", "vjp") for space in spaces for kind in ("", "_f64")]
+def speed(libraries, build, rounds, spaces):
+    names = [f"{what}_{law}_{space}{kind}" for law in ("heat", "radiating") for what in ("residual", "vjp") for space in spaces for kind in ("", "_f64")]
     listed = subprocess.run([f"{build}/fwm", "bench", "--list"], check=True, capture_output=True, text=True).stdout
     names = [name for name in names if any(line.split()[:1] == [name] for line in listed.splitlines())]
-    peers = {space: Heat(libraries, space) for space in spaces if any(f"_{space}" in name for name in names)}
+    peers = {key: Heat(libraries, *key) for key in {tuple(name.split("_")[1:3]) for name in names}}
     ours, theirs = {name: [] for name in names}, {name: [] for name in names}
     for _ in range(rounds):
         command = [f"{build}/fwm", "bench", "--json", "--seconds", "4", "--threads", "1"] + names
         for row in json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["results"]:
             ours[row["name"]].append(row["value"])
         for name in names:
-            what, _, space = name.split("_")[:3]
-            work = getattr(peers[space], what)
+            what, law, space = name.split("_")[:3]
+            work = getattr(peers[law, space], what)
             theirs[name].append(min(microseconds(work) for _ in range(3)))
     table = []
     for name in names:
@@ -246,6 +251,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=os.environ.get("FWM_BUILD", "build"))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--spaces", nargs="+", choices=("P1", "Q1", "P2", "Q2"), default=("P1", "Q1", "P2", "Q2"), help="of the speed")
     parser.add_argument("--only", choices=("residuals", "speed"))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -254,7 +260,7 @@ def main():
     if libraries is None:
         return 0
     worst = compare_all(libraries, options.build) if options.only != "speed" else 0.0
-    table = speed(libraries, options.build, options.rounds) if options.only != "residuals" else []
+    table = speed(libraries, options.build, options.rounds, options.spaces) if options.only != "residuals" else []
     if options.json:
         print(json.dumps({"worst_residual": worst, "speed": table}))
     elif table:

@@ -1,7 +1,8 @@
 /* program_fuzz_dataset FILE LAYOUT SEED CASES [FIRST]: damages a copy of FILE in CASES ways that SEED decides, opens
- * and reads each. Every one must be read, or refused with a message that names the file, within a bound of memory.
- * Prints how many there were of each; exit status 1 at the first that is refused without a name. A crash shows as one:
- * the case is the last line of standard error (to be repeated with FIRST and CASES 1). */
+ * and reads each. With SEED "cuts" case k is FILE cut after k KiB, as far as it goes. Every one must be read, or
+ * refused with a message that names the file, within a bound of memory. Prints how many there were of each; exit status
+ * 1 at the first that is refused without a name. A crash shows as one: the case is the last line of standard error (to
+ * be repeated with FIRST and CASES 1). */
 #include "data/dataset.h"
 #include "model/base/arena.h"
 #include "model/base/random.h"
@@ -12,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { HEAD_BYTES = 4096, FLIPS_MAX = 8, ROOM_VALUES = 1 << 22 };
+enum { HEAD_BYTES = 4096, FLIPS_MAX = 8, CUT_BYTES = 1024, ROOM_VALUES = 1 << 22 };
 
 static unsigned char *read_file(const char *path, size_t *size)
 {
@@ -88,14 +89,18 @@ int main(int argc, char **argv)
     const rlim_t most = (rlim_t)16 << 30;
     (void)setrlimit(RLIMIT_AS, &(struct rlimit){most, most});
 #endif
-    const uint64_t seed = strtoull(argv[3], NULL, 10), cases = strtoull(argv[4], NULL, 10);
+    const bool cuts = strcmp(argv[3], "cuts") == 0;
+    const uint64_t seed = strtoull(argv[3], NULL, 10), wanted = strtoull(argv[4], NULL, 10);
+    const uint64_t cases =
+        cuts && wanted > (size + CUT_BYTES - 1) / CUT_BYTES ? (size + CUT_BYTES - 1) / CUT_BYTES : wanted;
     const uint64_t first = argc > 5 ? strtoull(argv[5], NULL, 10) : 0;
     uint64_t whole = 0, partly = 0, refused = 0;
     (void)snprintf(path, sizeof path, "%s.damaged", argv[1]);
     for (uint64_t k = first; k < first + cases; k++) {
         (void)fprintf(stderr, "seed %llu case %llu\n", (unsigned long long)seed, (unsigned long long)k);
         memcpy(copy, bytes, size);
-        const size_t n = damage(copy, size, seed, k);
+        const size_t n =
+            cuts ? (size_t)k * CUT_BYTES < size ? (size_t)k * CUT_BYTES : size : damage(copy, size, seed, k);
         FILE *f = fopen(path, "wb");
         if (!f || fwrite(copy, 1, n, f) != n || fclose(f) != 0)
             return 2;

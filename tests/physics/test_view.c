@@ -171,27 +171,74 @@ Test(view, the_camera_shows_the_body_where_it_is)
     fem_simulation_destroy(&s);
 }
 
-/* Frames of a block show its plane at `cut`; a field that is its own depth has one colour there. */
+/* Frames of a block show its plane at `cut`; a field that is the place along the cut's axis has one colour there, and
+ * the others rise to the right and upwards. */
 Test(view, a_block_is_shown_where_it_is_cut)
 {
-    static const double cuts[] = {0, 0.3, 1};
+    static const double shares[] = {0, 0.3, 1}, extent[] = {1, 0.8, 0.7};
     static uint8_t frame[16 * 24 * 3];
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 9; k++) {
+        const int across = k % 3;
+        const double share = shares[k / 3];
         fem_simulate_spec spec = block(FEM_TET_P1);
         fem_simulation *s;
-        spec.cut = cuts[k];
+        spec.cut = (fem_cut){across, share};
         MUST(fem_simulation_create(&s, &spec));
         const fem_mesh *mesh = fem_simulation_mesh(s);
         float *state = malloc((size_t)mesh->n_nodes * sizeof *state);
-        for (int64_t i = 0; i < mesh->n_nodes; i++)
-            state[i] = (float)(mesh->nodes[3 * i + 2] / 0.7);
-        MUST(fem_simulation_picture(s, state, frame));
-        double rgb[3];
-        fwm_colour(cuts[k], rgb);
-        for (int i = 0; i < 16 * 24 * 3; i++)
-            cr_assert_float_eq(frame[i] / 255.0, rgb[i % 3], 1.01 / 255, "cut %g, value %d", cuts[k], i);
+        for (int axis = 0; axis < 3; axis++) {
+            for (int64_t i = 0; i < mesh->n_nodes; i++)
+                state[i] = (float)(mesh->nodes[3 * i + axis] / extent[axis]);
+            MUST(fem_simulation_picture(s, state, frame));
+            for (int i = 0; i < 16 * 24; i++) {
+                const double right = (i % 24 + 0.5) / 24, up = 1 - (i / 24 + 0.5) / 16;
+                double rgb[3];
+                fwm_colour(axis == across ? share : axis == (across == 0) ? right : up, rgb);
+                for (int c = 0; c < 3; c++)
+                    cr_assert_float_eq(frame[3 * i + c] / 255.0, rgb[c], 1.01 / 255, "across %d, axis %d, pixel %d",
+                                       across, axis, i);
+            }
+        }
         free(state);
         fem_simulation_destroy(&s);
+    }
+}
+
+/* Derivatives along the picture's axes, and nodes that read a picture: exact for linear fields on either element. */
+Test(view, cuts_are_exact_for_linear_fields)
+{
+    static const fem_element elements[] = {FEM_TET_P1, FEM_HEX_Q1, FEM_TET_P2, FEM_HEX_Q2};
+    for (int k = 0; k < 12; k++) {
+        fem_mesh *m = crooked_box(elements[k / 3], 2);
+        const fem_cut cut = {.axis = k % 3, .share = 0.4};
+        const int right = cut.axis == 0, up = cut.axis == 2 ? 1 : 2;
+        const double slope[3] = {2, -3, 5};
+        fem_csr *along[2], *read;
+        double *f = malloc((size_t)m->n_nodes * sizeof *f), picture[H * W], mask[H * W];
+        for (int64_t i = 0; i < m->n_nodes; i++)
+            f[i] = slope[0] * m->nodes[3 * i] + slope[1] * m->nodes[3 * i + 1] + slope[2] * m->nodes[3 * i + 2];
+        for (int axis = 0; axis < 2; axis++) {
+            MUST(fem_cut_render(&along[axis], m, &cut, H, W, axis, mask));
+            fem_csr_apply(along[axis], f, picture);
+            for (int i = 0; i < H * W; i++) {
+                cr_assert_eq(mask[i], 1);
+                cr_assert_float_eq(picture[i], slope[axis == 0 ? right : up], 1e-9);
+            }
+            fem_csr_destroy(&along[axis]);
+        }
+        for (int i = 0; i < H * W; i++)
+            picture[i] =
+                slope[right] * (i % W + 0.5) * m->upper[right] / W + slope[up] * (1 - (i / W + 0.5) / H) * m->upper[up];
+        MUST(fem_cut_sample(&read, m, &cut, H, W));
+        fem_csr_apply(read, picture, f);
+        for (int64_t i = 0; i < m->n_nodes; i++) {
+            const double *x = m->nodes + 3 * i;
+            if (x[right] > 0.05 && x[right] < m->upper[right] - 0.05 && x[up] > 0.05 && x[up] < m->upper[up] - 0.05)
+                cr_assert_float_eq(f[i], slope[right] * x[right] + slope[up] * x[up], 1e-12);
+        }
+        fem_csr_destroy(&read);
+        free(f);
+        fem_mesh_destroy(&m);
     }
 }
 
@@ -262,7 +309,7 @@ Test(view, squares_are_of_the_plane)
     cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
     cr_assert(strstr(fwm_error_message(), "squares are of the plane"), "%s", fwm_error_message());
     spec.n_sources = 0;
-    spec.cut = 1.5;
+    spec.cut.share = 1.5;
     cr_assert_eq(fem_simulation_create(&s, &spec), FWM_INVALID);
     cr_assert(strstr(fwm_error_message(), "cut"), "%s", fwm_error_message());
 }

@@ -246,7 +246,7 @@ fwm_status fwm_simulation_spec(const tr_config *c, fem_simulate_spec *s)
     s->key_rate = c->simulate.key_rate;
     s->shown_field = c->simulate.frame_field[0] != '\0' ? c->simulate.frame_field : NULL;
     s->shown = range(c->simulate.frame_range);
-    s->cut = c->simulate.cut;
+    s->cut = (fem_cut){.axis = c->simulate.cut_across, .share = c->simulate.cut};
     s->deformed = c->simulate.deformed;
     memcpy(s->margin, c->simulate.margin, sizeof s->margin);
     s->vignetting = c->simulate.vignetting;

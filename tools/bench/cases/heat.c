@@ -1,5 +1,7 @@
 /* The heat equation on the mesh of heat_plate: residual, its adjoint, the implicit step, for a batch of states. The law
- * is the one that the model knows: a conductivity for each cell and a linear loss. */
+ * of the `heat` rows is the one that the model knows, a conductivity for each cell and a linear loss, which takes the
+ * fast path of affine equations; that of the `radiating` rows is the truth's, which is swept, with bars of all its
+ * parameters. */
 #include "model/base/arena.h"
 #include "physics/fem.h"
 #include "tools/bench/bench.h"
@@ -12,7 +14,8 @@ typedef struct state {
     fem_mesh *mesh;
     fem_problem *problem;
     ad_dtype dtype;
-    void *array[ARRAYS], *k, *scalar, *bar_loss;
+    void *array[ARRAYS], *k, *scalar, *bar_scalar; /* the scalars [PARAMETERS], of which the first is not used */
+    bool radiates;
 } state;
 
 static void put(const state *s, void *x, int64_t i, double value)
@@ -40,11 +43,11 @@ static fwm_status make_numbers(state *s)
     }
     s->k = fwm_malloc((size_t)cells, size);
     s->scalar = fwm_malloc(PARAMETERS, size);
-    s->bar_loss = fwm_malloc(1, size);
-    whole = whole && s->k && s->scalar && s->bar_loss;
+    s->bar_scalar = fwm_malloc(PARAMETERS, size);
+    whole = whole && s->k && s->scalar && s->bar_scalar;
     for (int64_t i = 0; whole && i < cells; i++)
         put(s, s->k, i, 1 + 0.5 * (double)(i % 3));
-    static const double preset[PARAMETERS] = {[LOSS] = 5, [TEMPERATURE] = 3};
+    const double preset[PARAMETERS] = {[LOSS] = 5, [RADIATION] = s->radiates ? 0.1 : 0, [TEMPERATURE] = 3};
     for (int k = 0; whole && k < PARAMETERS; k++)
         put(s, s->scalar, k, preset[k]);
     fwm_free(normal);
@@ -52,7 +55,7 @@ static fwm_status make_numbers(state *s)
     return FWM_OK;
 }
 
-/* size: element, dtype. */
+/* size: element, dtype, whether it radiates. */
 static fwm_status open_case(bench_job *job)
 {
     static const fem_source heater[HEATERS] = {{.x = 0.22, .y = 0.25, .half_width = 0.1, .power = 300},
@@ -62,6 +65,7 @@ static fwm_status open_case(bench_job *job)
     state *s = job->self = fwm_calloc(1, sizeof *s);
     FWM_CHECK(s, FWM_MEMORY, "out of memory");
     s->dtype = (ad_dtype)job->row->size[1];
+    s->radiates = job->row->size[2] != 0;
     const fem_mesh_spec box = {.element = (fem_element)job->row->size[0], .nx = CELLS, .ny = CELLS, .lx = 1, .ly = 1};
     FWM_TRY(fem_mesh_create(&s->mesh, &box));
     const fem_problem_spec spec = {
@@ -94,10 +98,12 @@ static fwm_status run_vjp(void *self)
 {
     const state *s = self;
     const fem_theta theta = theta_of(s);
-    const fem_bars bars = {.u1 = s->array[BAR_U1],
-                           .u0 = s->array[BAR_U0],
-                           .a = s->array[BAR_A],
-                           .theta = {[CONDUCTIVITY] = s->array[BAR_K], [LOSS] = s->bar_loss}};
+    fem_bars bars = {.u1 = s->array[BAR_U1],
+                     .u0 = s->array[BAR_U0],
+                     .a = s->array[BAR_A],
+                     .theta = {[CONDUCTIVITY] = s->array[BAR_K]}};
+    for (int k = LOSS; k < (s->radiates ? PARAMETERS : RADIATION); k++)
+        bars.theta[k] = (char *)s->bar_scalar + (size_t)k * ad_dtype_size(s->dtype);
     return fem_residual_vjp(s->problem, s->dtype, &bars, s->array[RESIDUAL], s->array[U1], s->array[U0], s->array[A],
                             &theta, BATCH);
 }
@@ -118,7 +124,7 @@ static void close_case(void *self)
         fwm_free(s->array[a]);
     fwm_free(s->k);
     fwm_free(s->scalar);
-    fwm_free(s->bar_loss);
+    fwm_free(s->bar_scalar);
     fem_problem_destroy(&s->problem);
     fem_mesh_destroy(&s->mesh);
     fwm_free(s);
@@ -127,7 +133,40 @@ static void close_case(void *self)
 #define HEAT(name, what, runner, element, dtype)                                                                       \
     {                                                                                                                  \
         name, what " of heat, batch 16, 64 x 64 cells", BENCH_US_STATE, BENCH_NONE,                                    \
-            .size = {element, dtype}, .open = open_case, .run = runner, .close = close_case                            \
+            .size = {element, dtype, 0}, .open = open_case, .run = runner, .close = close_case                         \
+    }
+
+#define RADIATING(space, element)                                                                                      \
+    {"residual_radiating_" space,                                                                                      \
+     "residual of radiating heat, batch 16, 64 x 64 cells",                                                            \
+     BENCH_US_STATE,                                                                                                   \
+     BENCH_NONE,                                                                                                       \
+     .size = {element, AD_F32, 1},                                                                                     \
+     .open = open_case,                                                                                                \
+     .run = run_residual,                                                                                              \
+     .close = close_case},                                                                                             \
+        {"residual_radiating_" space "_f64",                                                                           \
+         "residual (float64) of radiating heat, batch 16, 64 x 64 cells",                                              \
+         BENCH_US_STATE,                                                                                               \
+         BENCH_NONE,                                                                                                   \
+         .size = {element, AD_F64, 1},                                                                                 \
+         .open = open_case,                                                                                            \
+         .run = run_residual,                                                                                          \
+         .close = close_case},                                                                                         \
+        {"vjp_radiating_" space,                                                                                       \
+         "all gradients of the residual of radiating heat, batch 16, 64 x 64 cells",                                   \
+         BENCH_US_STATE,                                                                                               \
+         BENCH_NONE,                                                                                                   \
+         .size = {element, AD_F32, 1},                                                                                 \
+         .open = open_case,                                                                                            \
+         .run = run_vjp,                                                                                               \
+         .close = close_case},                                                                                         \
+    {                                                                                                                  \
+        "vjp_radiating_" space "_f64",                                                                                 \
+            "all gradients of the residual (float64) of radiating heat, batch 16, 64 x 64 "                            \
+            "cells",                                                                                                   \
+            BENCH_US_STATE, BENCH_NONE, .size = {element, AD_F64, 1}, .open = open_case, .run = run_vjp,               \
+                                        .close = close_case                                                            \
     }
 
 extern const bench_case bench_cases_heat[];
@@ -146,4 +185,8 @@ const bench_case bench_cases_heat[] = {
     HEAT("residual_heat_P2_f64", "residual (float64)", run_residual, FEM_P2, AD_F64),
     HEAT("vjp_heat_P2", "all gradients of the residual", run_vjp, FEM_P2, AD_F32),
     HEAT("vjp_heat_P2_f64", "all gradients of the residual (float64)", run_vjp, FEM_P2, AD_F64),
+    RADIATING("P1", FEM_P1),
+    RADIATING("Q1", FEM_Q1),
+    RADIATING("P2", FEM_P2),
+    RADIATING("Q2", FEM_Q2),
     {0}};
