@@ -3,9 +3,11 @@
  *     discs      two discs of radius .4 at (-1,0) and (1,0), `share` of the points in the left one
  *     moons      two interleaved half circles of radius 1, noise .05
  *     gaussians  eight Gaussians of deviation .1 on the unit circle; above two dimensions on random directions of
- * length 2 line       one uniform strip [-1,1] x [-.25,.25]: nothing is disconnected duffing    pairs: x uniform on
- * [-2,2]^2, y the state of q'' = q - q^3 - .6 q' a time 9 after it, where a kick N(0, .15^2) nobody sees came first;
- * above two dimensions embedded by a fixed random isometry with noise .02
+ *                length 2
+ *     line       one uniform strip [-1,1] x [-.25,.25]: nothing is disconnected
+ *     duffing    pairs: x uniform on [-2,2]^2, y the state of q'' = q - q^3 - .6 q' a time 9 after it, where a kick
+ *                N(0, .15^2) nobody sees came first; above two dimensions embedded by a fixed random isometry with
+ *                noise .02
  *
  * A point is a trajectory with /state [1,d]: of one step (y), or of two (x, then y) where it is a pair. /parameters
  * holds the component that y belongs to (of duffing: the well). A function of the seed and the point's number. */

@@ -1,13 +1,19 @@
 /* Where the optimal map jumps: scores of states by their distance to a boundary between mutually invisible cells.
  *
  * A power diagram has sites S_j with heights g_j, and each site a group (an anchor, or a sheet); some groups are
- * mutually invisible (support.h). With s_j(x) = g_j - |x - S_j|^2 / 2 and j1 the cell of x, delta(x) = min over j
- * invisible from j1 of (s_j1 - s_j) / |S_j1 - S_j|     the exact distance to that bisector b(x) = exp(-delta^2 / (2
- * ell^2)); 0 where nothing is invisible Two modes: paired (dynamics)   sites are contexts x_j, heights 0, groups those
- * of the outcomes y_j: the map is the data's own unpaired (noise)    sites are codes y_j, heights from transport,
- * corrected by sheets (ot_correction) For dynamics take the pairs: a flow is not the gradient of a convex function, and
- * an unpaired map draws another boundary. In high dimension with clustered codes take the sheets' means as sites. delta
- * is a lower bound of the distance to the boundary: the nearest such bisector need not carry a facet of x's cell.
+ * mutually invisible (support.h). With s_j(x) = g_j - |x - S_j|^2 / 2 and j1 the cell of x,
+ *
+ *   delta(x) = min over j invisible from j1 of (s_j1 - s_j) / |S_j1 - S_j|     the exact distance to that bisector
+ *   b(x) = exp(-delta^2 / (2 ell^2)); 0 where nothing is invisible
+ *
+ * Two modes:
+ *
+ *   paired (dynamics)   sites are contexts x_j, heights 0, groups those of the outcomes y_j: the map is the data's own
+ *   unpaired (noise)    sites are codes y_j, heights from transport, corrected by sheets (ot_correction)
+ *
+ * For dynamics take the pairs: a flow is not the gradient of a convex function, and an unpaired map draws another
+ * boundary. In high dimension with clustered codes take the sheets' means as sites. delta is a lower bound of the
+ * distance to the boundary: the nearest such bisector need not carry a facet of x's cell.
  *
  * Workspace once, no allocation in a call; threads do not matter. Cost: 2 N d multiply-adds and N square roots a state.
  */

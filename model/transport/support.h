@@ -5,10 +5,11 @@
  *   tau, r    98 % quantile and median over codes of d_2 among the others: "on the sheet", and the spacing
  *   anchors   k-means++ and 8 Lloyd steps; of each the medoid, a real code
  *   r0        95 % quantile over codes of d_2((y + its eighth neighbour) / 2): midpoints of neighbours lie on the
- * manifold by construction, so this null is right in any dimension k, l are mutually invisible where d_2 exceeds 1.6 r0
- * on the way from one medoid to the other (t = .2, .35, .5, .65, .8): between disconnected supports, and across the
- * hollow of one that is not convex sheets    connected components of the visible graph; those of fewer than 5 codes are
- * dropped, and their codes counted to the sheet of the nearest medoid that is left
+ *             manifold by construction, so this null is right in any dimension
+ *   k, l      are mutually invisible where d_2 exceeds 1.6 r0 on the way from one medoid to the other (t = .2, .35,
+ *             .5, .65, .8): between disconnected supports, and across the hollow of one that is not convex
+ *   sheets    connected components of the visible graph; those of fewer than 5 codes are dropped, and their codes
+ *             counted to the sheet of the nearest medoid that is left
  *
  * Fixed by (bank, key, step); threads do not matter. Workspace once; an update allocates nothing. Cost of an update:
  * about (2 N + 5/2 K^2 + 9 K) N d multiply-adds. A sheet should have 50 codes or more: the eighth neighbour must lie in

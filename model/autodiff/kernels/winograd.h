@@ -5,8 +5,12 @@
  * A tile of 4x4 results of an r x r kernel needs (r+3)^2 products a channel pair in place of 16 r^2: 36 for 144 (r =
  * 3), 25 for 64 (r = 2). Samples V = B^T d B, weights U = G w G^T, products M = sum over channels of U V for each of
  * the (r+3)^2 points as a matrix product, results A^T M A. Blocks of tiles go through all stages while they are in
- * cache. forward        V from x, U from w, results y backward data  V from y, U from the taps of w in reverse order
- * with its channels exchanged, results x weights        V from x, Z = A y A^T, dU = sum over tiles of V Z, w = G^T dU G
+ * cache.
+ *
+ *   forward        V from x, U from w, results y
+ *   backward data  V from y, U from the taps of w in reverse order with its channels exchanged, results x
+ *   weights        V from x, Z = A y A^T, dU = sum over tiles of V Z, w = G^T dU G
+ *
  * Stride 2 with a 4x4 kernel is r = 2 in four phases: even and odd rows and columns of x, each with its own 2x2 taps.
  * As the source of a forward pass they are summed over like channels ("parts"); as the target of a backward pass each
  * is a convolution of its own ("groups").

@@ -1,9 +1,13 @@
 /* What rfft and irfft share. x [before, (M,) N, after], spectrum [before, (M,) K, after, 2], K = N/2 + 1, (re, im)
  * last. With w_k = 1 at k = 0 and, for even N, k = N/2, else 2 (a bin inside stands for its mirror too), and S the
  * number of transformed elements, each operator has two forms, and each form's adjoint is the other operator's other
- * form: rfft:  F x    and  (w/S) F x           irfft:  (1/S) C Y    and  C (Y / w) F the unscaled transform, C its
- * unscaled inverse, which ignores the imaginary parts that a real signal does not have. Attributes: i[0] first
- * transformed axis, i[1] 1 or 2 axes, i[2] N of the result (irfft), i[3] second form. */
+ * form:
+ *
+ *     rfft     F x          and  (w/S) F x
+ *     irfft    (1/S) C Y    and  C (Y / w)
+ *
+ * F is the unscaled transform, C its unscaled inverse, which ignores the imaginary parts that a real signal does not
+ * have. Attributes: i[0] first transformed axis, i[1] 1 or 2 axes, i[2] N of the result (irfft), i[3] second form. */
 #ifndef FWM_AUTODIFF_OPS_FFT_H
 #define FWM_AUTODIFF_OPS_FFT_H
 

@@ -6,9 +6,10 @@
  * Operators, each an explicit function of its inputs:
  *   group_norm      (x, scale, shift)            -> y
  *   group_norm_sums (x, dy, scale, shift)        -> [B, 2C+2G]: sum dn | sum dn xhat | mu | r,  dn = dy (dy silu'(n))
- *   group_norm_dx   (x, dy, sums, scale, shift)  -> r (scale dn - m1 - xhat m2), m1 = sum_c scale sum1 / N, m2 from
- * sum2 group_norm_grad (x, dy, scale, shift)        -> dx and the sums in one vector: the gate is computed once, and dn
- * kept The gradients of scale and shift are the second and the first part of the sums, added over the batch.
+ *   group_norm_dx   (x, dy, sums, scale, shift)  -> r (scale dn - m1 - xhat m2); m1 = sum_c scale sum1 / N, m2 likewise
+ *   group_norm_grad (x, dy, scale, shift)        -> dx and the sums in one vector: the gate is computed once, dn kept
+ *
+ * The gradients of scale and shift are the second and the first part of the sums, added over the batch.
  *
  * Sums run in `real` over 16 pixels, then in double over chunks whose length depends on the shape alone, and are
  * combined in order: the bits do not depend on the number of threads. A pivot, each channel's first pixel, is taken off

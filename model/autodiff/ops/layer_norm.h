@@ -1,8 +1,12 @@
 /* Layer normalisation over the last axis: xhat = (x - mu) r, r = 1/sqrt(var + eps), y = scale xhat + shift.
  *
  * P(x) u = r (u - mean(u) - xhat mean(u xhat)) is the (symmetric) derivative of xhat in x, so three operators close the
- * family: layer_norm        (x, scale, shift) -> y layer_norm_dx     (x, u, scale)     -> P(x)(scale u)
+ * family:
+ *
+ *   layer_norm        (x, scale, shift) -> y
+ *   layer_norm_dx     (x, u, scale)     -> P(x)(scale u)
  *   layer_norm_params (x, u)            -> [2,C]: sum u xhat | sum u
+ *
  * A row belongs to one thread and is summed in double; the sums over rows run over fixed chunks, combined in order. */
 #ifndef FWM_AUTODIFF_OPS_LAYER_NORM_H
 #define FWM_AUTODIFF_OPS_LAYER_NORM_H
