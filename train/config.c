@@ -399,6 +399,19 @@ static void hold_required(loading *l)
     }
 }
 
+static fwm_status apply_sets(loading *l, const char *const *sets, int64_t count)
+{
+    l->own->sets = fwm_arena_alloc(l->own->arena, (size_t)(count + 1) * sizeof *l->own->sets);
+    FWM_CHECK(l->own->sets != NULL, FWM_MEMORY, "no memory for %lld settings", (long long)count);
+    for (int64_t i = 0; i < count && !l->errors->full; i++) {
+        l->own->sets[i] = fwm_arena_strdup(l->own->arena, sets[i]);
+        FWM_CHECK(l->own->sets[i] != NULL, FWM_MEMORY, "no memory for %.60s", sets[i]);
+        l->own->set_count = i + 1;
+        FWM_TRY(apply_set(l, sets[i]));
+    }
+    return FWM_OK;
+}
+
 static void finish_errors(loading *l, const char *variant)
 {
     if (l->errors->count == 0) {
@@ -444,8 +457,8 @@ void tr_config_destroy(tr_config *config)
     fwm_free(config);
 }
 
-/* The configuration of a variant, rules not yet held. */
-static fwm_status overlay(const tr_config *config, const char *name, tr_errors *errors, tr_config **out)
+/* The configuration of a variant; where `sets`, what was given beside the file stands above it. */
+static fwm_status overlay(const tr_config *config, const char *name, bool sets, tr_errors *errors, tr_config **out)
 {
     tr_config *made;
     fwm_status status;
@@ -464,6 +477,9 @@ static fwm_status overlay(const tr_config *config, const char *name, tr_errors *
     for (const tr_override *o = config->own->overrides; o != NULL; o = o->next)
         if (strcmp(o->name, name) == 0)
             FWM_TRY_GOTO(status, apply_mapping(&l, o->node, ""));
+    for (int64_t i = 0; sets && i < config->own->set_count; i++)
+        if (strncmp(config->own->sets[i], "variants", strlen("variants")) != 0)
+            FWM_TRY_GOTO(status, apply_set(&l, config->own->sets[i]));
     finish_errors(&l, name);
     *out = made;
     return FWM_OK;
@@ -472,7 +488,7 @@ done:
     return status;
 }
 
-/* Every variant is laid over once, so that its errors show at load. */
+/* Every variant is laid over once, so that its own errors show at load. */
 static fwm_status hold_variants(loading *l)
 {
     int64_t count = 0;
@@ -486,7 +502,7 @@ static fwm_status hold_variants(loading *l)
         tr_errors *own = fwm_calloc(1, sizeof *own);
         FWM_CHECK(own != NULL, FWM_MEMORY, "no memory for a variant");
         tr_config *made = NULL;
-        const fwm_status status = overlay(l->config, o->name, own, &made);
+        const fwm_status status = overlay(l->config, o->name, false, own, &made);
         tr_config_destroy(made);
         /* The lines are whole already: they move over as they are. */
         if (status == FWM_OK && own->count > 0 && l->errors->used + own->used + 2 < sizeof l->errors->text) {
@@ -521,8 +537,7 @@ static fwm_status load(tr_config **out, const char *file, const char *text, size
         FWM_TRY_GOTO(status, apply_text(&l, text, size, config->own->file));
         l.depth = 0;
     }
-    for (int64_t i = 0; i < set_count && !errors->full; i++)
-        FWM_TRY_GOTO(status, apply_set(&l, sets[i]));
+    FWM_TRY_GOTO(status, apply_sets(&l, sets, set_count));
     finish_errors(&l, NULL);
     if (errors->count == 0)
         FWM_TRY_GOTO(status, hold_variants(&l));
@@ -562,7 +577,7 @@ fwm_status tr_config_variant(const tr_config *config, const char *name, tr_confi
               near ? nearest.best : "", near ? "?" : "");
     tr_errors *errors = fwm_calloc(1, sizeof *errors);
     FWM_CHECK(errors != NULL, FWM_MEMORY, "no memory for variant %s", name);
-    fwm_status status = overlay(config, name, errors, out);
+    fwm_status status = overlay(config, name, true, errors, out);
     if (status == FWM_OK && errors->count > 0) {
         tr_config_destroy(*out);
         *out = NULL;

@@ -139,6 +139,8 @@ struct tr_config_own {
     tr_override *overrides; /* in the order given */
     tr_place *places;       /* by row; file NULL: the default */
     bool *missing;          /* by row: the value is ??? */
+    const char **sets;      /* KEY=VALUE given beside the file: they stand above the variants, too */
+    int64_t set_count;
 };
 
 /* Rules between keys; errors are recorded where the first of the keys involved was given. */

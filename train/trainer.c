@@ -312,6 +312,7 @@ static int transport_row(const tr_run *run, tr_scalar row[], double weight)
                              {"ot_guard", look->guard},
                              {"ot_scale", look->ready ? look->s : (double)NAN},
                              {"ot_tau", look->ready ? look->tau / look->s : (double)NAN},
+                             {"ot_unseen", look->ready ? look->support->unseen : (double)NAN},
                              {"ot_sheets", look->ready ? (double)look->support->sheets : (double)NAN},
                              {"ot_ell", look->ell},
                              {"ot_coverage", look->coverage},

@@ -178,7 +178,7 @@ static fwm_status edge_forward(void *self, ad_dtype dtype, const void *const *in
     FWM_CHECK(dtype == t->dtype, FWM_INVALID, "edge term: the memory's type is not the graph's");
     t->last = (ot_edge_report){0};
     memset(out, 0, (size_t)(1 + t->M * t->d) * ad_dtype_size(dtype));
-    if (!look->ready)
+    if (!look->ready || !look->gaps)
         return FWM_OK;
     ot_edge_result r;
     if (t->o.hinge) {

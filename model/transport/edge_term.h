@@ -7,7 +7,8 @@
  * much mass a sheet may have. Hinge form, for heads without a distribution: the mean distance to the two nearest codes;
  * no transport.
  *
- * Before the memory is ready the value and its gradient are 0. One term serves one value of one graph. */
+ * Before the memory is ready, and where its last look saw no gaps, the value and its gradient are 0: a manifold without
+ * edges inside is left alone. One term serves one value of one graph. */
 #ifndef OT_EDGE_TERM_H
 #define OT_EDGE_TERM_H
 

@@ -10,7 +10,9 @@
 #include <string.h>
 
 enum { SOURCES = 4096, MAX_CLASSES = 64, STREAM_MAP = 0x6d617073, STREAM_SHIFT = 0x73686966 };
-enum { CODES, CLASSES, IS_SET, SCALARS };
+enum { CODES, CLASSES, IS_SET, LOOKS, AGREED, SCALARS }; /* looks noted; how many of the last agree */
+
+static const double alike = 0.98;
 
 struct ot_gate {
     ot_memory *memory;
@@ -18,7 +20,7 @@ struct ot_gate {
     int64_t N, d, n, K;
     ot_sites *codes, *cells; /* the bank; A mu_k */
     void *bank;              /* [N,d] */
-    int64_t *label;          /* [N] */
+    int64_t *label, *before; /* [N] of the codes; of the new ones by the look before */
     double *scalar, *mass;   /* [SCALARS], [K] */
     void *source;            /* [SOURCES,n] */
     void *block;
@@ -30,6 +32,7 @@ static void place(ot_gate *e, ot_cursor *c)
     size_t element = ad_dtype_size(e->dtype);
     e->bank = ot_cursor_take(c, e->N, e->d, element);
     e->label = ot_cursor_take(c, e->N, 1, sizeof(int64_t));
+    e->before = ot_cursor_take(c, e->N, 1, sizeof(int64_t));
     e->scalar = ot_cursor_take(c, SCALARS, 1, sizeof(double));
     e->mass = ot_cursor_take(c, e->K, 1, sizeof(double));
     e->source = ot_cursor_take(c, SOURCES, e->n, element);
@@ -152,29 +155,68 @@ static fwm_status cut_noise(ot_gate *e)
     return status;
 }
 
-/* Masses, and sets of sites, of the bank and its labels as they stand. */
+/* Masses, and the cells of the noise, of the bank and its labels as they stand. */
 static fwm_status take_up(ot_gate *e)
 {
     int64_t N = (int64_t)e->scalar[CODES];
     memset(e->mass, 0, (size_t)e->K * sizeof *e->mass);
     for (int64_t j = 0; j < N; j++)
         e->mass[e->label[j]] += 1.0 / (double)N;
-    FWM_TRY(ot_sites_set(e->codes, N, e->bank, NULL));
     return e->n > 0 ? cut_noise(e) : FWM_OK;
+}
+
+static void nearest_labels(const ot_gate *e, int64_t *k, int64_t M, const void *y)
+{
+    ot_sites_cells(e->codes, k, NULL, M, y);
+    for (int64_t i = 0; i < M; i++)
+        k[i] = e->label[k[i]];
+}
+
+/* More sheets than classes: the last takes the rest. */
+static inline int64_t class_of_sheet(const ot_gate *e, int64_t sheet)
+{
+    return sheet < e->K ? sheet : e->K - 1;
+}
+
+/* Whether a look divides its codes as the look before would. */
+static bool agrees(ot_gate *e, const ot_geometry *look, int64_t K)
+{
+    int64_t count[MAX_CLASSES][MAX_CLASSES] = {{0}}, together = 0;
+    bool taken[MAX_CLASSES] = {false};
+    if (e->scalar[CODES] == 0 || K != ot_gate_classes(e))
+        return false;
+    nearest_labels(e, e->before, look->N, look->code);
+    for (int64_t j = 0; j < look->N; j++)
+        count[e->before[j]][class_of_sheet(e, look->support->sheet[j])]++;
+    for (int64_t k = 0; k < K; k++) {
+        int64_t most = 0;
+        for (int64_t l = 1; l < K; l++)
+            most = count[k][l] > count[k][most] ? l : most;
+        if (taken[most])
+            return false;
+        taken[most] = true;
+        together += count[k][most];
+    }
+    return (double)together >= alike * (double)look->N;
 }
 
 fwm_status ot_gate_update(ot_gate *e)
 {
     const ot_geometry *look = ot_memory_geometry(e->memory);
-    if (ot_gate_is_set(e) || !look->ready)
+    if (ot_gate_is_set(e) || !look->ready || e->scalar[LOOKS] == (double)look->looks)
         return FWM_OK;
     const ot_support_view *v = look->support;
     int64_t K = v->sheets < e->K ? v->sheets : e->K;
+    e->scalar[AGREED] = agrees(e, look, K) ? e->scalar[AGREED] + 1 : 1;
+    e->scalar[LOOKS] = (double)look->looks;
     memcpy(e->bank, look->code, (size_t)(look->N * e->d) * ad_dtype_size(e->dtype));
     for (int64_t j = 0; j < look->N; j++)
-        e->label[j] = v->sheet[j] < K ? v->sheet[j] : K - 1; /* more sheets than classes: the last takes the rest */
+        e->label[j] = class_of_sheet(e, v->sheet[j]);
     e->scalar[CODES] = (double)look->N;
     e->scalar[CLASSES] = (double)K;
+    FWM_TRY(ot_sites_set(e->codes, look->N, e->bank, NULL));
+    if (e->scalar[AGREED] < OT_GATE_LOOKS)
+        return FWM_OK;
     FWM_TRY(take_up(e));
     e->scalar[IS_SET] = 1;
     return FWM_OK;
@@ -185,9 +227,7 @@ void ot_gate_of_codes(const ot_gate *e, int64_t *k, int64_t M, const void *y)
     memset(k, 0, (size_t)M * sizeof *k);
     if (!ot_gate_is_set(e))
         return;
-    ot_sites_cells(e->codes, k, NULL, M, y);
-    for (int64_t i = 0; i < M; i++)
-        k[i] = e->label[k[i]];
+    nearest_labels(e, k, M, y);
 }
 
 void ot_gate_of_noise(const ot_gate *e, int64_t *k, int64_t M, const void *z)
@@ -277,9 +317,12 @@ int ot_gate_arrays(ot_gate *e, ot_memory_array array[OT_GATE_ARRAYS])
 fwm_status ot_gate_restore(ot_gate *e)
 {
     const double *v = e->scalar;
-    bool sound = v[CODES] >= 0 && v[CODES] <= (double)e->N && v[CLASSES] >= 0 && v[CLASSES] <= (double)e->K;
+    bool sound =
+        v[AGREED] >= 0 && v[CODES] >= 0 && v[CODES] <= (double)e->N && v[CLASSES] >= 0 && v[CLASSES] <= (double)e->K;
     for (int64_t j = 0; j < e->N; j++)
         sound = sound && e->label[j] >= 0 && e->label[j] < e->K;
     FWM_CHECK(sound, FWM_DATA, "gate: the saved labels are not those of a gate of %lld classes", (long long)e->K);
+    if (v[CODES] > 0)
+        FWM_TRY(ot_sites_set(e->codes, (int64_t)v[CODES], e->bank, NULL));
     return ot_gate_is_set(e) ? take_up(e) : FWM_OK;
 }

@@ -1,13 +1,14 @@
 /* The transport gate: which sheet of the code manifold a generator is to produce, decided before it computes.
  *
  * A network is continuous: from a connected noise it can only cross the gap between disconnected sheets, thinly. The
- * gate cuts the noise itself. It is set once, from a memory's look: K sheets with means mu_k and masses nu_k.
- * Unconditional: k(z) = argmax_k g_k - |z - A mu_k|^2 / 2, A a fixed map from codes to noise (the identity where
- * dimensions agree, else Gaussian), g so that the cells of the uniform noise on [-1,1]^n have the masses nu
- * (ot_correction on 4096 Sobol points). Conditional: the class is a categorical latent that a classifier of the context
- * predicts; what it learns from are the classes of true codes, the sheet of the nearest code of the bank. One-hot
- * classes are given to the network, and joined to predictions and codes in the cost ("bound"): without that a network
- * may put two sheets in one class.
+ * gate cuts the noise itself. It is set once, from a memory's look: K sheets with means mu_k and masses nu_k; at the
+ * third look in a row that divides the codes alike, for in one sample two near sheets may seem to touch, and a class
+ * that holds two sheets crosses the gap between them for good. Unconditional: k(z) = argmax_k g_k - |z - A mu_k|^2 / 2,
+ * A a fixed map from codes to noise (the identity where dimensions agree, else Gaussian), g so that the cells of the
+ * uniform noise on [-1,1]^n have the masses nu (ot_correction on 4096 Sobol points). Conditional: the class is a
+ * categorical latent that a classifier of the context predicts; what it learns from are the classes of true codes, the
+ * sheet of the nearest code of the bank. One-hot classes are given to the network, and joined to predictions and codes
+ * in the cost ("bound"): without that a network may put two sheets in one class.
  *
  * The gate keeps its own copy of the bank, so that classes never change their meaning; the encoder of codes must not
  * move. Before it is set everything is class 0. */
@@ -23,8 +24,10 @@ typedef struct ot_gate ot_gate;
 fwm_status ot_gate_create(ot_gate **gate, ot_memory *memory, int64_t n, int64_t K) FWM_MUST_USE;
 void ot_gate_destroy(ot_gate **gate);
 
-/* Sets the gate where it is not set and the memory has looked; nothing otherwise. Sheets past K are counted to the
- * nearest mean. Errors: FWM_NUMERIC. */
+/* Takes note of the memory's look where it is new, and sets the gate when OT_GATE_LOOKS in a row have agreed; nothing
+ * where it is set. Two looks agree that have as many sheets and, of the new codes, 98 % in the sheet that corresponds.
+ * Sheets past K are counted to the last. Errors: FWM_NUMERIC. */
+enum { OT_GATE_LOOKS = 3 };
 fwm_status ot_gate_update(ot_gate *gate) FWM_MUST_USE;
 bool ot_gate_is_set(const ot_gate *gate);
 int64_t ot_gate_classes(const ot_gate *gate); /* sheets that were found; 0 before it is set */

@@ -46,6 +46,8 @@ struct ot_memory {
 };
 
 static const double coverage_reach = 1.5, coverage_drop = 0.9, mass_kept = 0.25, least_mass = 0.05;
+/* Up to .02 of the pairs within a convex cloud seem invisible (A8 of the transport checks). */
+static const double seen_through = 0.05;
 
 static void place_ring(const ot_memory *m, ot_cursor *c, ot_ring *r, bool weights)
 {
@@ -223,6 +225,7 @@ static fwm_status see(ot_memory *m)
     look->s = look->support->s;
     look->tau = look->support->tau;
     look->ready = look->s > 0;
+    look->gaps = look->support->unseen > seen_through;
     if (!look->ready)
         return FWM_OK;
     FWM_TRY(join(m));

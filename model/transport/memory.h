@@ -57,6 +57,7 @@ typedef struct ot_geometry {
     double spacing;      /* median distance of a joint code to its nearest other one */
     double s, tau;
     const ot_support_view *support;
+    bool gaps; /* the codes leave gaps: of their anchors' pairs more do not see each other than noise explains */
     int64_t looks;
     double ell;    /* of the paired diagram: contexts as sites, outcomes' anchors as groups; infinite without sheets */
     double oldest; /* age of the oldest code [steps] */

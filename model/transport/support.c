@@ -283,7 +283,7 @@ static fwm_status find_anchors(ot_support *s, fwm_key key, uint64_t step)
 
 static void find_visibility(ot_support *s)
 {
-    int64_t K = s->view.K, n = 0;
+    int64_t K = s->view.K, n = 0, unseen = 0;
     for (int64_t k = 0; k < K; k++)
         for (int64_t l = 0; l < k; l++)
             for (int t = 0; t < WAYPOINTS; t++, n++)
@@ -299,8 +299,10 @@ static void find_visibility(ot_support *s)
             for (int t = 0; t < WAYPOINTS; t++)
                 most = fmax(most, d[t]);
             s->invisible[k * K + l] = s->invisible[l * K + k] = most > s->o.kappa * s->view.r0;
+            unseen += s->invisible[k * K + l];
         }
     }
+    s->view.unseen = K > 1 ? (double)unseen / (double)(K * (K - 1) / 2) : 0;
 }
 
 /* Numbers the components in the order of their first anchors; returns how many. */

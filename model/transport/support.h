@@ -40,6 +40,7 @@ typedef struct ot_support_view {
     const unsigned char *invisible; /* [K][K], symmetric */
     const double *mass;             /* [sheets]: shares of the codes */
     double s, tau, r, r0;
+    double unseen; /* share of the pairs of anchors that are mutually invisible */
 } ot_support_view;
 
 /* For banks of up to N codes of d coordinates. options NULL: defaults. Errors: FWM_INVALID, FWM_OVERFLOW, FWM_MEMORY.

@@ -391,6 +391,20 @@ Test(config, include_cycle_and_absence)
 }
 
 /* ---- variants ---- */
+
+/* What the command line says stands above the file, its variants included. */
+Test(config, settings_stand_above_variants)
+{
+    static const char text[] = MINIMAL "variants: {a: {optimizer: {lr: 0.25, clip: 3}}}\n";
+    const char *const sets[] = {"optimizer.lr=0.125"};
+    tr_config *c = NULL, *v = NULL;
+    cr_assert_eq(tr_config_parse(&c, text, strlen(text), "t.yaml", sets, 1), FWM_OK, "%s", fwm_error_message());
+    cr_assert_eq(tr_config_variant(c, "a", &v), FWM_OK, "%s", fwm_error_message());
+    cr_expect_eq(v->optimizer.lr, 0.125);
+    cr_expect_eq(v->optimizer.clip, 3);
+    tr_config_destroy(v);
+    tr_config_destroy(c);
+}
 Test(config, variant)
 {
     tr_config *c = parse(MINIMAL "variants: {a: {optimizer: {lr: 0.25}}, b: {seed: 9}}\n"), *v = NULL;

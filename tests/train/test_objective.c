@@ -27,20 +27,25 @@ static void open_memory(setting *s)
 {
     enum { CODES = 64, MOST = 64 };
     double y[CODES * MOST], x[CODES * MOST];
-    ot_memory_options o = {.codes = CODES, .predictions = 4, .every = 1000, .eta = 0.5, .seed = 1};
+    ot_memory_options o = {.codes = CODES, .predictions = 4, .every = 1, .eta = 0.5, .seed = 1};
     wm_transport_sizes(&s->world->model, &o.d, &o.dc);
     cr_assert(o.d <= MOST && o.dc <= MOST);
     cr_assert_eq(ot_memory_create(&s->memory, AD_F64, &o), FWM_OK, "%s", fwm_error_message());
-    const bool gated = s->config->model.latent.gate == TR_GATE_SHEETS; /* then the codes fall into two sheets */
-    for (int64_t i = 0; i < CODES * o.d; i++)
-        y[i] = 0.05 * fwm_random_normal((fwm_key){17, 1}, 0, (uint32_t)i) + (gated && i / o.d % 2 ? 2.0 : 0.0);
+    const bool gated = s->config->model.latent.gate == TR_GATE_SHEETS;
+    for (int64_t i = 0; i < CODES * o.d; i++) /* in two sheets: without a gap between codes there is no edge term */
+        y[i] =
+            0.05 * fwm_random_normal((fwm_key){17, 1}, 0, (uint32_t)i) + (i / o.d % (gated ? 2 : 6) == 1 ? 0.4 : 0.0);
     for (int64_t i = 0; i < CODES * o.dc; i++)
         x[i] = 0.05 * fwm_random_normal((fwm_key){17, 2}, 0, (uint32_t)i);
     cr_assert_eq(ot_memory_push(s->memory, 1, CODES, y, x, 4, y, x, NULL), FWM_OK, "%s", fwm_error_message());
     cr_assert(ot_memory_geometry(s->memory)->ready);
     if (gated) {
         cr_assert_eq(ot_gate_create(&s->gate, s->memory, 0, s->config->model.latent.classes), FWM_OK);
-        cr_assert_eq(ot_gate_update(s->gate), FWM_OK);
+        for (int k = 0; k < OT_GATE_LOOKS; k++) { /* the same codes each time */
+            cr_assert_eq(ot_gate_update(s->gate), FWM_OK);
+            cr_assert_eq(ot_memory_push(s->memory, 2 + k, CODES, y, x, 4, y, x, NULL), FWM_OK);
+        }
+        cr_assert(ot_gate_is_set(s->gate));
         cr_assert_eq(ot_gate_classes(s->gate), 2);
     }
 }

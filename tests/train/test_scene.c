@@ -85,9 +85,11 @@ Test(scene, bad_records_are_refused_where_they_stand)
             "value, gain, profile, action, found a mapping");
     refuses(FLOW "  conditions: [left]}\n" REST,
             "t.yaml:5:16: simulate.conditions[0]: expected a mapping of keys, found \"left\"");
-    refuses(FLOW "  conditions: [{field: velocity}]}\n" REST,
-            "t.yaml:5:16: simulate.conditions[0].boundary: expected a value (A boundary of the mesh by name: left, "
-            "right, bottom, top of boxes, or a name of the mesh's own), found nothing");
+    refuses(
+        FLOW "  conditions: [{field: velocity}]}\n" REST,
+        "t.yaml:5:16: simulate.conditions[0].boundary: expected a value (A boundary of the mesh by name: left, "
+        "right, bottom, top of boxes, front (lower z) and back of those in space, or a name of the mesh's own), found "
+        "nothing");
     refuses(FLOW "  conditions: [{boundary: left, feild: velocity}]}\n" REST,
             "t.yaml:5:33: simulate.conditions[0]: expected one of boundary, field, natural, value, gain, profile, "
             "action, found \"feild\"; did you mean field?");
