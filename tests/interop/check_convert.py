@@ -1,6 +1,6 @@
-"""What `fwm convert` writes: The Well's layout as h5py sees it (every group, attribute and type that its format asks for) and,
-where the package the_well is installed, as its own dataset class loads it; the native layout with the same values. Both from files
-whose values are known here."""
+"""What `fwm convert` and `fwm simulate --layout well` write: The Well's layout as h5py sees it (every group, attribute and type that
+its format asks for) and, where the package the_well is installed, as its own dataset class loads it; the native layout with the same
+values. Convert's come from files whose values are known here, the simulator's are those of its native file."""
 
 import os
 import pathlib
@@ -126,7 +126,35 @@ def check_fields(folder):
     return data, base
 
 
-def check_package(folder, data, base, groups):
+def simulate(target, *options):
+    small = [f"--set=simulate.{key}={value}" for key, value in (("train", 2), ("validation", 1), ("test", 1), ("test_ood", 0), ("steps", 5))]
+    done = subprocess.run([str(FWM), "simulate", "configs/heat_plate_small.yaml", "-o", str(target), "-q", *small, *options],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def check_simulated(folder):
+    """What `fwm simulate --layout well` writes holds the native file's values; returns it with the field of the training split."""
+    simulate(folder / "plate", "--layout", "well")
+    simulate(folder / "plate.h5")
+    with h5py.File(folder / "plate.h5") as native:
+        vertices, state, split = native["mesh/vertices"][:], native["state"][..., 0], native["split"][:]
+        actions, names = native["actions"][:], list(native["actions"].attrs["names"])
+    for k, name in enumerate(("train", "valid", "test")):
+        (path,) = (folder / "plate/data" / name).iterdir()
+        check_structure(path)
+        with h5py.File(path) as file:
+            at = [np.abs(file["dimensions"][axis][:][None] - vertices[:, d:d + 1]).argmin(1) for d, axis in enumerate("xy")]
+            field = file["t0_fields/temperature"][:]
+            assert np.array_equal(field[:, :, at[0], at[1]], state[split == k]), path
+            for i, action in enumerate(names):
+                assert np.array_equal(file["scalars"][action][:], actions[split == k, :, i]), action
+        if name == "train":
+            trained = field
+    return folder / "plate", trained
+
+
+def check_package(data, base, groups, plate, field):
     """Through the_well's own class: windows of fields, scalars, boundaries and normalisation."""
     from the_well.data import WellDataset
 
@@ -147,6 +175,12 @@ def check_package(folder, data, base, groups):
                          normalization_type=ZScoreNormalization)
     mean, std = state.mean((0, 1, 2, 3)), state.std((0, 1, 2, 3))
     assert np.allclose(scaled[5]["input_fields"].numpy(), (state[0, 5:7] - mean) / std, atol=1e-4)
+    heated = WellDataset(path=str(plate), well_split_name="train", n_steps_input=2, n_steps_output=1, use_normalization=False)
+    assert len(heated) == 2 * 3 and heated.metadata.field_names[0] == ["temperature"]
+    for k in range(len(heated)):
+        i, t = divmod(k, 3)
+        assert np.array_equal(heated[k]["input_fields"].numpy()[..., 0], field[i, t:t + 2])
+        assert np.array_equal(heated[k]["output_fields"].numpy()[..., 0], field[i, t + 2:t + 3])
     many = WellDataset(path=str(groups), well_split_name="train", n_steps_input=1, n_steps_output=1, use_normalization=False)
     assert many.n_files == 2 and len(many) > 0 and many[0]["input_fields"].shape == (1, X, Y, 2)
 
@@ -156,12 +190,13 @@ def main():
         folder = pathlib.Path(name)
         groups = check_groups(folder)
         data, base = check_fields(folder)
+        plate, field = check_simulated(folder)
         try:
             import the_well.data  # noqa: F401
         except ImportError:
             print("the_well is not installed: its own dataset class was not asked (the structure that it reads was checked)")
             return
-        check_package(folder, data, base, groups)
+        check_package(data, base, groups, plate, field)
         print("the_well's dataset class loads them with equal values")
 
 
