@@ -260,11 +260,11 @@ Test(chain, every_variant_trains_and_is_evaluated, .timeout = 180)
     double vrmse[5];
     small_folder(folder);
     for (int k = 0; k < 5; k++) {
-        /* A variant that sets the steps itself keeps them. */
+        /* What the command line says stands above the variant: each gets its own number of steps there. */
         fwm_does(folder,
                  "train " SMALL_CONFIG " --variant %s --set data.file=%s --out %s/%s " TRAIN_SETS
-                 " --set transport.ramp_start=0 --set transport.ramp_end=0",
-                 variants[k].name, small_data(), folder, variants[k].name);
+                 " --set transport.ramp_start=0 --set transport.ramp_end=0 --set trainer.steps=%d",
+                 variants[k].name, small_data(), folder, variants[k].name, variants[k].steps);
         (void)snprintf(file, sizeof file, "%s/best.ckpt", variants[k].name);
         json_t *ck = small_inspect(folder, file);
         cr_expect_leq(json_integer_value(at(ck, "step")), variants[k].steps, "%s", variants[k].name);
@@ -281,8 +281,8 @@ Test(chain, every_variant_trains_and_is_evaluated, .timeout = 180)
         json_decref(e);
         fwm_does(folder,
                  "train " SMALL_CONFIG " --variant %s --set data.file=%s --out %s/%s " TRAIN_SETS
-                 " --set transport.ramp_start=0 --set transport.ramp_end=0",
-                 variants[k].name, small_data(), folder, variants[k].name);
+                 " --set transport.ramp_start=0 --set transport.ramp_end=0 --set trainer.steps=%d",
+                 variants[k].name, small_data(), folder, variants[k].name, variants[k].steps);
         cr_expect_not_null(strstr(small_text(folder, "err"), "steps are done"), "%s: %s", variants[k].name,
                            small_text(folder, "err"));
     }
