@@ -47,6 +47,24 @@ static const double *counted(completion *p, int64_t n)
     return x;
 }
 
+/* Nodes of the state that are each one point of what the file holds: the caller writes which, [n]. */
+static fwm_status pick_points(completion *p, int64_t n, int32_t **point)
+{
+    int64_t *row_start = room(p, n + 1, sizeof *row_start);
+    int32_t *column = room(p, n, sizeof *column);
+    double *weight = room(p, n, sizeof *weight);
+    *point = column;
+    if (!row_start || !column || !weight)
+        return out_of_memory(p);
+    for (int64_t i = 0; i < n; i++) {
+        row_start[i] = i;
+        weight[i] = 1;
+    }
+    row_start[n] = n;
+    p->spec.nodes = (ds_rows){n, row_start, column, weight};
+    return FWM_OK;
+}
+
 /* Of three axes the plane across one of them at its point nearest to data.plane; p->spec.nodes picks its points. */
 static fwm_status take_plane(completion *p, ds_grid *grid)
 {
@@ -66,17 +84,10 @@ static fwm_status take_plane(completion *p, ds_grid *grid)
         grid->coordinates[d] = space.coordinates[from];
         memcpy(grid->edge[d], space.edge[from], sizeof grid->edge[d]);
     }
-    int64_t *row_start = room(p, n, sizeof *row_start);
-    int32_t *column = room(p, n, sizeof *column);
-    double *weight = room(p, n, sizeof *weight);
-    if (!row_start || !column || !weight)
-        return out_of_memory(p);
-    for (int64_t i = 0; i <= n; i++) {
-        row_start[i] = i;
-        column[i] = (int32_t)(at * stride[across] + i / grid->n[1] * stride[first] + i % grid->n[1] * stride[second]);
-        weight[i] = 1;
-    }
-    p->spec.nodes = (ds_rows){n, row_start, column, weight};
+    int32_t *point;
+    FWM_TRY(pick_points(p, n, &point));
+    for (int64_t i = 0; i < n; i++)
+        point[i] = (int32_t)(at * stride[across] + i / grid->n[1] * stride[first] + i % grid->n[1] * stride[second]);
     return FWM_OK;
 }
 
@@ -135,17 +146,10 @@ static fwm_status complete_mesh(completion *p)
     if (!p->line)
         return FWM_OK;
     const int64_t n = p->spec.mesh->n;
-    int64_t *row_start = room(p, n, sizeof *row_start);
-    int32_t *column = room(p, n, sizeof *column);
-    double *weight = room(p, n, sizeof *weight);
-    if (!row_start || !column || !weight)
-        return out_of_memory(p);
-    for (int64_t i = 0; i <= n; i++) {
-        row_start[i] = i;
-        column[i] = (int32_t)(i / 2);
-        weight[i] = 1;
-    }
-    p->spec.nodes = (ds_rows){n, row_start, column, weight};
+    int32_t *point;
+    FWM_TRY(pick_points(p, n, &point));
+    for (int64_t i = 0; i < n; i++)
+        point[i] = (int32_t)(i / 2);
     return FWM_OK;
 }
 

@@ -121,36 +121,44 @@ Test(recorded, the_well_without_a_split_for_training)
     train_and_evaluate(&(expectation){"cylinder_wake_valid", "cylinder_wake_well_valid.hdf5", 8192, 3, 3, 0, 0});
 }
 
+/* FOLDER/NAME.h5 with one array, which `data` of FOLDER/NAME.yaml describes. */
+static void write_generic(const char *folder, const char *name, const char *array, hid_t type, int rank,
+                          const hsize_t *dims, const void *values, const char *data, const char *equation,
+                          char yaml[SMALL_PATH + 64])
+{
+    char path[SMALL_PATH + 64];
+    (void)snprintf(path, sizeof path, "%s/%s.h5", folder, name);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(rank, dims, NULL);
+    hid_t id = H5Dcreate2(file, array, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    cr_assert(id >= 0 && H5Dwrite(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    H5Dclose(id);
+    H5Sclose(space);
+    H5Fclose(file);
+    (void)snprintf(yaml, SMALL_PATH + 64, "%s/%s.yaml", folder, name);
+    FILE *f = fopen(yaml, "w");
+    cr_assert(f && fprintf(f,
+                           "experiment: %s\n"
+                           "data: {file: %s, layout: generic, %s, batch: 2, clip: 3}\n"
+                           "physics: {equation: %s}\n"
+                           "model: {predictor: {prior: none}}\n"
+                           "objective: {physics: 0}\n"
+                           "eval: {split: train, horizon: 3, horizons: [1]}\n",
+                           name, path, data, equation) > 0);
+    (void)fclose(f);
+}
+
 /* A file of nothing but pictures, of sides that no network halves three times. */
 static void write_pictures(const char *folder, const char *physics, char yaml[SMALL_PATH + 64])
 {
     enum { N = 4, T = 6, HEIGHT = 20, WIDTH = 27 };
     static uint8_t video[N][T][HEIGHT][WIDTH];
     const hsize_t dims[4] = {N, T, HEIGHT, WIDTH};
-    char path[SMALL_PATH + 64];
     for (int i = 0; i < N; i++)
         for (int t = 0; t < T; t++)
             for (int r = 0; r < HEIGHT; r++)
                 for (int c = 0; c < WIDTH; c++)
                     video[i][t][r][c] = (uint8_t)(128 + 100 * sin(0.3 * (c + t + i)) * cos(0.2 * r));
-    (void)snprintf(path, sizeof path, "%s/pictures.h5", folder);
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(4, dims, NULL);
-    hid_t id = H5Dcreate2(file, "/film", H5T_STD_U8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    cr_assert(id >= 0 && H5Dwrite(id, H5T_NATIVE_UCHAR, H5S_ALL, H5S_ALL, H5P_DEFAULT, video) >= 0);
-    H5Dclose(id);
-    H5Sclose(space);
-    H5Fclose(file);
-    (void)snprintf(yaml, SMALL_PATH + 64, "%s/pictures.yaml", folder);
-    FILE *f = fopen(yaml, "w");
-    cr_assert(f && fprintf(f,
-                           "experiment: pictures\n"
-                           "data: {file: %s, layout: generic, frames: '/film:nthw', batch: 2, clip: 3}\n"
-                           "physics: {equation: %s}\n"
-                           "model: {predictor: {prior: none}}\n"
-                           "objective: {physics: 0}\n"
-                           "eval: {split: train, horizon: 3, horizons: [1]}\n",
-                           path, physics) > 0);
-    (void)fclose(f);
+    write_generic(folder, "pictures", "/film", H5T_NATIVE_UCHAR, 4, dims, video, "frames: '/film:nthw'", physics, yaml);
 }
 
 Test(recorded, pictures_of_any_sides_alone)
@@ -183,31 +191,13 @@ static void write_space(const char *folder, const char *equation, char yaml[SMAL
     enum { N = 3, T = 5, X = 4, Y = 5, Z = 3 };
     static float field[N][T][X][Y][Z];
     const hsize_t dims[5] = {N, T, X, Y, Z};
-    char path[SMALL_PATH + 64];
     for (int i = 0; i < N * T; i++)
         for (int x = 0; x < X; x++)
             for (int y = 0; y < Y; y++)
                 for (int z = 0; z < Z; z++)
                     field[i / T][i % T][x][y][z] = (float)(x + 10 * y + 100 * z);
-    (void)snprintf(path, sizeof path, "%s/space.h5", folder);
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate_simple(5, dims, NULL);
-    hid_t id = H5Dcreate2(file, "/field", H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    cr_assert(id >= 0 && H5Dwrite(id, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, field) >= 0);
-    H5Dclose(id);
-    H5Sclose(space);
-    H5Fclose(file);
-    (void)snprintf(yaml, SMALL_PATH + 64, "%s/space.yaml", folder);
-    FILE *f = fopen(yaml, "w");
-    cr_assert(f && fprintf(f,
-                           "experiment: space\n"
-                           "data: {file: %s, layout: generic, state: '/field:ntxyz', dt: 1, frame: [16, 16], batch: 2, "
-                           "clip: 3}\n"
-                           "physics: {equation: %s}\n"
-                           "model: {predictor: {prior: none}}\n"
-                           "objective: {physics: 0}\n"
-                           "eval: {split: train, horizon: 3, horizons: [1]}\n",
-                           path, equation) > 0);
-    (void)fclose(f);
+    write_generic(folder, "space", "/field", H5T_NATIVE_FLOAT, 5, dims, field,
+                  "state: '/field:ntxyz', dt: 1, frame: [16, 16]", equation, yaml);
 }
 
 Test(recorded, a_plane_of_three_axes)
